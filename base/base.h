@@ -1,0 +1,143 @@
+/* base: what every layer stands on. Memory that is freed whole (Arena), growable arrays and text,
+ * maps from strings, errors, hashing, counter-based random numbers, and diagnostics that point into
+ * source text. It knows nothing of tensors or of the language. */
+#ifndef UPT_BASE_H
+#define UPT_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__GNUC__)
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define NORETURN __attribute__((noreturn))
+#else
+#define PRINTF_LIKE(f, a)
+#define NORETURN
+#endif
+
+/* ---- arena: allocate many, free all at once. Memory is zeroed and aligned to 16 bytes. When the
+ * system has none left the process ends with a sentence (base/arena.c); nothing returns NULL. */
+typedef struct Arena Arena;
+Arena *arena_new(void);
+void arena_free(Arena *a);
+void *arena_alloc(Arena *a, size_t size);
+void *arena_array(Arena *a, size_t n, size_t size); /* n * size, checked for overflow */
+char *arena_strdup(Arena *a, const char *s);
+char *arena_strndup(Arena *a, const char *s, size_t n);
+void *arena_memdup(Arena *a, const void *p, size_t n);
+char *arena_printf(Arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+char *arena_vprintf(Arena *a, const char *fmt, va_list ap);
+#define NEW(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define NEW_N(a, T, n) ((T *)arena_array((a), (size_t)(n), sizeof(T)))
+
+/* ---- growable array in an arena: `VEC(int) v = {0}; vec_push(a, &v, 3); v.at[0]; v.n`. */
+#define VEC(T)                                                                                     \
+    struct {                                                                                       \
+        T *at;                                                                                     \
+        size_t n, cap;                                                                             \
+    }
+void *vec_grow(Arena *a, void *at, size_t n, size_t *cap, size_t size);
+#define vec_push(a, v, ...)                                                                        \
+    ((v)->n == (v)->cap                                                                            \
+         ? (void)((v)->at = vec_grow((a), (v)->at, (v)->n, &(v)->cap, sizeof *(v)->at))            \
+         : (void)0,                                                                                \
+     (v)->at[(v)->n++] = (__VA_ARGS__))
+
+/* ---- growable text, on the heap; free with buf_free. Always zero-terminated once written to. */
+typedef struct Buf {
+    char *data;
+    size_t n, cap;
+} Buf;
+void buf_put(Buf *b, const void *p, size_t n);
+void buf_puts(Buf *b, const char *s);
+void buf_printf(Buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void buf_vprintf(Buf *b, const char *fmt, va_list ap);
+void buf_free(Buf *b);
+
+/* ---- map from strings to pointers, in an arena; iteration is in order of insertion. */
+typedef struct MapEntry {
+    const char *key;
+    void *value;
+} MapEntry;
+typedef struct Map {
+    Arena *arena;
+    MapEntry *at; /* n entries in order of insertion */
+    size_t n, cap;
+    uint32_t *slot; /* open addressing, index + 1 */
+    size_t nslot;
+} Map;
+void map_init(Map *m, Arena *a);
+void *map_get(const Map *m, const char *key);              /* NULL: absent */
+void map_set(Map *m, const char *key, void *value);        /* copies the key; replaces */
+bool map_has(const Map *m, const char *key);
+
+/* ---- the environment's errors: a status and a sentence that names the file or the resource. */
+typedef struct Err {
+    char msg[1024]; /* empty: no error */
+} Err;
+bool err_set(Err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* returns false, for `return err_set(...)` */
+
+/* ---- a bug in upt itself: print where and abort. `BUG("why %d", x)` */
+void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4) NORETURN;
+#define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
+#define CHECK(c) ((c) ? (void)0 : BUG("%s", #c))
+
+/* ---- hashing (xxh3) and strings */
+uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);
+uint64_t hash_str(const char *s, uint64_t seed);
+uint64_t hash_mix(uint64_t a, uint64_t b); /* order matters */
+bool str_eq(const char *a, const char *b);
+bool str_starts(const char *s, const char *prefix);
+
+/* ---- files */
+bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */
+bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);  /* aside, fsync, rename, fsync dir */
+
+/* ---- random numbers that are counted, not drawn: Philox4x32-10 (Salmon et al., SC 2011).
+ * A value depends on (seed, place, step, index) alone. Element i of a tensor takes word (i >> 4) & 3 of
+ * the block with counter (i >> 6) << 4 | (i & 15): sixteen neighbouring lanes share a word
+ * number, so a vector kernel fills 64 elements from 16 blocks without a shuffle. */
+typedef struct Philox {
+    uint32_t v[4];
+} Philox;
+Philox philox4x32(Philox counter, uint32_t key0, uint32_t key1);
+uint64_t random_key(uint64_t seed, uint64_t place); /* key0 is the low word */
+Philox random_block(uint64_t key, uint64_t step, uint64_t index, unsigned *word); /* counter {lo, hi, step lo, step hi} */
+uint32_t random_bits(uint64_t key, uint64_t step, uint64_t index);
+float random_uniform(uint64_t key, uint64_t step, uint64_t index); /* [0, 1): top 24 bits * 2^-24 */
+/* Box-Muller: word pair (2j, 2j+1) gives r cos t to the even and r sin t to the odd element;
+ * r = sqrt(-2 log(u)), u = ((w_2j >> 8) + 1) * 2^-24, t = 2 pi (w_2j+1 >> 8) * 2^-24. */
+double random_normal(uint64_t key, uint64_t step, uint64_t index);
+uint32_t random_below(uint64_t key, uint64_t step, uint64_t index, uint32_t n); /* (bits * n) >> 32 */
+/* A permutation of 0..n-1 computed one element at a time: a four-round Feistel network over the next
+ * even number of bits, walked until it falls inside. */
+uint64_t permute_index(uint64_t key, uint64_t n, uint64_t i);
+
+/* ---- diagnostics */
+typedef struct Span { /* a stretch of source; file 0: nowhere. Lines and columns count from 1, columns in bytes. */
+    uint32_t file, line, col, end_line, end_col; /* end is one past the last byte */
+} Span;
+typedef struct Diag Diag;
+enum { DIAG_MAX = 20 };
+Diag *diag_new(Arena *a);
+uint32_t diag_add_source(Diag *d, const char *path, const char *text, size_t n); /* text NULL: only named; returns its file number */
+uint32_t diag_find_source(const Diag *d, const char *path);                     /* 0: none */
+const char *diag_path(const Diag *d, uint32_t file);
+const char *diag_text(const Diag *d, uint32_t file, size_t *n);
+size_t diag_sources(const Diag *d); /* files are 1..this */
+void diag_error(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_warn(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_note(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4); /* to the last error or warning */
+void diag_hint(Diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);          /* to the last error or warning */
+size_t diag_errors(const Diag *d);
+bool diag_full(const Diag *d); /* DIAG_MAX errors: stop looking for more */
+/* Prints all, in the form that docs/language.md shows. A repeated error (same place, same text) is printed once. */
+void diag_print(const Diag *d, FILE *f, bool colour);
+/* The nearest of n names within a third of its length (Damerau-Levenshtein), or NULL: 'did you mean'. */
+const char *nearest_name(const char *name, const char *const *names, size_t n);
+Span span_join(Span a, Span b);
+
+#endif

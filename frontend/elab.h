@@ -1,0 +1,154 @@
+/* Inside the frontend: the compile-time phase. elaborate.c and its neighbours walk the syntax with an environment of
+ * compile-time values; every operation on tensors adds nodes to the graph of the entry at hand.
+ *
+ *   value.c expr.c tensor.c index.c builtin.c   expressions: numbers, lists, tensor operators, broadcasting, einsum
+ *   elaborate.c call.c block.c entry.c data.c   declarations: modules, calls, instances, entries, data, runs
+ *
+ * Functions return false after they have reported an error; a Val of kind VAL_error stands for something that was already
+ * reported, and using it is silent. */
+#ifndef UPT_ELAB_H
+#define UPT_ELAB_H
+
+#include "frontend/frontend.h"
+
+typedef struct Elab Elab;
+typedef struct Scope Scope;
+typedef struct Val Val;
+typedef struct Instance Instance;
+typedef struct Module Module;
+
+/* A run-time tensor. `name` are the names of its dimensions as messages show them ("T", "4*d"), NULL where unnamed.
+ * A reduction remembers what it dropped: `full` is the rank before (0: no memory), `dropped` the axes of that rank. */
+typedef struct TVal {
+    Ref ref;
+    Type type;
+    const char *name[RANK];
+    int full;
+    uint32_t dropped;
+} TVal;
+
+typedef enum ValKind {
+    VAL_error, VAL_none, VAL_int, VAL_float, VAL_bool, VAL_str, VAL_list, VAL_tuple,
+    VAL_fn,        /* a closure */
+    VAL_builtin,   /* a primitive of builtin.c */
+    VAL_block, VAL_rule,
+    VAL_instance, VAL_array, /* a block's instance; an array of them */
+    VAL_param,     /* a persistent tensor by itself; used as a value it becomes its current VAL_tensor */
+    VAL_tensor,
+    VAL_tree,      /* tensors by path relative to an instance: what arithmetic on instances gives (ema(key, query, 0.99)) */
+    VAL_module, VAL_tokenizer, VAL_data,
+    VAL_axes       /* what `over` bound in a fn: list of axis positions of the tensor that had them */
+} ValKind;
+typedef struct Closure {
+    const FnDecl *decl;
+    Scope *scope;       /* where it was declared */
+    Instance *self;     /* a block's fn */
+    bool still, remat;  /* still(f), remat(f) */
+    const struct Closure *inner; /* of still and remat around something that is not a plain closure; or NULL */
+} Closure;
+typedef struct Builtin Builtin;
+typedef struct Tree {
+    VEC(struct TreeLeaf { const char *path; TVal t; }) leaf;
+} Tree;
+struct Val {
+    ValKind kind;
+    Span span;        /* where the value was written or declared, for notes */
+    const char *dim;  /* VAL_int: how messages name it when it is a dimension ("T", "4*d"); NULL: its digits */
+    bool batch;       /* VAL_int: counts samples of the batch (B, 2*B): tensors made with it have a batch axis */
+    union {
+        int64_t i;
+        double f;
+        bool b;
+        const char *s;
+        struct { Val *at; int n; } list; /* list, tuple, array (of instances), axes (VAL_int) */
+        const Closure *fn;
+        const Builtin *builtin;
+        struct { const Stmt *def; Scope *scope; } block; /* block, rule */
+        Instance *inst;
+        int tensor;       /* VAL_param: index in Program.tensor-to-be (Elab.tensor) */
+        TVal t;
+        Tree *tree;
+        Module *module;
+        int index;        /* tokenizer, data: index in Spec */
+    };
+};
+
+struct Scope {
+    Map names; /* name -> Val* */
+    Scope *parent;
+    Instance *self; /* of the block whose body or fn this is */
+};
+
+/* A call on the stack: for places (rule 4 of the language) and for the chain that diagnostics show. */
+typedef struct Frame {
+    struct Frame *up;
+    uint64_t place;    /* hash of path and chain so far */
+    Map counts;        /* callee or operator name -> how many so far in this frame */
+    const char *what;  /* "EncoderLayer", "mask_tokens", for 'in the call to ...' */
+    Span call;         /* where it was called */
+} Frame;
+
+typedef struct PTensor { /* a persistent tensor being declared */
+    Tensor t;
+    const char *dim_name[RANK];
+    Val init;          /* fn of the shape, or none */
+    Span init_span;
+    bool frozen, used; /* used: reached by some entry */
+    Scope *scope;
+} PTensor;
+
+struct Elab {
+    Arena *arena;
+    Diag *diag;
+    const FrontendHost *host;
+    Program *program;
+    Module *main;
+    Frame *frame;
+    int depth;         /* of calls; more than 200 is an error that shows the chain */
+    Graph *g;          /* of the entry at hand; NULL outside entries */
+    bool training;     /* in train, and not inside still() */
+    bool in_train;     /* the entry is `train`: step and steps are values, updates happen */
+    int64_t batch;     /* B of the entry */
+    VEC(PTensor) tensor;
+    Ref *current;      /* by tensor: its value now in this entry (REF_NONE: not yet read) */
+    struct Entries *entries; /* private to the declaration side */
+    struct Defines *defines;
+};
+
+/* ---- expressions (value.c expr.c tensor.c index.c builtin.c) */
+bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out);
+/* A tensor from a value: VAL_param is read, numbers become constants of dtype `like` (an error if they do not fit). */
+bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out);
+bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out);  /* else an error 'what must be an integer, not ...' */
+bool val_num(Elab *cx, const Val *v, const char *what, Span at, double *out);
+bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape); /* a list of integers: type dims, names, batch axis; dtype f32 */
+const char *val_describe(Elab *cx, const Val *v); /* "[B, T, d]", "the number 3", "a block" */
+const char *tval_describe(Elab *cx, const TVal *t); /* "[B, T, d]" or "i32[B, T]" */
+bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span whole, Val *out);
+Val val_of_int(int64_t i), val_of_float(double f), val_of_bool(bool b), val_of_str(const char *s);
+Val val_of_tensor(const TVal *t);
+Val val_error(void);
+bool val_same(const Val *a, const Val *b);
+/* TVal of a node just added: names carried over by the caller. */
+TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at);
+const Builtin *builtin_find(const char *name);
+const char *const *builtin_names(size_t *n);
+
+/* ---- declarations (elaborate.c call.c block.c entry.c data.c) */
+Val *scope_find(const Scope *s, const char *name);           /* NULL: unknown here and outside */
+void scope_set(Elab *cx, Scope *s, const char *name, const Val *v);
+Scope *scope_new(Elab *cx, Scope *parent, Instance *self);
+void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at); /* with 'did you mean' */
+typedef struct CallArg { const char *name; Val val; Span span; } CallArg;
+/* Calls a closure, an instance's unnamed fn, a block (outside entries: makes an instance), a rule. `over` is NULL or a VAL_axes / list
+ * of axis expressions' values, already resolved against the first argument. Builtins are called by expr.c. */
+bool call_value(Elab *cx, const Val *fn, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
+bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out); /* instances, modules, tokenizers, tensors have none */
+bool tensor_current(Elab *cx, int tensor, Span at, TVal *out);               /* reads a persistent tensor in this entry */
+uint64_t place_next(Elab *cx, const char *operator_name);
+bool instance_leaves(Elab *cx, const Instance *inst, Tree *out);             /* current values of all its params and states, by path */
+/* `data | stage(...)`: EXPR_binary pipe whose left side is data comes here with the stage's call not yet evaluated. */
+bool data_pipe(Elab *cx, Scope *s, const Val *left, const Expr *stage, Val *out);
+void frame_push(Elab *cx, Frame *f, const char *what, uint64_t salt, Span call);
+void frame_pop(Elab *cx);
+#endif

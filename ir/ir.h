@@ -1,0 +1,220 @@
+/* ir: the tensor program between the language and the machine.
+ *
+ * A graph is a list of nodes in topological order. Nodes are immutable and hash-consed: building is common
+ * subexpression elimination. A program is the table of persistent tensors and a few graphs an entry. Passes
+ * read one program and build another in a new arena. docs/ir.md specifies the text form; ir/print.c and ir/parse.c
+ * are exact inverses; ir/eval.c is the slow interpreter that says what everything means. */
+#ifndef UPT_IR_H
+#define UPT_IR_H
+
+#include "base/base.h"
+#include "base/spec.h"
+
+/* ---- types */
+enum { NO_BATCH = -1, MIXED_BATCH = -2 }; /* Type.batch_axis: none; samples mixed in an axis that no longer tells them apart */
+typedef struct Type {
+    DType dtype;
+    int8_t rank;
+    int8_t batch_axis; /* the axis whose major part counts the samples of the batch, or NO_BATCH, MIXED_BATCH */
+    int64_t dim[RANK];
+} Type;
+Type type_scalar(DType t);
+Type type_make(DType t, int rank, const int64_t *dim); /* no batch axis */
+int64_t type_count(const Type *t);                     /* elements; builders refuse more than 2^40 */
+bool type_same(const Type *a, const Type *b);          /* dtype, shape and batch axis */
+bool type_same_shape(const Type *a, const Type *b);
+void type_print(Buf *b, const Type *t);                /* f32[32,784] ; f32[32*,784] marks the batch axis, f32[32,784]? mixed */
+
+/* ---- operators */
+typedef enum Op {
+#define OP(name, ...) OP_##name,
+#include "ir/ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+typedef enum AttrKind {
+    ATTR_NONE, ATTR_CONST, ATTR_AXES, ATTR_AXIS, ATTR_TYPE, ATTR_SHAPE, ATTR_PERM, ATTR_SLICE, ATTR_PAD,
+    ATTR_DOT, ATTR_PLACE, ATTR_TENSOR, ATTR_NAME, ATTR_COUNT, ATTR_BODY
+} AttrKind;
+typedef enum Lower { LOWER_LEAF, LOWER_MAP, LOWER_VIEW, LOWER_REDUCE, LOWER_DOT, LOWER_TABLE, LOWER_GONE } Lower;
+enum { FLAG_PURE = 1, FLAG_COMMUTES = 2, FLAG_RANDOM = 4, FLAG_CHEAP = 8, FLAG_BOOL = 16, FLAG_ACCUM = 32 };
+enum { ARITY_ANY = -1 };
+typedef struct OpInfo {
+    const char *name;
+    int arity;
+    AttrKind attr;
+    Lower lower;
+    unsigned flags;
+} OpInfo;
+extern const OpInfo op_info[OP_COUNT];
+bool op_from_name(const char *s, Op *op);
+
+typedef struct Graph Graph;
+/* Attributes. Only the member that the operator's row names is meaningful; the rest is zero. */
+typedef struct Attr {
+    union {
+        double num;       /* CONST: floats, and integers up to 2^53 exactly; bool is 0 or 1 */
+        uint32_t axes;    /* AXES: bit i is axis i */
+        int axis;         /* AXIS */
+        DType dtype;      /* TYPE */
+        int tensor;       /* TENSOR: index in Program.tensor */
+        const char *name; /* NAME */
+        int64_t count;    /* COUNT */
+        Graph *body;      /* BODY */
+        struct { int rank; int64_t dim[RANK]; } shape;                      /* SHAPE */
+        struct { int rank; int axis[RANK]; } perm;                          /* PERM */
+        struct { int rank; int64_t start[RANK], step[RANK], size[RANK]; } slice; /* SLICE */
+        struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;    /* PAD: gap zeros between neighbours */
+        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; } dot;       /* DOT: one letter an axis, as in einsum */
+        struct { uint64_t place; int64_t below; } random;                   /* PLACE; below: n of randint */
+    };
+} Attr;
+
+/* ---- nodes and graphs */
+typedef struct Ref { /* a value: result `out` of node `node` */
+    uint32_t node, out;
+} Ref;
+#define REF_NONE ((Ref){UINT32_MAX, 0})
+static inline bool ref_is(Ref r) { return r.node != UINT32_MAX; }
+static inline bool ref_same(Ref a, Ref b) { return a.node == b.node && a.out == b.out; }
+typedef struct Node {
+    Op op;
+    int nin, nout;
+    Ref *in;
+    Type *type;      /* nout of them */
+    Attr attr;
+    uint32_t copy;   /* 0, or which recomputation of a value this is: kept apart by consing */
+    uint32_t region; /* remat region it belongs to, 0: none. In the key too */
+    Span span;       /* not in the key */
+} Node;
+/* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay finite. OUT_report: a
+ * scalar to log. OUT_text: token ids to decode and show. OUT_value: a result of a body or of a test. */
+typedef enum OutKind { OUT_value, OUT_state, OUT_loss, OUT_report, OUT_text } OutKind;
+typedef struct Output {
+    OutKind kind;
+    const char *name; /* label of a report, a text or a loss; else NULL */
+    int index;        /* OUT_state: tensor; OUT_text: tokenizer */
+    Ref ref;
+    Span span;
+} Output;
+struct Graph {
+    const char *name;
+    Arena *arena;
+    Node **node; /* n of them, inputs before users */
+    size_t n, cap;
+    Output *out;
+    size_t nout, outcap;
+    uint32_t *slot; /* hash-consing table */
+    size_t nslot;
+    uint32_t region; /* remat region that new nodes get; set by the builder's user */
+    uint32_t copy;   /* copy number that new nodes get */
+};
+Graph *graph_new(Arena *a, const char *name);
+/* Adds a node (or finds its equal) after inferring its result types by the shape rule; `given` types (state, field, const,
+ * random, ...) are passed in `type`, else NULL. A shape error here is a BUG: the frontend checks first with shape_infer. */
+Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const Type *type, Span span);
+void graph_out(Graph *g, OutKind kind, const char *name, int index, Ref ref, Span span);
+static inline const Node *graph_node(const Graph *g, Ref r) { return g->node[r.node]; }
+static inline const Type *graph_type(const Graph *g, Ref r) { return &g->node[r.node]->type[r.out]; }
+/* Which nodes the outputs reach; returns an array of g->n in arena `a`. */
+bool *graph_reached(const Graph *g, Arena *a);
+/* Copies node `n` of `from` into `to` with its inputs mapped; the workhorse of passes. */
+Ref graph_copy_node(Graph *to, const Node *n, const Ref *in);
+/* Rebuilds only what the outputs reach, keeping outputs for which keep(kind) (NULL: all). */
+Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *));
+
+/* Result types of an operator; false and a sentence in terms of shapes when inputs do not fit. `given` as in graph_add. */
+bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Type *out, int *nout, Arena *a, Err *e);
+enum { MAX_RESULTS = 4096 };
+
+/* Short hands for passes; span is taken from `at`. */
+Ref g_const(Graph *g, DType t, double v, Span at);                       /* a scalar */
+Ref g_fill(Graph *g, const Type *t, double v, Span at);                  /* a whole tensor of one value */
+Ref g_unary(Graph *g, Op op, Ref x, Span at);
+Ref g_binary(Graph *g, Op op, Ref x, Ref y, Span at);
+Ref g_where(Graph *g, Ref c, Ref x, Ref y, Span at);
+Ref g_cast(Graph *g, Ref x, DType t, Span at);
+Ref g_reshape(Graph *g, Ref x, int rank, const int64_t *dim, Span at);   /* x itself where nothing changes, as do the next three */
+Ref g_expand(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
+Ref g_transpose(Graph *g, Ref x, const int *perm, Span at);
+Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at);
+Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at);
+Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);               /* undoes broadcasting: sums edges, reshapes */
+
+/* ---- programs */
+typedef enum TensorKind { TENSOR_param, TENSOR_state, TENSOR_optim, TENSOR_acc } TensorKind; /* acc: sums of an eval; not saved */
+typedef struct Tensor {
+    const char *name; /* its path: bert.layer.3.attend.q.weight */
+    TensorKind kind;
+    Type type;
+    int like;         /* clone: starts as this tensor, after loads; -1: none */
+    double fill;      /* TENSOR_acc: value before the first batch */
+    Span span;
+} Tensor;
+typedef enum EntryKind { ENTRY_train, ENTRY_eval } EntryKind;
+typedef struct Entry {
+    EntryKind kind;
+    const char *name;      /* "train", "eval", "train.2", ... */
+    int data;              /* index in Spec.data */
+    int64_t batch;
+    int64_t steps, epochs; /* train: one of them is 0 */
+    Graph *step;           /* train: the quiet step. eval: one batch; after `whole_set` it only accumulates */
+    Graph *logged;         /* train: the step with reports (equal state, bit for bit). eval after `whole_set`: the reports from the sums */
+    Span span;
+} Entry;
+typedef struct Program {
+    Arena *arena;
+    unsigned stage; /* STAGE_* that hold */
+    Diag *diag;     /* sources, for spans; never NULL */
+    Spec spec;
+    Tensor *tensor;
+    size_t ntensor, tensorcap;
+    Graph *init;    /* no inputs; OUT_state for every tensor that is not an accumulator and not `like` another */
+    Entry *entry;
+    size_t nentry, entrycap;
+} Program;
+Program *program_new(Arena *a, Diag *d);
+int program_add_tensor(Program *p, const Tensor *t); /* its index */
+
+/* Stages. A pass NEEDS some and GIVES some; the verifier knows what each promises. */
+enum {
+    STAGE_BUILT = 1,      /* as the frontend made it: grad, stop */
+    STAGE_PRIMITIVE = 2,  /* no grad, no stop: only operators that can be computed */
+    STAGE_WHOLE_SET = 4,  /* eval entries accumulate over their batches and report from sums */
+    STAGE_FUSED = 8       /* every node that computes is a `fused` group, a dot, a table operator, or a view that moves nothing */
+};
+
+/* The verifier: false, with sentences in `b`, when a program breaks a rule of its stage. */
+bool program_verify(const Program *p, Buf *b);
+bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b);
+
+/* Text. Reading gives the same program: print(parse(print(p))) == print(p), byte for byte. Errors go to the program's Diag. */
+void program_print(Buf *b, const Program *p);
+void graph_print(Buf *b, const Program *p, const Graph *g);
+Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n); /* NULL: reported */
+
+/* ---- the reference interpreter. Values are held as doubles (integers exact to 2^53; i64 kept apart is not needed below
+ * that); with f32 results of f32 operators are rounded to f32 after each operator, bf16 to bf16. */
+typedef struct Array {
+    Type type;
+    double *at;
+} Array;
+typedef struct EvalCx {
+    Arena *arena;
+    const Program *program;       /* may be NULL for bodies and tests without state */
+    bool f64;                     /* floats keep full precision */
+    const Array *state;           /* by tensor index */
+    const char *const *field_name;
+    const Array *field;
+    int nfield;
+    const Array *args;            /* of a body */
+    uint64_t seed;
+    double step, steps;
+    int64_t live;                 /* rows of the batch that are real; negative: all */
+} EvalCx;
+/* Results in the order of g->out; NULL and a sentence (an index out of range, too large) on failure. */
+Array *graph_eval(const Graph *g, const EvalCx *cx, Err *e);
+/* One node from its input values, the same code; for tests of single operators. */
+bool node_eval(const Node *n, const Array *in, Array *out, const EvalCx *cx, Err *e);
+
+#endif

@@ -1,0 +1,118 @@
+/* The contract between compiled code and the runtime, and all that codegen/ and cli/ see of plans.
+ * A plan is arrays: every buffer, kernel call and product is fixed before anything runs, so a step allocates nothing and
+ * splits its work the same way whatever the number of threads. */
+#ifndef UPT_ABI_H
+#define UPT_ABI_H
+
+#include "base/base.h"
+#include "base/spec.h"
+
+enum { ABI_VERSION = 1 };
+
+/* What changes from step to step; kernels read it through their call. */
+typedef struct RtClock {
+    uint64_t seed, step; /* step: done before this one; in eval the batch's number */
+    float stepf, stepsf; /* the same as f32, and steps of the whole run */
+    int64_t live;        /* real rows of the batch */
+} RtClock;
+
+/* A kernel that finds a bad index (take, put) stores here, once, and goes on with row 0. */
+typedef struct RtFault {
+    _Atomic int32_t set; /* 0: none; else 1 + the call's number in the plan */
+    int64_t index, limit;
+} RtFault;
+
+/* One call of a kernel: buffers (inputs, then outputs, then scratch), sizes and strides, and constants (places, f32 bits), in
+ * the order that code generation chose for that structure. */
+typedef struct RtCall {
+    char *const *buf;
+    const int64_t *size;
+    const uint64_t *word;
+    const RtClock *clock;
+    RtFault *fault;
+    int32_t number;
+} RtCall;
+/* Does tasks [first, last) of the call. Tasks are independent; their number and extent depend on sizes alone. */
+typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
+
+/* A matrix product over strided operands: for each batch index, C = A B in f32, element strides. C is row-major or
+ * column-major with unit stride on one of m, n; A and B have unit stride on one of theirs. `loop` dimensions beyond the
+ * matrix are walked outermost; a loop with cs == 0 accumulates into C (a further contracted dimension). */
+enum { GEMM_LOOPS = 6 };
+typedef struct RtGemm {
+    int64_t m, n, k;
+    int64_t am, ak, bk, bn, cm, cn; /* element strides */
+    int nloop;
+    struct { int64_t size, a, b, c; } loop[GEMM_LOOPS];
+} RtGemm;
+
+typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
+typedef struct RtBuffer { /* where a value lies */
+    enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;
+    int32_t index; /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
+    int64_t offset, bytes; /* RT_ARENA: offset, a multiple of 64 */
+} RtBuffer;
+typedef struct RtStep {
+    RtStepKind kind;
+    RtKernel *kernel; /* RT_KERNEL */
+    RtGemm gemm;      /* RT_GEMM: buffers 0, 1 are A, B and 2 is C. RT_COPY: 0 to 1 */
+    int32_t *buf;     /* indices in RtPlan.buffer */
+    int nbuf;
+    int64_t *size;
+    int nsize;
+    uint64_t *word;
+    int nword;
+    int64_t tasks;
+    double cost;       /* estimated bytes + operations of a task, to decide whether waking threads pays */
+    const char *label; /* "bert.upm:41:21 matmul" for faults and profiles */
+} RtStep;
+typedef struct RtOutput {
+    int kind;          /* OutKind of ir.h: 2 loss, 3 report, 4 text */
+    const char *name;
+    int index;         /* text: tokenizer */
+    int32_t buffer;
+    DType dtype;
+    int64_t count;     /* elements; text: the last axis is `width` */
+    int64_t width;
+} RtOutput;
+typedef struct RtPlan {
+    const char *name;
+    RtBuffer *buffer;
+    int nbuffer;
+    RtStep *step;
+    int nstep;
+    RtOutput *out;
+    int nout;
+    int64_t arena_bytes;
+} RtPlan;
+
+typedef struct RtTensor {
+    const char *name; /* path, also in checkpoints */
+    int kind;         /* TensorKind of ir.h: 0 param, 1 state, 2 optim, 3 acc */
+    DType dtype;
+    int rank;
+    int64_t dim[RANK];
+    int64_t bytes;
+    int like;         /* index or -1 */
+    double fill;      /* acc */
+} RtTensor;
+typedef struct RtEntry {
+    bool train;
+    const char *name;
+    int data; /* in Spec.data */
+    int64_t batch, steps, epochs;
+    const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch in front are [batch, dim...] */
+    int nfield;
+    RtPlan *step, *logged; /* train: quiet and logged. eval: accumulate, and report */
+} RtEntry;
+typedef struct RtProgram {
+    const char *name; /* of the run: the .upm's base name */
+    Spec spec;
+    RtTensor *tensor;
+    int ntensor;
+    RtPlan *init;
+    RtEntry *entry;
+    int nentry;
+} RtProgram;
+
+#endif

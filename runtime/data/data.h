@@ -1,0 +1,50 @@
+/* runtime/data: tokenizers, and pipelines that turn files into batches on a thread of their own. */
+#ifndef UPT_DATA_H
+#define UPT_DATA_H
+
+#include "base/spec.h"
+
+/* ---- tokenizers. One implementation an entry of the table in tokenizer.c. */
+typedef struct Tokenizer Tokenizer;
+typedef struct TokenizerIds {
+    int64_t size, pad, unk, cls, sep, mask; /* -1: has none */
+} TokenizerIds;
+/* Loads spec->path, or trains it from spec->from and saves it there (atomically). `log` may be NULL; training reports to it. */
+Tokenizer *tokenizer_open(const TokenizerSpec *spec, FILE *log, Err *e);
+/* From a vocabulary's own bytes (as a .upx holds it), and back. */
+Tokenizer *tokenizer_from_bytes(const TokenizerSpec *spec, const void *p, size_t n, Err *e);
+void tokenizer_bytes(const Tokenizer *t, Buf *out);
+void tokenizer_free(Tokenizer *t);
+TokenizerIds tokenizer_ids(const Tokenizer *t);
+uint64_t tokenizer_hash(const Tokenizer *t);
+typedef struct Ids {
+    int32_t *at;
+    size_t n, cap;
+} Ids; /* heap; ids_free */
+void ids_free(Ids *ids);
+void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out); /* appends; no special tokens */
+/* Readable text for ids; special tokens as they are written, [PAD] left out. `mask_at`... none: plain. */
+void tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out);
+
+/* ---- readers: the batches of one entry. Batch number `b` of a run is a pure function of (files, pipeline, seed, b), so that
+ * resuming at b costs nothing and gives the same batches. */
+typedef struct Reader Reader;
+typedef struct ReaderOptions {
+    const Spec *spec;
+    Tokenizer *const *tokenizer; /* by index in spec */
+    int data;                    /* index in spec->data */
+    int64_t batch;
+    bool train;                  /* endless epochs, incomplete last batch dropped; else one pass, incomplete last batch kept */
+    uint64_t seed;
+    int64_t start;               /* first batch to deliver */
+    const Field *field;          /* what the program was compiled for; a difference is refused */
+    int nfield;
+} ReaderOptions;
+Reader *reader_open(const ReaderOptions *o, Err *e);
+int64_t reader_records(const Reader *r); /* in one epoch */
+/* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows beyond *live zero).
+ * *live is the number of real rows; 0: the pass is over. False: the environment failed (a file shrank). */
+bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e);
+void reader_close(Reader *r);
+/* The records a pipeline yields for a `take`-bounded look (uptc show, tests): decoded by hand from reader_next. */
+#endif

@@ -1,0 +1,71 @@
+/* runtime: executes plans. A pool of pinned threads, the arena, BLAS behind one seam, checkpoints, reports and the loop of a
+ * run. It sees only its own ABI (runtime/abi.h) and base/. */
+#ifndef UPT_RUNTIME_H
+#define UPT_RUNTIME_H
+
+#include "runtime/abi.h"
+#include "runtime/data/data.h"
+
+/* ---- pool: one for everything. Tasks are split statically by number, so results do not depend on threads. */
+typedef struct Pool Pool;
+Pool *pool_new(int threads, Err *e); /* 0: one a core this process may use; the caller is thread 0 */
+void pool_free(Pool *p);
+int pool_threads(const Pool *p);
+void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
+
+/* ---- matrix products */
+void gemm_init(void);
+/* Work is cut into tiles by its sizes alone. */
+void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c);
+
+/* ---- executor: persistent tensors and the arena of one program */
+typedef struct Exec Exec;
+Exec *exec_new(const RtProgram *p, Pool *pool, Err *e);
+void exec_free(Exec *x);
+char *exec_tensor(Exec *x, int tensor);                 /* its bytes */
+char *const *exec_fields(Exec *x, const RtEntry *entry); /* where a batch's fields are to be written */
+/* Runs a plan once. False: a fault, named in `e` by its source line. */
+bool exec_run(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
+double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
+const void *exec_output(const Exec *x, const RtPlan *plan, int out);
+
+/* ---- runs */
+typedef struct RunOptions {
+    const char *dir;       /* NULL: runs/<name> */
+    int64_t steps;         /* -1: as the program says */
+    int threads;           /* 0: all */
+    bool has_seed;
+    uint64_t seed;
+    int64_t save_every, log_every, eval_every; /* -1: as the program says */
+    bool quiet, json;
+    FILE *out;             /* progress */
+} RunOptions;
+/* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed (sentence in `e`), 130 stopped by Ctrl-C, saved. */
+int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Err *e);
+/* Evaluates a checkpoint (NULL: the run's last) and prints every report. */
+int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint, Err *e);
+
+/* ---- checkpoints: safetensors, names by path; __metadata__ holds format, step, vocabulary hashes. */
+typedef struct CheckTensor {
+    const char *name;
+    DType dtype;
+    int rank;
+    int64_t dim[RANK];
+    const void *data; /* in the mapped file, or to be written */
+    int64_t bytes;
+} CheckTensor;
+typedef struct Checkpoint {
+    CheckTensor *tensor;
+    int ntensor;
+    MapEntry *meta; /* string values */
+    int nmeta;
+    void *map;
+    size_t map_bytes;
+    Arena *arena;
+} Checkpoint;
+bool checkpoint_open(const char *path, Checkpoint *c, Err *e); /* every size and offset checked */
+void checkpoint_close(Checkpoint *c);
+const CheckTensor *checkpoint_find(const Checkpoint *c, const char *name);
+const char *checkpoint_meta(const Checkpoint *c, const char *key);
+bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta, int nmeta, Err *e); /* atomic */
+#endif
