@@ -1,0 +1,145 @@
+/* From a path to a program that runs: reads the file, elaborates, optimises and generates code, and keeps the
+ * vocabularies that elaboration opened. Every failure prints its own sentence. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/stdlib.h"
+
+static const char *host_module(void *cx, const char *name, size_t *n, const char **path) {
+    Session *s = cx;
+    const char *dir = getenv("UPT_STD");
+    *path = arena_printf(s->arena, "%s/%s.upm", dir && *dir ? dir : "models/std", name);
+    if (!dir || !*dir) return stdlib_module(name, n);
+    char *text;
+    Err e = {0};
+    return file_read(s->arena, *path, &text, n, &e) ? text : NULL;
+}
+
+static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e) {
+    Session *s = cx;
+    Tokenizer *t = tokenizer_open(spec, s->log, e);
+    if (!t) return false;
+    Tokenizer **grown = NEW_N(s->arena, Tokenizer *, s->ntokenizer + 1);
+    if (s->ntokenizer) memcpy(grown, s->tokenizer, (size_t)s->ntokenizer * sizeof *grown);
+    grown[s->ntokenizer++] = t;
+    s->tokenizer = grown;
+    TokenizerIds ids = tokenizer_ids(t);
+    *info = (TokenizerInfo){.size = ids.size, .pad = ids.pad, .unk = ids.unk, .cls = ids.cls, .sep = ids.sep,
+                            .mask = ids.mask, .hash = tokenizer_hash(t)};
+    spec->hash = info->hash;
+    return true;
+}
+
+bool diag_flush(const Session *s) {
+    diag_print(s->diag, stderr, isatty(2) && !getenv("NO_COLOR"));
+    return diag_errors(s->diag) > 0;
+}
+
+static bool read_defines(Session *s, const StrList *list, Define **out) {
+    *out = NEW_N(s->arena, Define, list->n + 1);
+    for (size_t i = 0; i < list->n; i++) {
+        const char *eq = strchr(list->at[i], '=');
+        if (!eq || eq == list->at[i]) return usage("-D needs name=value, not '%s'", list->at[i]), false;
+        (*out)[i] = (Define){arena_strndup(s->arena, list->at[i], (size_t)(eq - list->at[i])), eq + 1};
+    }
+    return true;
+}
+
+static const char *base_name(Arena *a, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    return arena_strndup(a, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
+}
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void tell_time(const Session *s, const char *what, double since) {
+    if (s->time) fprintf(stderr, "%-12s %8.1f ms\n", what, (seconds() - since) * 1e3);
+}
+
+bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
+    char *text;
+    size_t n;
+    Err e = {0};
+    Define *define;
+    double start = seconds();
+    s->time = o->time;
+    s->name = base_name(s->arena, path);
+    s->diag = diag_new(s->arena);
+    if (!read_defines(s, &o->define, &define)) return false;
+    if (!file_read(s->arena, path, &text, &n, &e)) return fail("%s", e.msg), false;
+    FrontendHost host = {s, host_module, host_tokenizer};
+    s->program = frontend_compile(s->arena, s->diag, path, text, n, &host, define, o->define.n);
+    tell_time(s, "frontend", start);
+    return !diag_flush(s) && s->program;
+}
+
+bool session_optimise(Session *s, const CompileOptions *o) {
+    double start = seconds();
+    Diag *d = s->diag;
+    size_t before = diag_errors(d);
+    s->program = passes_run(s->program, d, &(PassOptions){.check_each = o->check_each, .time = o->time});
+    tell_time(s, "passes", start);
+    if (diag_errors(d) > before) diag_flush(s);
+    return s->program && diag_errors(d) == before;
+}
+
+bool session_generate(Session *s, const CompileOptions *o) {
+    double start = seconds();
+    Err e = {0};
+    CodegenOptions co = {0};
+    if (o->emit && str_eq(o->emit, "llvm")) co.emit_llvm = stdout;
+    if (o->emit && str_eq(o->emit, "asm")) co.emit_asm = stdout;
+    s->codegen = codegen_new(&co, &e);
+    if (s->codegen) s->code = codegen_program(s->codegen, s->arena, s->program, &e);
+    tell_time(s, "codegen", start);
+    if (!s->code) return fail("%s", e.msg), false;
+    s->code->name = s->name;
+    if (s->time) fprintf(stderr, "%zu kernels\n", codegen_kernels(s->codegen));
+    return true;
+}
+
+bool session_open(Session *s, const char *path, const CompileOptions *o) {
+    if (!upx_is(path)) {
+        return session_elaborate(s, path, o) && session_optimise(s, o) && session_generate(s, o);
+    }
+    Err e = {0};
+    if (o->define.n) return usage("-D changes a .upm when it is compiled; %s is compiled already", path), false;
+    s->name = base_name(s->arena, path);
+    s->time = o->time;
+    if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;
+    return session_generate(s, o);
+}
+
+void session_close(Session *s) {
+    if (s->codegen) codegen_free(s->codegen);
+    for (int i = 0; i < s->ntokenizer; i++) tokenizer_free(s->tokenizer[i]);
+    s->codegen = NULL;
+    s->ntokenizer = 0;
+}
+
+const char *newest_upx(Arena *a) {
+    DIR *d = opendir(".");
+    const char *best = NULL;
+    struct timespec when = {0};
+    for (struct dirent *f; d && (f = readdir(d));) {
+        struct stat st;
+        if (!upx_is(f->d_name) || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
+        bool newer = st.st_mtim.tv_sec != when.tv_sec ? st.st_mtim.tv_sec > when.tv_sec
+                                                      : st.st_mtim.tv_nsec > when.tv_nsec;
+        if (best && !newer) continue;
+        best = arena_strdup(a, f->d_name);
+        when = st.st_mtim;
+    }
+    if (d) closedir(d);
+    if (!best) fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or .upx)");
+    return best;
+}

@@ -1,0 +1,180 @@
+/* .upx: one compiled program as one file.
+ *
+ *   "UPT.UPX\n"  u32 version  u32 sections  u64 bytes after this header  u64 xxh3 of them
+ *   section:  char name[16]  u64 length  data, padded with zeros to 8
+ *
+ * Sections, in this order: `program` (the fused program as IR text), `plan` (its memory plan as text), one `vocab` a tokenizer, one
+ * `source` a file. Integers are little-endian. Native code is never stored: reading parses and verifies the graphs, makes
+ * the plan again and compares it with the stored text, so a file from a stranger can only name checked shapes. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char MAGIC[8] = {'U', 'P', 'T', '.', 'U', 'P', 'X', '\n'};
+enum { VERSION = 1, HEADER = 32, NAME = 16, MAX_SECTIONS = 4096 };
+
+typedef struct Section {
+    char name[NAME + 1];
+    const char *data;
+    size_t n;
+} Section;
+
+bool upx_is(const char *path) {
+    size_t n = strlen(path);
+    return n > 4 && !memcmp(path + n - 4, ".upx", 4);
+}
+
+static void put_int(Buf *b, uint64_t v, size_t bytes) {
+    char c[8];
+    for (size_t i = 0; i < bytes; i++) c[i] = (char)(v >> (8 * i) & 255);
+    buf_put(b, c, bytes);
+}
+
+static uint64_t get_int(const char *p, size_t bytes) {
+    uint64_t v = 0;
+    for (size_t i = 0; i < bytes; i++) v |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    return v;
+}
+
+static void put_section(Buf *b, const char *name, const char *data, size_t n) {
+    static const char zero[NAME] = {0};
+    size_t len = strlen(name);
+    buf_put(b, name, len);
+    buf_put(b, zero, NAME - len);
+    put_int(b, n, 8);
+    buf_put(b, data, n);
+    buf_put(b, zero, (8 - n % 8) % 8);
+}
+
+/* The plans of all graphs, as --emit=plan prints them. */
+static void plans_print(Buf *b, Arena *a, const Program *p) {
+    plan_print(b, p, plan_graph(a, p, p->init));
+    for (size_t i = 0; i < p->nentry; i++) {
+        plan_print(b, p, plan_graph(a, p, p->entry[i].step));
+        if (p->entry[i].logged) plan_print(b, p, plan_graph(a, p, p->entry[i].logged));
+    }
+}
+
+static void put_text(Buf *out, const char *name, void (*print)(Buf *, Arena *, const Program *), Arena *a, const Program *p) {
+    Buf b = {0};
+    print(&b, a, p);
+    put_section(out, name, b.data, b.n);
+    buf_free(&b);
+}
+
+static void whole_print(Buf *b, Arena *a, const Program *p) {
+    (void)a;
+    program_print(b, p);
+}
+
+bool upx_write(const char *path, const Session *s, Err *e) {
+    Buf body = {0}, file = {0};
+    put_text(&body, "program", whole_print, s->arena, s->program);
+    put_text(&body, "plan", plans_print, s->arena, s->program);
+    for (int i = 0; i < s->ntokenizer; i++) {
+        Buf vocab = {0};
+        tokenizer_bytes(s->tokenizer[i], &vocab);
+        put_section(&body, "vocab", vocab.data, vocab.n);
+        buf_free(&vocab);
+    }
+    size_t sources = diag_sources(s->diag);
+    for (uint32_t i = 1; i <= sources; i++) {
+        size_t n = 0;
+        const char *text = diag_text(s->diag, i, &n);
+        put_section(&body, "source", text ? text : "", text ? n : 0);
+    }
+    buf_put(&file, MAGIC, sizeof MAGIC);
+    put_int(&file, VERSION, 4);
+    put_int(&file, 2 + (uint64_t)s->ntokenizer + sources, 4);
+    put_int(&file, body.n, 8);
+    put_int(&file, hash_bytes(body.data, body.n, VERSION), 8);
+    buf_put(&file, body.data, body.n);
+    bool ok = file_write_atomic(path, file.data, file.n, e);
+    buf_free(&body);
+    buf_free(&file);
+    return ok;
+}
+
+static bool check_header(const char *path, const char *p, size_t n, Err *e) {
+    if (n < HEADER || memcmp(p, MAGIC, sizeof MAGIC))
+        return err_set(e, "%s is not a compiled upt program (.upx); make one with: uptc compile FILE.upm", path);
+    uint64_t version = get_int(p + 8, 4);
+    if (version != VERSION)
+        return err_set(e, "%s was written by another version of upt (format %llu, this one reads %d); compile it again", path,
+                       (unsigned long long)version, VERSION);
+    if (get_int(p + 16, 8) != n - HEADER)
+        return err_set(e, "%s is cut short or has bytes added (%zu bytes, its header says %llu); compile it again", path, n,
+                       (unsigned long long)get_int(p + 16, 8) + HEADER);
+    if (hash_bytes(p + HEADER, n - HEADER, VERSION) != get_int(p + 24, 8))
+        return err_set(e, "%s is damaged: its checksum does not match; compile it again", path);
+    return true;
+}
+
+static bool read_sections(Arena *a, const char *path, const char *p, size_t n, Section **out, size_t *count, Err *e) {
+    uint64_t want = get_int(p + 12, 4);
+    if (want > MAX_SECTIONS) return err_set(e, "%s is damaged: it claims %llu sections", path, (unsigned long long)want);
+    *count = (size_t)want;
+    *out = NEW_N(a, Section, want + 1);
+    size_t at = HEADER;
+    for (size_t i = 0; i < *count; i++) {
+        Section *s = &(*out)[i];
+        if (n - at < NAME + 8) return err_set(e, "%s is damaged: section %zu is cut short", path, i);
+        memcpy(s->name, p + at, NAME);
+        uint64_t len = get_int(p + at + NAME, 8);
+        at += NAME + 8;
+        if (len > n - at || (8 - len % 8) % 8 > n - at - len)
+            return err_set(e, "%s is damaged: section '%s' is larger than the file", path, s->name);
+        s->data = arena_strndup(a, p + at, (size_t)len);
+        s->n = (size_t)len;
+        at += (size_t)len + (8 - (size_t)len % 8) % 8;
+    }
+    return true;
+}
+
+static const Section *section_find(const Section *s, size_t n, const char *name, int index) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(s[i].name, name) && index-- == 0) return &s[i];
+    return NULL;
+}
+
+/* The verified program of the `program` section; its sources come first, so that spans point into them. */
+static bool read_program(const char *path, Session *s, const Section *sec, size_t n, Err *e) {
+    const Section *text = section_find(sec, n, "program", 0), *plan = section_find(sec, n, "plan", 0);
+    if (!text || !plan) return err_set(e, "%s is damaged: it holds no program", path);
+    s->diag = diag_new(s->arena);
+    s->program = program_parse(s->arena, s->diag, path, text->data, text->n);
+    Buf b = {0};
+    bool ok = s->program && (s->program->stage & STAGE_FUSED) && program_verify(s->program, &b);
+    if (ok) {
+        buf_free(&b);
+        plans_print(&b, s->arena, s->program);
+        ok = b.n == plan->n && !memcmp(b.data, plan->data, b.n);
+    }
+    buf_free(&b);
+    if (!ok) return err_set(e, "%s holds a program that does not verify; compile it again with this version of upt", path);
+    return true;
+}
+
+static bool read_tokenizers(const char *path, Session *s, const Section *sec, size_t n, Err *e) {
+    const Spec *spec = &s->program->spec;
+    s->tokenizer = NEW_N(s->arena, Tokenizer *, spec->ntokenizer + 1);
+    for (int i = 0; i < spec->ntokenizer; i++) {
+        const Section *v = section_find(sec, n, "vocab", i);
+        if (!v) return err_set(e, "%s is damaged: it lacks a vocabulary", path);
+        s->tokenizer[i] = tokenizer_from_bytes(&spec->tokenizer[i], v->data, v->n, e);
+        if (!s->tokenizer[i]) return false;
+        s->ntokenizer = i + 1;
+        if (tokenizer_hash(s->tokenizer[i]) != spec->tokenizer[i].hash)
+            return err_set(e, "%s is damaged: its vocabulary is not the one it was compiled with", path);
+    }
+    return true;
+}
+
+bool upx_read(const char *path, Session *s, Err *e) {
+    char *p;
+    size_t n, count;
+    Section *sec;
+    if (!file_read(s->arena, path, &p, &n, e) || !check_header(path, p, n, e)) return false;
+    if (!read_sections(s->arena, path, p, n, &sec, &count, e)) return false;
+    return read_program(path, s, sec, count, e) && read_tokenizers(path, s, sec, count, e);
+}

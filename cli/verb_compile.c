@@ -1,0 +1,133 @@
+/* uptc compile: check, optimise, write a .upx; or print a stage of the way there. uptc check: only the first part. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct Options {
+    CompileOptions c;
+    const char *out;
+} Options;
+
+static const char *const stages[] = {"ast", "ir", "grad", "fused", "plan", "llvm", "asm"};
+
+static bool stage_known(const char *emit) {
+    size_t n = sizeof stages / sizeof *stages;
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(emit, stages[i])) return true;
+    const char *near = nearest_name(emit, stages, n);
+    usage("--emit knows ast, ir, grad, fused, plan, llvm and asm, not '%s'%s%s%s", emit, near ? "; did you mean '" : "",
+          near ? near : "", near ? "'?" : "");
+    return false;
+}
+
+static int emit_ast(Arena *a, const char *path) {
+    Session s = {.arena = a, .diag = diag_new(a)};
+    char *text;
+    size_t n;
+    Err e = {0};
+    if (!file_read(a, path, &text, &n, &e)) return fail("%s", e.msg);
+    File *f = parse_upm(a, s.diag, path, text, n);
+    if (diag_flush(&s)) return EXIT_FAILED;
+    Buf b = {0};
+    ast_print(&b, f);
+    fwrite(b.data, 1, b.n, stdout);
+    buf_free(&b);
+    return EXIT_OK;
+}
+
+static void print_program(const Program *p) {
+    Buf b = {0};
+    program_print(&b, p);
+    fwrite(b.data, 1, b.n, stdout);
+    buf_free(&b);
+}
+
+static void print_plan(Arena *a, const Program *p, const Graph *g) {
+    Buf b = {0};
+    plan_print(&b, p, plan_graph(a, p, g));
+    fwrite(b.data, 1, b.n, stdout);
+    buf_free(&b);
+}
+
+static void print_plans(Arena *a, const Program *p) {
+    print_plan(a, p, p->init);
+    for (size_t i = 0; i < p->nentry; i++) {
+        print_plan(a, p, p->entry[i].step);
+        if (p->entry[i].logged) print_plan(a, p, p->entry[i].logged);
+    }
+}
+
+/* --emit of the stages between elaboration and code. */
+static int emit_stage(Session *s, const CompileOptions *o) {
+    if (str_eq(o->emit, "ir")) {
+        print_program(s->program);
+        return EXIT_OK;
+    }
+    if (str_eq(o->emit, "grad")) {
+        PassOptions po = {.check_each = o->check_each, .time = o->time, .until = "autodiff"};
+        Program *p = passes_run(s->program, s->diag, &po);
+        if (diag_flush(s) || !p) return EXIT_FAILED;
+        print_program(p);
+        return EXIT_OK;
+    }
+    if (!session_optimise(s, o)) return EXIT_FAILED;
+    if (str_eq(o->emit, "fused")) print_program(s->program);
+    else if (str_eq(o->emit, "plan")) print_plans(s->arena, s->program);
+    else return session_generate(s, o) ? EXIT_OK : EXIT_FAILED;
+    return EXIT_OK;
+}
+
+static int compile(Session *s, const char *path, const Options *o) {
+    if (!session_elaborate(s, path, &o->c)) return EXIT_FAILED;
+    if (o->c.emit) return emit_stage(s, &o->c);
+    if (!session_optimise(s, &o->c)) return EXIT_FAILED;
+    const char *out = o->out ? o->out : arena_printf(s->arena, "%s.upx", s->name);
+    Err e = {0};
+    if (!upx_write(out, s, &e)) return fail("%s", e.msg);
+    int64_t params = 0;
+    for (size_t i = 0; i < s->program->ntensor; i++)
+        if (s->program->tensor[i].kind == TENSOR_param) params += type_count(&s->program->tensor[i].type);
+    printf("%s: %lld parameters; run it with: uptc run %s\n", out, (long long)params, out);
+    return EXIT_OK;
+}
+
+static int run(Arena *a, const void *options, int nargs, char **args) {
+    const Options *o = options;
+    if (nargs != 1) return usage("compile needs a file: uptc compile FILE.upm");
+    if (upx_is(args[0])) return usage("%s is compiled already; run it with: uptc run %s", args[0], args[0]);
+    if (o->c.emit && !stage_known(o->c.emit)) return EXIT_USAGE;
+    if (o->c.emit && str_eq(o->c.emit, "ast")) return emit_ast(a, args[0]);
+    Session s = {.arena = a, .log = stderr};
+    int code = compile(&s, args[0], o);
+    session_close(&s);
+    return code;
+}
+
+static int check(Arena *a, const void *options, int nargs, char **args) {
+    const Options *o = options;
+    if (nargs != 1) return usage("check needs a file: uptc check FILE.upm");
+    Session s = {.arena = a, .log = stderr};
+    bool ok = session_elaborate(&s, args[0], &o->c) && session_optimise(&s, &o->c);
+    session_close(&s);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+#define DEFINE_OPT {"-D", OPT_list, "name=value", "another value for a const; may repeat", offsetof(Options, c.define)}
+#define CHECK_OPT {"--check-each", OPT_flag, NULL, "verify the program after each pass", offsetof(Options, c.check_each)}
+#define TIME_OPT {"--time", OPT_flag, NULL, "say where compile time goes", offsetof(Options, c.time)}
+static const Opt compile_opts[] = {
+    {"-o", OPT_str, "file.upx", "where to write (default: NAME.upx here)", offsetof(Options, out)},
+    DEFINE_OPT,
+    {"--emit", OPT_str, "stage", "print a stage instead: ast ir grad fused plan llvm asm", offsetof(Options, c.emit)},
+    CHECK_OPT,
+    TIME_OPT,
+};
+static const Opt check_opts[] = {DEFINE_OPT, CHECK_OPT, TIME_OPT};
+
+const Verb verb_compile = {
+    "compile", "FILE.upm", "check and optimise a program, and write it as a .upx",
+    "  uptc compile bert.upm\n  uptc compile bert.upm -D d=256 -D layers=4 -o small.upx\n"
+    "  uptc compile bert.upm --emit=fused | less\n",
+    compile_opts, sizeof compile_opts / sizeof *compile_opts, 1, run, sizeof(Options), NULL};
+const Verb verb_check = {"check", "FILE.upm", "find errors without writing anything", "  uptc check bert.upm\n", check_opts,
+                         sizeof check_opts / sizeof *check_opts, 1, check, sizeof(Options), NULL};

@@ -1,0 +1,93 @@
+/* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a checkpoint. */
+#include "cli/cli.h"
+
+typedef struct Options {
+    CompileOptions c;
+    const char *dir, *checkpoint;
+    int64_t steps, threads, seed, save_every, log_every, eval_every;
+    bool quiet, json;
+} Options;
+
+static void defaults(void *options) {
+    Options *o = options;
+    o->steps = o->seed = o->save_every = o->log_every = o->eval_every = -1;
+}
+
+static RunOptions run_options(const Options *o) {
+    return (RunOptions){.dir = o->dir,
+                        .steps = o->steps,
+                        .threads = o->threads > 1024 ? 1024 : (int)o->threads,
+                        .has_seed = o->seed >= 0,
+                        .seed = (uint64_t)(o->seed < 0 ? 0 : o->seed),
+                        .save_every = o->save_every,
+                        .log_every = o->log_every,
+                        .eval_every = o->eval_every,
+                        .quiet = o->quiet,
+                        .json = o->json,
+                        .out = stdout};
+}
+
+typedef int Work(const Session *s, const Options *o, Err *e);
+
+static int with_session(Arena *a, const Options *o, int nargs, char **args, Work *work) {
+    const char *path = nargs ? args[0] : newest_upx(a);
+    if (!path) return EXIT_FAILED;
+    Session s = {.arena = a, .log = o->quiet ? NULL : stderr};
+    int code = EXIT_FAILED;
+    if (session_open(&s, path, &o->c)) {
+        Err e = {0};
+        code = work(&s, o, &e);
+        if (e.msg[0]) fail("%s", e.msg);
+    }
+    session_close(&s);
+    return code;
+}
+
+static int train_work(const Session *s, const Options *o, Err *e) {
+    RunOptions ro = run_options(o);
+    return run_train(s->code, s->tokenizer, &ro, e);
+}
+
+static int eval_work(const Session *s, const Options *o, Err *e) {
+    RunOptions ro = run_options(o);
+    return run_eval(s->code, s->tokenizer, &ro, o->checkpoint, e);
+}
+
+static int run(Arena *a, const void *options, int nargs, char **args) {
+    return with_session(a, options, nargs, args, train_work);
+}
+
+static int eval(Arena *a, const void *options, int nargs, char **args) {
+    return with_session(a, options, nargs, args, eval_work);
+}
+
+#define OPT(flag, kind, arg, help, member) {flag, kind, arg, help, offsetof(Options, member)}
+static const Opt run_opts[] = {
+    OPT("--dir", OPT_str, "dir", "where results go (default: runs/NAME)", dir),
+    OPT("--steps", OPT_count, "n", "train this many steps", steps),
+    OPT("--threads", OPT_int, "n", "threads (default: every core)", threads),
+    OPT("--seed", OPT_int, "n", "another seed", seed),
+    OPT("--save-every", OPT_count, "n", "a checkpoint every n steps", save_every),
+    OPT("--log-every", OPT_count, "n", "a line in metrics.jsonl every n steps", log_every),
+    OPT("--eval-every", OPT_count, "n", "evaluate every n steps", eval_every),
+    OPT("-D", OPT_list, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
+    OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
+    OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),
+};
+static const Opt eval_opts[] = {
+    OPT("--dir", OPT_str, "dir", "the run whose last checkpoint is used (default: runs/NAME)", dir),
+    OPT("--checkpoint", OPT_str, "file", "this checkpoint instead", checkpoint),
+    OPT("--threads", OPT_int, "n", "threads (default: every core)", threads),
+    OPT("--seed", OPT_int, "n", "another seed", seed),
+    OPT("-D", OPT_list, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
+    OPT("--json", OPT_flag, NULL, "print one JSON object", json),
+};
+
+const Verb verb_run = {"run", "[FILE.upx | FILE.upm]", "train: the newest .upx here, or a file; goes on where it stopped",
+                       "  uptc run\n  uptc run bert.upm --steps 10k --dir runs/try\n  uptc run bert.upx --json | jq .loss\n",
+                       run_opts, sizeof run_opts / sizeof *run_opts, 1, run, sizeof(Options), defaults};
+const Verb verb_eval = {"eval", "[FILE.upx | FILE.upm]", "evaluate a checkpoint with the program's eval entries",
+                        "  uptc eval bert.upm\n  uptc eval bert.upx --checkpoint runs/bert/step-5000.safetensors\n", eval_opts,
+                        sizeof eval_opts / sizeof *eval_opts, 1, eval, sizeof(Options), defaults};

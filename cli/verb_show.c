@@ -1,0 +1,78 @@
+/* uptc show: what is inside a .upx or a checkpoint, for a person. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char *shape_text(Arena *a, int rank, const int64_t *dim) {
+    const char *s = "";
+    for (int i = 0; i < rank; i++) s = arena_printf(a, "%s%s%" PRId64, s, i ? ", " : "", dim[i]);
+    return arena_printf(a, "[%s]", s);
+}
+
+static int show_checkpoint(Arena *a, const char *path) {
+    Checkpoint c;
+    Err e = {0};
+    if (!checkpoint_open(path, &c, &e)) return fail("%s", e.msg);
+    int64_t total = 0;
+    for (int i = 0; i < c.nmeta; i++) printf("%s: %s\n", c.meta[i].key, (const char *)c.meta[i].value);
+    for (int i = 0; i < c.ntensor; i++) {
+        const CheckTensor *t = &c.tensor[i];
+        printf("%-56s %-5s %s\n", t->name, dtype_name(t->dtype), shape_text(a, t->rank, t->dim));
+        total += t->bytes;
+    }
+    printf("%d tensors, %.1f MB\n", c.ntensor, (double)total / 1e6);
+    checkpoint_close(&c);
+    return EXIT_OK;
+}
+
+static void show_entry(const Session *s, const Entry *e) {
+    const DataSpec *d = &s->program->spec.data[e->data];
+    printf("%s: batch %" PRId64, e->name, e->batch);
+    if (e->steps) printf(", %" PRId64 " steps", e->steps);
+    if (e->epochs) printf(", %" PRId64 " epochs", e->epochs);
+    printf(", fields");
+    for (int i = 0; i < d->nfield; i++) {
+        const Field *f = &d->field[i];
+        printf(" %s: %s%s", f->name, dtype_name(f->dtype), shape_text(s->arena, f->rank, f->dim));
+    }
+    printf("\n  %zu steps of work, %.1f MB of values\n", e->step->n, (double)plan_graph(s->arena, s->program, e->step)->arena_bytes / 1e6);
+}
+
+static int show_upx(Arena *a, const char *path) {
+    Session s = {.arena = a};
+    Err e = {0};
+    if (!upx_read(path, &s, &e)) {
+        session_close(&s);
+        return fail("%s", e.msg);
+    }
+    const Program *p = s.program;
+    int64_t params = 0;
+    for (uint32_t i = 1; i <= diag_sources(s.diag); i++)
+        if (diag_path(s.diag, i)) printf("source: %s\n", diag_path(s.diag, i));
+    for (int i = 0; i < p->spec.ntokenizer; i++)
+        printf("tokenizer %s: %s, %" PRId64 " entries\n", p->spec.tokenizer[i].name, p->spec.tokenizer[i].kind,
+               tokenizer_ids(s.tokenizer[i]).size);
+    for (size_t i = 0; i < p->ntensor; i++) {
+        const Tensor *t = &p->tensor[i];
+        if (t->kind != TENSOR_param) continue;
+        params += type_count(&t->type);
+        printf("%-56s %-5s %s\n", t->name, dtype_name(t->type.dtype), shape_text(a, t->type.rank, t->type.dim));
+    }
+    printf("%" PRId64 " parameters\n", params);
+    for (size_t i = 0; i < p->nentry; i++) show_entry(&s, &p->entry[i]);
+    session_close(&s);
+    return EXIT_OK;
+}
+
+static int run(Arena *a, const void *options, int nargs, char **args) {
+    (void)options;
+    if (nargs != 1) return usage("show needs a file: uptc show FILE.upx or FILE.safetensors");
+    size_t n = strlen(args[0]);
+    if (upx_is(args[0])) return show_upx(a, args[0]);
+    if (n > 12 && str_eq(args[0] + n - 12, ".safetensors")) return show_checkpoint(a, args[0]);
+    return usage("show knows .upx and .safetensors files, not '%s'", args[0]);
+}
+
+const Verb verb_show = {"show", "FILE", "what is inside a .upx or a .safetensors checkpoint",
+                        "  uptc show bert.upx\n  uptc show runs/bert/last.safetensors\n", NULL, 0, 1, run, 1, NULL};
