@@ -44,7 +44,6 @@ typedef struct Closure {
     Scope *scope;       /* where it was declared */
     Instance *self;     /* a block's fn */
     bool still, remat;  /* still(f), remat(f) */
-    const struct Closure *inner; /* of still and remat around something that is not a plain closure; or NULL */
 } Closure;
 typedef struct Builtin Builtin;
 typedef struct Tree {
@@ -54,6 +53,7 @@ struct Val {
     ValKind kind;
     Span span;        /* where the value was written or declared, for notes */
     const char *dim;  /* VAL_int: how messages name it when it is a dimension ("T", "4*d"); NULL: its digits */
+    const char *outer; /* VAL_int of a block's or fn's dimension: how its caller names it. Lost in arithmetic */
     bool batch;       /* VAL_int: counts samples of the batch (B, 2*B): tensors made with it have a batch axis */
     union {
         int64_t i;
@@ -77,6 +77,19 @@ struct Scope {
     Map names; /* name -> Val* */
     Scope *parent;
     Instance *self; /* of the block whose body or fn this is */
+};
+
+/* What a block makes. Its scope holds its arguments, parts, tensors and fns; of those it owns what it created itself. A rule
+ * applied to its arguments is one too (def->kind STMT_rule, no path). */
+struct Instance {
+    const char *path;     /* bert.layer.3 */
+    const Stmt *def;      /* STMT_block or STMT_rule */
+    Scope *scope;
+    const Closure *call;  /* its unnamed fn, or NULL */
+    bool frozen;          /* its fns run as in eval */
+    const Instance *like; /* a clone's original, or NULL */
+    VEC(Instance *) part; /* owned */
+    VEC(int) tensor;      /* owned, indices in Elab.tensor */
 };
 
 /* A call on the stack: for places (rule 4 of the language) and for the chain that diagnostics show. */
@@ -111,8 +124,8 @@ struct Elab {
     int64_t batch;     /* B of the entry */
     VEC(PTensor) tensor;
     Ref *current;      /* by tensor: its value now in this entry (REF_NONE: not yet read) */
-    struct Entries *entries; /* private to the declaration side */
-    struct Defines *defines;
+    Module *core;      /* what every file sees: normal_init and uniform_init are found in its scope */
+    struct Decls *decls; /* private to the declaration side: frontend/decl.h */
 };
 
 /* ---- expressions (value.c expr.c tensor.c index.c builtin.c) */
@@ -136,6 +149,8 @@ const char *const *builtin_names(size_t *n);
 
 /* ---- declarations (elaborate.c call.c block.c entry.c data.c) */
 Val *scope_find(const Scope *s, const char *name);           /* NULL: unknown here and outside */
+/* The value of a name in an expression: the scopes, then builtins. False: reported (unknown, or in two imports). */
+bool name_value(Elab *cx, const Scope *s, const char *name, Span at, Val *out);
 void scope_set(Elab *cx, Scope *s, const char *name, const Val *v);
 Scope *scope_new(Elab *cx, Scope *parent, Instance *self);
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at); /* with 'did you mean' */
@@ -144,6 +159,11 @@ typedef struct CallArg { const char *name; Val val; Span span; } CallArg;
  * of axis expressions' values, already resolved against the first argument. Builtins are called by expr.c. */
 bool call_value(Elab *cx, const Val *fn, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
 bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out); /* instances, modules, tokenizers, tensors have none */
+/* still(f), remat(f): what calling `fn` runs, with the flags set; a fn or an instance, else an error. clone(query). */
+bool value_closure(Elab *cx, const Val *fn, Span at, Closure *out);
+bool value_clone(Elab *cx, const Val *of, Span at, Val *out);
+Val *core_find(Elab *cx, const char *name);                  /* a name of the core module: "normal_init" */
+const char *span_text(Elab *cx, Span at);                    /* the source there, on one line */
 bool tensor_current(Elab *cx, int tensor, Span at, TVal *out);               /* reads a persistent tensor in this entry */
 uint64_t place_next(Elab *cx, const char *operator_name);
 bool instance_leaves(Elab *cx, const Instance *inst, Tree *out);             /* current values of all its params and states, by path */
