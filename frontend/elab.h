@@ -118,6 +118,7 @@ struct Elab {
     Module *main;
     Frame *frame;
     int depth;         /* of calls; more than 200 is an error that shows the chain */
+    int nesting;       /* of eval_expr: bounds the machine's stack */
     Graph *g;          /* of the entry at hand; NULL outside entries */
     bool training;     /* in train, and not inside still() */
     bool in_train;     /* the entry is `train`: step and steps are values, updates happen */
@@ -127,6 +128,8 @@ struct Elab {
     Module *core;      /* what every file sees: normal_init and uniform_init are found in its scope */
     struct Decls *decls; /* private to the declaration side: frontend/decl.h */
 };
+
+typedef struct CallArg { const char *name; Val val; Span span; } CallArg;
 
 /* ---- expressions (value.c expr.c tensor.c index.c builtin.c) */
 bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out);
@@ -144,8 +147,16 @@ Val val_error(void);
 bool val_same(const Val *a, const Val *b);
 /* TVal of a node just added: names carried over by the caller. */
 TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at);
+/* `decode(tok, ids)` gives a VAL_tuple of two, VAL_tokenizer and VAL_tensor: only `report text` takes it. `still(i)` and `remat(i)` of
+ * an instance give a closure without decl whose self is the instance: a call runs its unnamed fn. Names of dtypes are VAL_str. */
 const Builtin *builtin_find(const char *name);
+const char *builtin_name(const Builtin *b);
+bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
 const char *const *builtin_names(size_t *n);
+/* An error with the chain of calls that led there; returns false. Where notes of one's own come first: diag_error, diag_note,
+ * then report_calls for the chain alone. Hints may follow either. */
+bool report_error(Elab *cx, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool report_calls(Elab *cx);
 
 /* ---- declarations (elaborate.c call.c block.c entry.c data.c) */
 Val *scope_find(const Scope *s, const char *name);           /* NULL: unknown here and outside */
@@ -154,7 +165,6 @@ bool name_value(Elab *cx, const Scope *s, const char *name, Span at, Val *out);
 void scope_set(Elab *cx, Scope *s, const char *name, const Val *v);
 Scope *scope_new(Elab *cx, Scope *parent, Instance *self);
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at); /* with 'did you mean' */
-typedef struct CallArg { const char *name; Val val; Span span; } CallArg;
 /* Calls a closure, an instance's unnamed fn, a block (outside entries: makes an instance), a rule. `over` is NULL or a VAL_axes / list
  * of axis expressions' values, already resolved against the first argument. Builtins are called by expr.c. */
 bool call_value(Elab *cx, const Val *fn, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
