@@ -46,6 +46,10 @@ void *vec_grow(Arena *a, void *at, size_t n, size_t *cap, size_t size);
          : (void)0,                                                                                \
      (v)->at[(v)->n++] = (__VA_ARGS__))
 
+/* ---- the heap, for what outgrows an arena: realloc that never returns NULL. */
+void *heap_resize(void *p, size_t size);
+void heap_free(void *p);
+
 /* ---- growable text, on the heap; free with buf_free. Always zero-terminated once written to. */
 typedef struct Buf {
     char *data;

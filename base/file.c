@@ -1,0 +1,80 @@
+/* Whole files: read at once, and written so that a reader sees the old or the new, never a part. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Reads what is there; `size` is only a guess, since pipes and /proc say 0. */
+static bool read_all(int fd, Buf *b) {
+    char part[65536];
+    for (;;) {
+        ssize_t got = read(fd, part, sizeof part);
+        if (got > 0) buf_put(b, part, (size_t)got);
+        if (got == 0) return true;
+        if (got < 0 && errno != EINTR) return false;
+    }
+}
+
+bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(e, "cannot open '%s': %s", path, strerror(errno));
+    Buf b = {0};
+    bool ok = read_all(fd, &b);
+    int why = errno;
+    close(fd);
+    if (ok) {
+        *text = arena_strndup(a, b.data, b.n);
+        *n = b.n;
+    }
+    buf_free(&b);
+    return ok || err_set(e, "cannot read '%s': %s", path, strerror(why));
+}
+
+static bool write_all(int fd, const char *p, size_t n) {
+    while (n) {
+        ssize_t put = write(fd, p, n);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return false;
+        p += put;
+        n -= (size_t)put;
+    }
+    return true;
+}
+
+/* The rename itself must reach the disk, so the folder is synced too. */
+static bool sync_folder(const char *path) {
+    Buf folder = {0};
+    const char *slash = strrchr(path, '/');
+    if (!slash) buf_puts(&folder, ".");
+    else buf_put(&folder, path, slash == path ? 1 : (size_t)(slash - path));
+    int fd = open(folder.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    buf_free(&folder);
+    if (fd < 0) return false;
+    bool ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot sync a folder */
+    close(fd);
+    return ok;
+}
+
+static bool write_synced(const char *path, const void *p, size_t n) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    bool ok = write_all(fd, p, n) && fsync(fd) == 0;
+    int why = errno;
+    if (close(fd) != 0 && ok) return false;
+    errno = why;
+    return ok;
+}
+
+bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
+    Buf aside = {0};
+    buf_printf(&aside, "%s.tmp%ld", path, (long)getpid());
+    bool ok = write_synced(aside.data, p, n) && rename(aside.data, path) == 0;
+    int why = errno;
+    if (!ok) unlink(aside.data);
+    else if (!(ok = sync_folder(path))) why = errno;
+    buf_free(&aside);
+    return ok || err_set(e, "cannot write '%s': %s", path, strerror(why));
+}
