@@ -34,12 +34,14 @@ bool vjp_sweep(Graph *g, Ref y, const Ref *x, int nx, Ref *dx, Diag *d);
 /* ---- the memory plan of one graph (passes/plan.c): which value lives where. */
 typedef struct Live { int first, last; } Live; /* numbers of the nodes that define and last read it */
 typedef struct PlanBuffer {
-    enum { PLAN_ARENA, PLAN_TENSOR, PLAN_FIELD, PLAN_NONE } where; /* NONE: no storage (a constant, an index, a view of another) */
+    enum { PLAN_ARENA, PLAN_TENSOR, PLAN_FIELD, PLAN_NONE } where; /* NONE: no storage; a leaf that only kernels read */
     int index;             /* tensor, or field in order of appearance in Plan.field */
-    int64_t offset, bytes;
+    int64_t offset, bytes; /* ARENA: offset, a multiple of 64 */
     Live live;
 } PlanBuffer;
-typedef struct PlanCopy { int tensor; Ref from; } PlanCopy; /* state whose buffer could not be written in place: copied at the end */
+/* Done in order after the last node. First old values that must outlive their tensor are saved to the arena (tensor -1), then
+ * state whose buffer could not be written in place is copied to it. */
+typedef struct PlanCopy { int tensor; Ref from; PlanBuffer source, target; } PlanCopy;
 typedef struct Plan {
     const Graph *graph;
     int *first;           /* first[node] + out is the value's number */
@@ -47,6 +49,7 @@ typedef struct Plan {
     int nvalue;
     const char **field;
     int nfield;
+    PlanBuffer *out;      /* where output number i of the graph is found when all is done */
     PlanCopy *copy;
     int ncopy;
     int64_t arena_bytes, lower_bound; /* lower_bound: peak of live bytes */
@@ -54,5 +57,11 @@ typedef struct Plan {
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
+/* Whether a VIEW node only renames: its bytes are its input's, in the same order. */
+bool view_moves_nothing(const Graph *g, const Node *n);
+/* Whether result `out` of a fused node may be written over input `arg`: an element of it is written only after the last read of
+ * the same element. It counts on code generation loading all inputs of an element (or a vector of neighbours) before
+ * it stores any of its results, in a body without reductions. */
+bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out);
 
 #endif

@@ -1,0 +1,468 @@
+/* The memory plan of a graph: where every value lives, before anything runs.
+ *
+ * Values are grouped into buffers (views share, in-place results join the buffer of the input they overwrite), new state
+ * is written straight into its tensor where the old value is no longer needed, and the rest is packed into one arena:
+ * largest first, each at the lowest gap that no buffer alive at the same time covers. Order of nodes is execution order
+ * and is kept. Limits: in-place is decided node by node, conservatively; the packing is a heuristic (lower_bound says how
+ * far it is from the best). */
+#include <limits.h>
+#include <string.h>
+
+#include "passes/passes.h"
+
+enum { ALIGN = 64 };
+
+typedef struct Group { /* values that share one stretch of the arena */
+    int64_t bytes, offset;
+    Live live;
+} Group;
+
+typedef struct Planner {
+    Arena *arena;
+    const Program *program;
+    const Graph *g;
+    Plan *plan;
+    int *owner;     /* value -> node */
+    int *root;      /* value -> the value whose storage it shares as a view */
+    Live *live;     /* of roots */
+    int *old;       /* tensor -> root of its value at the start, -1: never read */
+    bool *changed;  /* tensor -> gets a new value */
+    int *group;     /* root -> group, -1 */
+    VEC(Group) groups;
+    VEC(const char *) field;
+    VEC(PlanCopy) copy;
+} Planner;
+
+/* ---- which results may overwrite which inputs */
+
+static bool unit_axes_only(const Type *in, const int *perm, int rank) {
+    int last = -1;
+    for (int i = 0; i < rank; i++) {
+        if (in->dim[perm[i]] == 1) continue;
+        if (perm[i] < last) return false;
+        last = perm[i];
+    }
+    return true;
+}
+
+static bool slice_is_whole(const Type *in, const Attr *attr) {
+    for (int i = 0; i < in->rank; i++) {
+        if (attr->slice.size[i] != in->dim[i]) return false;
+        if (attr->slice.size[i] > 1 && attr->slice.step[i] != 1) return false;
+    }
+    return true;
+}
+
+bool view_moves_nothing(const Graph *g, const Node *n) {
+    if (op_info[n->op].lower != LOWER_VIEW || n->nin == 0) return false;
+    const Type *in = graph_type(g, n->in[0]);
+    switch (n->op) {
+    case OP_reshape: return true;
+    case OP_expand:
+    case OP_pad: return type_count(in) == type_count(&n->type[0]);
+    case OP_transpose: return unit_axes_only(in, n->attr.perm.axis, n->attr.perm.rank);
+    case OP_slice: return slice_is_whole(in, &n->attr);
+    case OP_concat: return n->nin == 1;
+    default: return false;
+    }
+}
+
+static int64_t type_bytes(const Type *t) {
+    return type_count(t) * (int64_t)dtype_size(t->dtype);
+}
+
+static const Type *body_arg_type(const Graph *body, int arg) {
+    for (size_t i = 0; i < body->n; i++)
+        if (body->node[i]->op == OP_arg && body->node[i]->attr.count == arg)
+            return &body->node[i]->type[0];
+    return NULL;
+}
+
+/* One stage over the whole domain: no reduction anywhere, and nothing larger than `count`. */
+static bool body_is_pointwise(const Graph *body, int64_t count) {
+    for (size_t i = 0; i < body->n; i++) {
+        const Node *n = body->node[i];
+        if (op_info[n->op].lower == LOWER_REDUCE || n->op == OP_fused) return false;
+        for (int o = 0; o < n->nout; o++)
+            if (type_count(&n->type[o]) > count) return false;
+    }
+    return true;
+}
+
+bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out) {
+    const Graph *body = n->attr.body;
+    const Type *in = body_arg_type(body, arg), *result = &n->type[out];
+    if (!in) return true; /* never read */
+    if (!type_same_shape(in, result) || dtype_size(in->dtype) != dtype_size(result->dtype))
+        return false;
+    if (!body_is_pointwise(body, type_count(in))) return false;
+    bool *depends = NEW_N(a, bool, body->n);
+    for (size_t i = 0; i < body->n; i++) {
+        const Node *b = body->node[i];
+        depends[i] = b->op == OP_arg && b->attr.count == arg;
+        for (int j = 0; j < b->nin && !depends[i]; j++) depends[i] = depends[b->in[j].node];
+        if (!depends[i] || b->op == OP_arg) continue;
+        if (op_info[b->op].lower != LOWER_MAP || !type_same_shape(&b->type[0], in)) return false;
+    }
+    return true;
+}
+
+static bool arg_inplace(Planner *cx, const Node *n, int arg, int out) {
+    if (n->op == OP_fused) return fused_arg_inplace(cx->arena, n, arg, out);
+    return (n->op == OP_put || n->op == OP_put_add) && arg == 0;
+}
+
+static int value_of(const Planner *cx, Ref r) {
+    return cx->plan->first[r.node] + (int)r.out;
+}
+static int root_of(const Planner *cx, Ref r) {
+    return cx->root[value_of(cx, r)];
+}
+
+/* Whether result `out` of node `n` may overwrite root value `q`, wherever n reads it. */
+static bool may_overwrite(Planner *cx, const Node *n, int out, int q) {
+    for (int j = 0; j < n->nin; j++)
+        if (root_of(cx, n->in[j]) == q && !arg_inplace(cx, n, j, out)) return false;
+    return true;
+}
+
+/* ---- values, views, leaves */
+
+static int field_index(Planner *cx, const char *name) {
+    for (size_t i = 0; i < cx->field.n; i++)
+        if (str_eq(cx->field.at[i], name)) return (int)i;
+    vec_push(cx->arena, &cx->field, name);
+    return (int)cx->field.n - 1;
+}
+
+static bool is_leaf_without_storage(Op op) {
+    switch (op) {
+    case OP_const:
+    case OP_iota:
+    case OP_step:
+    case OP_steps:
+    case OP_live:
+    case OP_arg: return true;
+    default: return false;
+    }
+}
+
+static void place_value(Planner *cx, const Node *n, int v) {
+    PlanBuffer *b = &cx->plan->buffer[v];
+    cx->root[v] = v;
+    if (n->op == OP_state) {
+        int t = n->attr.tensor;
+        if (cx->old[t] < 0) cx->old[t] = v;
+        cx->root[v] = cx->old[t];
+        b->where = PLAN_TENSOR;
+        b->index = t;
+    } else if (n->op == OP_field) {
+        b->where = PLAN_FIELD;
+        b->index = field_index(cx, n->attr.name);
+    } else if (view_moves_nothing(cx->g, n)) {
+        cx->root[v] = root_of(cx, n->in[0]);
+    } else {
+        b->where = is_leaf_without_storage(n->op) ? PLAN_NONE : PLAN_ARENA;
+    }
+}
+
+static void number_values(Planner *cx) {
+    const Graph *g = cx->g;
+    Plan *plan = cx->plan;
+    plan->first = NEW_N(cx->arena, int, g->n + 1);
+    for (size_t i = 0; i < g->n; i++) plan->first[i + 1] = plan->first[i] + g->node[i]->nout;
+    plan->nvalue = plan->first[g->n];
+    plan->buffer = NEW_N(cx->arena, PlanBuffer, plan->nvalue);
+    cx->owner = NEW_N(cx->arena, int, plan->nvalue);
+    cx->root = NEW_N(cx->arena, int, plan->nvalue);
+    cx->live = NEW_N(cx->arena, Live, plan->nvalue);
+    for (size_t i = 0; i < g->n; i++)
+        for (int o = 0; o < g->node[i]->nout; o++) {
+            int v = plan->first[i] + o;
+            cx->owner[v] = (int)i;
+            cx->live[v] = (Live){(int)i, (int)i};
+            plan->buffer[v].bytes = type_bytes(&g->node[i]->type[o]);
+            place_value(cx, g->node[i], v);
+        }
+}
+
+static void read_value(Planner *cx, int root, int at, bool needs_storage) {
+    PlanBuffer *b = &cx->plan->buffer[root];
+    if (cx->live[root].last < at) cx->live[root].last = at;
+    if (needs_storage && b->where == PLAN_NONE) b->where = PLAN_ARENA;
+}
+
+static bool is_unchanged(const Planner *cx, const Output *o) {
+    return o->kind == OUT_state && root_of(cx, o->ref) == cx->old[o->index];
+}
+
+/* Outputs are read after the last node, at number g->n. */
+static void find_live(Planner *cx) {
+    const Graph *g = cx->g;
+    for (size_t i = 0; i < g->n; i++) {
+        const Node *n = g->node[i];
+        bool kernel = op_info[n->op].lower == LOWER_MAP || op_info[n->op].lower == LOWER_REDUCE;
+        for (int j = 0; j < n->nin; j++) {
+            int r = root_of(cx, n->in[j]);
+            read_value(cx, r, (int)i, !kernel || r != value_of(cx, n->in[j]));
+        }
+    }
+    for (size_t i = 0; i < g->nout; i++) {
+        if (is_unchanged(cx, &g->out[i])) continue;
+        read_value(cx, root_of(cx, g->out[i].ref), (int)g->n, true);
+        if (g->out[i].kind == OUT_state) cx->changed[g->out[i].index] = true;
+    }
+}
+
+/* ---- new state */
+
+static bool old_is_dead(Planner *cx, int tensor, int r) {
+    int old = cx->old[tensor], at = cx->owner[r];
+    if (old < 0 || cx->live[old].last < at) return true;
+    return cx->live[old].last == at &&
+           may_overwrite(cx, cx->g->node[at], r - cx->plan->first[at], old);
+}
+
+/* New state goes straight into its tensor's buffer where that is free in time; else it is copied at the end. */
+static void place_states(Planner *cx) {
+    for (size_t i = 0; i < cx->g->nout; i++) {
+        const Output *o = &cx->g->out[i];
+        if (o->kind != OUT_state || is_unchanged(cx, o)) continue;
+        int r = root_of(cx, o->ref);
+        PlanBuffer *b = &cx->plan->buffer[r];
+        if (b->where == PLAN_ARENA && b->bytes == type_bytes(&cx->program->tensor[o->index].type) &&
+            old_is_dead(cx, o->index, r)) {
+            b->where = PLAN_TENSOR;
+            b->index = o->index;
+        } else {
+            vec_push(cx->arena, &cx->copy, (PlanCopy){.tensor = o->index, .from = o->ref});
+        }
+    }
+}
+
+/* ---- the arena */
+
+static int group_new(Planner *cx, int64_t bytes, Live live) {
+    vec_push(cx->arena, &cx->groups, (Group){.bytes = bytes, .live = live});
+    return (int)cx->groups.n - 1;
+}
+
+/* The input of `n` whose buffer result `out` takes over, or -1. */
+static int inplace_root(Planner *cx, int at, int out) {
+    const Node *n = cx->g->node[at];
+    int v = cx->plan->first[at] + out;
+    for (int j = 0; j < n->nin; j++) {
+        int q = root_of(cx, n->in[j]);
+        if (cx->group[q] < 0 || cx->live[q].last != at) continue;
+        if (cx->groups.at[cx->group[q]].live.last != at) continue; /* another result took it */
+        if (cx->plan->buffer[q].bytes != cx->plan->buffer[v].bytes) continue;
+        if (may_overwrite(cx, n, out, q)) return q;
+    }
+    return -1;
+}
+
+static void group_values(Planner *cx) {
+    for (int v = 0; v < cx->plan->nvalue; v++) cx->group[v] = -1;
+    for (int v = 0; v < cx->plan->nvalue; v++) {
+        int at = cx->owner[v];
+        if (cx->root[v] != v || cx->plan->buffer[v].where != PLAN_ARENA) continue;
+        int q = inplace_root(cx, at, v - cx->plan->first[at]);
+        cx->group[v] = q >= 0 ? cx->group[q]
+                              : group_new(cx, cx->plan->buffer[v].bytes, cx->live[v]);
+        Live *live = &cx->groups.at[cx->group[v]].live;
+        if (live->last < cx->live[v].last) live->last = cx->live[v].last;
+        /* a result nobody reads still fills its buffer: keep others of this node out of it */
+        if (q >= 0 && live->last == at) live->last = at + 1;
+    }
+}
+
+static int64_t align_up(int64_t n) {
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static int64_t lowest_gap(const Group *g, int *const placed, int nplaced, const Group *fit) {
+    int64_t at = 0;
+    for (int i = 0; i < nplaced; i++) { /* in order of offset */
+        const Group *o = &g[placed[i]];
+        if (o->live.first > fit->live.last || fit->live.first > o->live.last) continue;
+        if (o->offset - at >= fit->bytes) break;
+        int64_t end = o->offset + align_up(o->bytes);
+        if (end > at) at = end;
+    }
+    return at;
+}
+
+static int *groups_by_size(Planner *cx) {
+    int n = (int)cx->groups.n, *order = NEW_N(cx->arena, int, n);
+    const Group *g = cx->groups.at;
+    for (int i = 0; i < n; i++) order[i] = i;
+    int *from = order, *to = NEW_N(cx->arena, int, n);
+    for (int width = 1; width < n; width *= 2) { /* merge sort: stable, and the same on every machine */
+        for (int lo = 0; lo < n; lo += 2 * width) {
+            int mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
+            for (int i = lo, j = mid, k = lo; k < hi; k++)
+                to[k] = i < mid && (j >= hi || g[from[i]].bytes >= g[from[j]].bytes) ? from[i++]
+                                                                                       : from[j++];
+        }
+        int *t = from;
+        from = to;
+        to = t;
+    }
+    return from;
+}
+
+static void pack_groups(Planner *cx) {
+    int n = (int)cx->groups.n, *order = groups_by_size(cx), *placed = NEW_N(cx->arena, int, n);
+    for (int i = 0; i < n; i++) {
+        Group *g = &cx->groups.at[order[i]];
+        g->offset = lowest_gap(cx->groups.at, placed, i, g);
+        int k = i;
+        for (; k > 0 && cx->groups.at[placed[k - 1]].offset > g->offset; k--)
+            placed[k] = placed[k - 1];
+        placed[k] = order[i];
+        int64_t end = g->offset + align_up(g->bytes);
+        if (end > cx->plan->arena_bytes) cx->plan->arena_bytes = end;
+    }
+}
+
+/* Peak of live bytes: a running sum over what starts and ends at each node. */
+static int64_t peak_live(Planner *cx) {
+    size_t n = cx->g->n + 3;
+    int64_t *change = NEW_N(cx->arena, int64_t, n), now = 0, peak = 0;
+    for (size_t i = 0; i < cx->groups.n; i++) {
+        const Group *g = &cx->groups.at[i];
+        change[g->live.first] += align_up(g->bytes);
+        change[g->live.last + 1] -= align_up(g->bytes);
+    }
+    for (size_t i = 0; i < n; i++) {
+        now += change[i];
+        if (now > peak) peak = now;
+    }
+    return peak;
+}
+
+/* ---- results */
+
+static void fill_buffers(Planner *cx) {
+    for (int v = 0; v < cx->plan->nvalue; v++) {
+        int r = cx->root[v];
+        PlanBuffer *b = &cx->plan->buffer[v];
+        if (r == v && cx->group[v] >= 0) b->offset = cx->groups.at[cx->group[v]].offset;
+        if (r != v) *b = cx->plan->buffer[r];
+        b->live = cx->live[r];
+    }
+}
+
+/* An old value that is read at the end while its tensor changes is saved first. */
+static bool must_save(const Planner *cx, const PlanBuffer *b, int root) {
+    return b->where == PLAN_TENSOR && cx->changed[b->index] && cx->old[b->index] == root;
+}
+
+static PlanBuffer save_old(Planner *cx, Ref from, PlanBuffer source) {
+    for (size_t i = 0; i < cx->copy.n; i++) /* saved before? */
+        if (cx->copy.at[i].tensor < 0 && root_of(cx, cx->copy.at[i].from) == root_of(cx, from))
+            return cx->copy.at[i].target;
+    PlanBuffer target = {.where = PLAN_ARENA, .offset = cx->plan->arena_bytes,
+                         .bytes = source.bytes, .live = source.live};
+    cx->plan->arena_bytes += align_up(source.bytes);
+    vec_push(cx->arena, &cx->copy,
+             (PlanCopy){.tensor = -1, .from = from, .source = source, .target = target});
+    return target;
+}
+
+static PlanBuffer final_place(Planner *cx, Ref from) {
+    PlanBuffer b = cx->plan->buffer[value_of(cx, from)];
+    return must_save(cx, &b, root_of(cx, from)) ? save_old(cx, from, b) : b;
+}
+
+static void order_copies(Planner *cx) {
+    size_t nstate = cx->copy.n;
+    PlanCopy *state = arena_memdup(cx->arena, cx->copy.at, nstate * sizeof *state);
+    cx->copy.n = 0;
+    cx->plan->out = NEW_N(cx->arena, PlanBuffer, cx->g->nout);
+    for (size_t i = 0; i < cx->g->nout; i++) {
+        const Output *o = &cx->g->out[i];
+        if (o->kind == OUT_state)
+            cx->plan->out[i] = (PlanBuffer){.where = PLAN_TENSOR, .index = o->index,
+                                            .bytes = type_bytes(graph_type(cx->g, o->ref))};
+        else
+            cx->plan->out[i] = final_place(cx, o->ref);
+    }
+    for (size_t i = 0; i < nstate; i++) {
+        state[i].source = final_place(cx, state[i].from);
+        state[i].target = (PlanBuffer){.where = PLAN_TENSOR, .index = state[i].tensor,
+                                       .bytes = state[i].source.bytes};
+    }
+    for (size_t i = 0; i < nstate; i++) vec_push(cx->arena, &cx->copy, state[i]);
+}
+
+Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
+    CHECK(g->n < INT_MAX / 2);
+    Planner cx = {.arena = a, .program = p, .g = g, .plan = NEW(a, Plan)};
+    cx.plan->graph = g;
+    cx.old = NEW_N(a, int, p->ntensor);
+    cx.changed = NEW_N(a, bool, p->ntensor);
+    for (size_t i = 0; i < p->ntensor; i++) cx.old[i] = -1;
+    number_values(&cx);
+    cx.group = NEW_N(a, int, cx.plan->nvalue);
+    find_live(&cx);
+    place_states(&cx);
+    group_values(&cx);
+    pack_groups(&cx);
+    cx.plan->lower_bound = peak_live(&cx);
+    fill_buffers(&cx);
+    order_copies(&cx);
+    cx.plan->field = cx.field.at;
+    cx.plan->nfield = (int)cx.field.n;
+    cx.plan->copy = cx.copy.at;
+    cx.plan->ncopy = (int)cx.copy.n;
+    return cx.plan;
+}
+
+/* ---- print */
+
+static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBuffer *at) {
+    switch (at->where) {
+    case PLAN_ARENA: buf_printf(b, "arena+%lld", (long long)at->offset); break;
+    case PLAN_TENSOR: buf_printf(b, "\"%s\"", p->tensor[at->index].name); break;
+    case PLAN_FIELD: buf_printf(b, "field %s", plan->field[at->index]); break;
+    case PLAN_NONE: buf_puts(b, "none"); break;
+    }
+}
+
+static bool same_place(const PlanBuffer *a, const PlanBuffer *b) {
+    return a->where != PLAN_NONE && a->where == b->where && a->index == b->index &&
+           a->offset == b->offset;
+}
+
+static const char *how_shared(const Plan *plan, const Node *n, const PlanBuffer *at) {
+    for (int j = 0; j < n->nin; j++)
+        if (same_place(at, &plan->buffer[plan->first[n->in[j].node] + (int)n->in[j].out]))
+            return op_info[n->op].lower == LOWER_VIEW ? "  view" : "  in place";
+    return "";
+}
+
+static void print_value(Buf *b, const Program *p, const Plan *plan, size_t node, int out) {
+    const Node *n = plan->graph->node[node];
+    const PlanBuffer *at = &plan->buffer[plan->first[node] + out];
+    buf_printf(b, "  %5zu", node);
+    buf_printf(b, n->nout > 1 ? ".%-3d" : "    ", out);
+    buf_printf(b, " %-10s %12lld bytes  [%d, %d]  ", op_info[n->op].name, (long long)at->bytes,
+               at->live.first, at->live.last);
+    print_place(b, p, plan, at);
+    buf_printf(b, "%s\n", how_shared(plan, n, at));
+}
+
+void plan_print(Buf *b, const Program *p, const Plan *plan) {
+    buf_printf(b, "plan @%s: arena %lld bytes, at least %lld; %d copies\n", plan->graph->name,
+               (long long)plan->arena_bytes, (long long)plan->lower_bound, plan->ncopy);
+    for (size_t i = 0; i < plan->graph->n; i++)
+        for (int o = 0; o < plan->graph->node[i]->nout; o++) print_value(b, p, plan, i, o);
+    for (int i = 0; i < plan->ncopy; i++) {
+        buf_puts(b, "  copy ");
+        print_place(b, p, plan, &plan->copy[i].source);
+        buf_puts(b, " to ");
+        print_place(b, p, plan, &plan->copy[i].target);
+        buf_printf(b, "  %lld bytes\n", (long long)plan->copy[i].source.bytes);
+    }
+}
