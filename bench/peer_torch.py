@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""The peer of bench/bert.upm in PyTorch eager: the same step on random words, forward, backward and AdamW, no dropout.
+
+usage: peer_torch.py vocab seq width layers heads samples seconds
+Prints one line: version, median step in ms, peak resident memory in MB.
+"""
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Layer(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+
+    def attend(self, x):
+        b, t, d = x.shape
+        q, k, v = (y.view(b, t, self.heads, d // self.heads).transpose(1, 2) for y in self.qkv(x).split(d, 2))
+        if hasattr(F, "scaled_dot_product_attention"):
+            y = F.scaled_dot_product_attention(q, k, v)
+        else:
+            y = F.softmax(q @ k.transpose(-2, -1) * (d // self.heads) ** -0.5, -1) @ v
+        return self.out(y.transpose(1, 2).reshape(b, t, d))
+
+    def forward(self, x):
+        x = self.norm1(x + self.attend(x))
+        return self.norm2(x + self.down(F.gelu(self.up(x))))
+
+
+class Bert(nn.Module):
+    def __init__(self, vocab, seq, d, layers, heads):
+        super().__init__()
+        self.word, self.position, self.segment = nn.Embedding(vocab, d), nn.Embedding(seq, d), nn.Embedding(2, d)
+        self.norm = nn.LayerNorm(d)
+        self.layer = nn.ModuleList([Layer(d, heads) for _ in range(layers)])
+        self.dense, self.head_norm, self.bias = nn.Linear(d, d), nn.LayerNorm(d), nn.Parameter(torch.zeros(vocab))
+        for e in (self.word, self.position, self.segment):
+            nn.init.normal_(e.weight, std=0.02)
+
+    def forward(self, ids, target):
+        x = self.norm(self.word(ids) + self.position(torch.arange(ids.size(1))) + self.segment(torch.zeros_like(ids)))
+        for layer in self.layer:
+            x = layer(x)
+        logits = F.linear(self.head_norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
+        return F.cross_entropy(logits.view(-1, logits.size(-1)), target.view(-1), ignore_index=-100)
+
+
+def main():
+    vocab, seq, d, layers, heads, samples = map(int, sys.argv[1:7])
+    seconds = float(sys.argv[7])
+    torch.manual_seed(1)
+    model = Bert(vocab, seq, d, layers, heads)
+    rule = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
+    times, start = [], time.perf_counter()
+    while len(times) < 4 or time.perf_counter() - start < seconds:
+        t = time.perf_counter()
+        ids = torch.randint(0, vocab, (samples, seq))
+        hit = torch.rand(samples, seq) < 0.15
+        loss = model(ids.masked_fill(hit, 103), ids.masked_fill(~hit, -100))
+        rule.zero_grad(set_to_none=True)
+        loss.backward()
+        rule.step()
+        times.append(time.perf_counter() - t)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{torch.__version__} {statistics.median(times[1:]) * 1e3:.2f} {peak:.0f}")
+
+
+main()
