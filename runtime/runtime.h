@@ -11,6 +11,8 @@ typedef struct Pool Pool;
 Pool *pool_new(int threads, Err *e); /* 0: one a core this process may use; the caller is thread 0 */
 void pool_free(Pool *p);
 int pool_threads(const Pool *p);
+/* The caller is pinned while the pool lives; threads it starts would inherit that, so let go around starting one. */
+void pool_pin_caller(Pool *p, bool pin);
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
 
 /* ---- matrix products */

@@ -1,0 +1,189 @@
+/* Matrix products: the one seam to BLAS.
+ *
+ * A product is cut into tiles by its sizes alone; each tile is one task of the pool and one single-threaded cblas_sgemm
+ * (or several in a fixed order, where loops accumulate), so the bits do not depend on the number of threads. Operands are
+ * strided: whatever BLAS can take as rows, columns or their transposes is passed as it is, and what it cannot
+ * (no unit stride, a stride beyond its integers) is computed by a plain loop. */
+#include <cblas.h>
+#include <limits.h>
+
+#include "runtime/runtime.h"
+
+/* Largest tile, and the fewest operations worth a tile of their own. Measured on shapes of transformers. */
+enum { TILE_M = 512, TILE_N = 1024, TILE_STEP = 32 };
+static const double TILE_FLOPS = 8e6;   /* a few tens of microseconds */
+static const double INLINE_FLOPS = 1e6; /* under this, waking threads costs more than it gives */
+static const double TASKS_WANTED = 16;  /* to share among threads */
+
+typedef struct Operand { /* as BLAS takes it; ld 0: it cannot */
+    CBLAS_TRANSPOSE trans;
+    int64_t ld;
+} Operand;
+
+typedef struct Job {
+    RtGemm g; /* with rows of C at unit stride */
+    const float *a, *b;
+    float *c;
+    Operand oa, ob;
+    int64_t tile_m, tile_n, ntile_m, ntile_n;
+    bool blas;
+} Job;
+
+void gemm_init(void) {
+    openblas_set_num_threads(1);
+}
+
+/* ---- operands */
+
+static bool fits(int64_t n) {
+    return n <= INT_MAX;
+}
+
+/* A matrix of `rows` by `cols` with these strides; a dimension of size 1 may have any stride. */
+static Operand operand(int64_t rows, int64_t cols, int64_t row, int64_t col) {
+    if ((col == 1 || cols == 1) && (row >= cols || rows == 1))
+        return (Operand){CblasNoTrans, rows == 1 && row < cols ? cols : row};
+    if ((row == 1 || rows == 1) && (col >= rows || cols == 1))
+        return (Operand){CblasTrans, cols == 1 && col < rows ? rows : col};
+    return (Operand){CblasNoTrans, 0};
+}
+
+static void swap_i64(int64_t *a, int64_t *b) {
+    int64_t t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* C in columns is its transpose in rows, C' = B' A'. */
+static void transpose_product(Job *j) {
+    RtGemm *g = &j->g;
+    const float *a = j->a;
+    j->a = j->b;
+    j->b = a;
+    swap_i64(&g->m, &g->n);
+    swap_i64(&g->am, &g->bn);
+    swap_i64(&g->ak, &g->bk);
+    swap_i64(&g->cm, &g->cn);
+    for (int i = 0; i < g->nloop; i++) swap_i64(&g->loop[i].a, &g->loop[i].b);
+}
+
+/* ---- one tile */
+
+static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, int64_t m, int64_t n,
+                       bool add) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            float sum = add ? c[i * g->cm + j * g->cn] : 0;
+            for (int64_t k = 0; k < g->k; k++) sum += a[i * g->am + k * g->ak] * b[k * g->bk + j * g->bn];
+            c[i * g->cm + j * g->cn] = sum;
+        }
+}
+
+static void tile_product(const Job *j, const float *a, const float *b, float *c, int64_t m, int64_t n,
+                         bool add) {
+    const RtGemm *g = &j->g;
+    if (!j->blas || g->k == 0) {
+        tile_plain(g, a, b, c, m, n, add);
+        return;
+    }
+    int64_t ldc = g->cm > n ? g->cm : n;
+    cblas_sgemm(CblasRowMajor, j->oa.trans, j->ob.trans, (int)m, (int)n, (int)g->k, 1, a, (int)j->oa.ld, b,
+                (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
+}
+
+/* Walks the loops that contract further dimensions, in order; the first product stores, the rest add. */
+static void tile_run(const Job *j, int64_t a, int64_t b, int64_t c, int64_t m, int64_t n) {
+    const RtGemm *g = &j->g;
+    int64_t total = 1;
+    for (int i = 0; i < g->nloop; i++)
+        if (g->loop[i].c == 0) total *= g->loop[i].size;
+    for (int64_t at = 0; at < total; at++) {
+        int64_t rest = at, da = 0, db = 0;
+        for (int i = g->nloop - 1; i >= 0; i--) {
+            if (g->loop[i].c != 0) continue;
+            int64_t x = rest % g->loop[i].size;
+            rest /= g->loop[i].size;
+            da += x * g->loop[i].a;
+            db += x * g->loop[i].b;
+        }
+        tile_product(j, j->a + a + da, j->b + b + db, j->c + c, m, n, at > 0);
+    }
+    if (total == 0) { /* an empty sum */
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t k = 0; k < n; k++) j->c[c + i * g->cm + k * g->cn] = 0;
+    }
+}
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Task numbers: outer loops slowest, then rows of tiles, then columns. */
+static void run_tasks(void *cx, int64_t first, int64_t last) {
+    const Job *j = cx;
+    const RtGemm *g = &j->g;
+    for (int64_t task = first; task < last; task++) {
+        int64_t jn = task % j->ntile_n * j->tile_n, rest = task / j->ntile_n;
+        int64_t im = rest % j->ntile_m * j->tile_m, a = im * g->am, b = jn * g->bn;
+        int64_t c = im * g->cm + jn * g->cn;
+        rest /= j->ntile_m;
+        for (int i = g->nloop - 1; i >= 0; i--) {
+            if (g->loop[i].c == 0) continue;
+            int64_t x = rest % g->loop[i].size;
+            rest /= g->loop[i].size;
+            a += x * g->loop[i].a;
+            b += x * g->loop[i].b;
+            c += x * g->loop[i].c;
+        }
+        tile_run(j, a, b, c, min_i64(j->tile_m, g->m - im), min_i64(j->tile_n, g->n - jn));
+    }
+}
+
+/* ---- cutting */
+
+static int64_t outer_count(const RtGemm *g, bool contracted) {
+    int64_t n = 1;
+    for (int i = 0; i < g->nloop; i++)
+        if ((g->loop[i].c == 0) == contracted) n *= g->loop[i].size;
+    return n;
+}
+
+/* Equal parts of at most `most`, multiples of TILE_STEP. */
+static int64_t part(int64_t size, int64_t most) {
+    int64_t parts = (size + most - 1) / most, each = (size + parts - 1) / parts;
+    return (each + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
+}
+
+/* Halves the longer side until there are enough tasks or a tile would be too little work. */
+static void choose_tiles(Job *j, double flops, int64_t outer) {
+    const RtGemm *g = &j->g;
+    int64_t m = part(g->m, TILE_M), n = part(g->n, TILE_N);
+    for (;;) {
+        j->tile_m = m;
+        j->tile_n = n;
+        j->ntile_m = (g->m + m - 1) / m;
+        j->ntile_n = (g->n + n - 1) / n;
+        double tasks = (double)(outer * j->ntile_m * j->ntile_n);
+        if (tasks >= TASKS_WANTED || flops / tasks < 2 * TILE_FLOPS) return;
+        if (m >= n && m > TILE_STEP) m = part(g->m, m / 2);
+        else if (n > TILE_STEP) n = part(g->n, n / 2);
+        else return;
+    }
+}
+
+void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c) {
+    Job j = {.g = *g, .a = a, .b = b, .c = c};
+    int64_t outer = outer_count(g, false);
+    if (g->m == 0 || g->n == 0 || outer == 0) return;
+    if (g->cn != 1 && g->n != 1 && (g->cm == 1 || g->m == 1)) transpose_product(&j);
+    j.oa = operand(j.g.m, j.g.k, j.g.am, j.g.ak);
+    j.ob = operand(j.g.k, j.g.n, j.g.bk, j.g.bn);
+    j.blas = j.oa.ld && j.ob.ld && fits(j.oa.ld) && fits(j.ob.ld) && fits(j.g.cm) && fits(j.g.k) &&
+             (j.g.cn == 1 || j.g.n == 1) && (j.g.cm >= j.g.n || j.g.m == 1);
+    double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)outer *
+                   (double)outer_count(g, true);
+    choose_tiles(&j, flops, outer);
+    int64_t tasks = outer * j.ntile_m * j.ntile_n;
+    if (flops < INLINE_FLOPS) run_tasks(&j, 0, tasks);
+    else pool_run(p, tasks, run_tasks, &j);
+}
