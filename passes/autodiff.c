@@ -56,6 +56,10 @@ static void recompute_region(Sweep *s, uint32_t region) {
         const Node *n = g->node[i];
         if (n->region != region)
             continue;
+        if (n->nin == 0 && !(op_info[n->op].flags & FLAG_RANDOM)) { /* a leaf is there anyway */
+            refmap_set_node(&s->again, g, i, (Ref){i, 0});
+            continue;
+        }
         Ref *in = NEW_N(s->scratch, Ref, n->nin + 1);
         for (int k = 0; k < n->nin; k++)
             in[k] = g->node[n->in[k].node]->region == region ? refmap_get(&s->again, n->in[k]) : n->in[k];
@@ -161,6 +165,7 @@ static Graph *expand_grads(const Graph *from, Arena *scratch, Diag *diag) {
     return ok ? g : NULL;
 }
 
+/* Regions have done their work, so equal values of different regions may be one again; copies stay apart. */
 static Graph *remove_stops(const Graph *from, Arena *scratch) {
     Graph *g = graph_new(from->arena, from->name);
     RefMap map = refmap_new(scratch, from);
@@ -170,7 +175,9 @@ static Graph *remove_stops(const Graph *from, Arena *scratch) {
         if (!reached[i])
             continue;
         Ref *in = refmap_inputs(&map, n, scratch);
-        refmap_set_node(&map, from, i, n->op == OP_stop ? in[0] : graph_copy_node(g, n, in));
+        Node plain = *n;
+        plain.region = 0;
+        refmap_set_node(&map, from, i, n->op == OP_stop ? in[0] : graph_copy_node(g, &plain, in));
     }
     refmap_outputs(&map, from, g);
     return g;

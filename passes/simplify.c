@@ -1,0 +1,106 @@
+/* simplify: rewrites a graph by the rules of simplify_algebra.c, simplify_shape.c and simplify_sum.c, round by round until none applies
+ * or `most_rounds` have passed (rules only ever make a graph simpler, so few are needed). Equal values meet by consing, and what
+ * nothing reads falls away. */
+#include "passes/simplify.h"
+
+#include <math.h>
+
+enum { MOST_ROUNDS = 32 };
+
+Ref rewrite_fill(const Rewrite *r, double v) {
+    static const double most[DT_COUNT] = {[DT_i32] = INT32_MAX, [DT_i64] = 9007199254740992.0, [DT_u8] = UINT8_MAX, [DT_bool] = 1};
+    const Type *t = &r->n->type[0];
+    if (!dtype_is_float(t->dtype) && !(fabs(v) <= most[t->dtype] && v == floor(v)))
+        return REF_NONE;
+    return g_fill(r->g, t, v, r->n->span);
+}
+
+/* A pointwise operator on constants is a constant: computed once, in f64, where kernels would do it for every element. */
+Ref fold_constants(const Rewrite *r) {
+    const Node *n = r->n;
+    if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0 || n->nin > 3 || n->nout != 1)
+        return REF_NONE;
+    double value[3];
+    Array in[3], out = {.type = type_scalar(n->type[0].dtype)};
+    for (int i = 0; i < n->nin; i++) {
+        if (!rewrite_const(r, i, &value[i]))
+            return REF_NONE;
+        in[i] = (Array){type_scalar(rewrite_input_type(r, i)->dtype), &value[i]};
+    }
+    Node scalar = *n;
+    scalar.type = &out.type;
+    EvalCx cx = {.arena = r->scratch, .f64 = true, .live = -1};
+    Err e = {0};
+    if (!node_eval(&scalar, in, &out, &cx, &e))
+        return REF_NONE; /* a division of integers by zero, say: it stays what it is */
+    return rewrite_fill(r, out.at[0]);
+}
+
+static Ref try_rules(const Rewrite *r, const Rule *rule, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        Ref to = rule[i].op == r->n->op ? rule[i].rule(r) : REF_NONE;
+        if (ref_is(to))
+            return to;
+    }
+    return REF_NONE;
+}
+
+static Ref rewrite(const Rewrite *r) {
+    Ref to = fold_constants(r);
+    if (!ref_is(to))
+        to = try_rules(r, algebra_rules, algebra_count);
+    if (!ref_is(to))
+        to = try_rules(r, shape_rules, shape_count);
+    if (!ref_is(to))
+        to = try_rules(r, sum_rules, sum_count);
+    if (ref_is(to) && (!type_same_shape(graph_type(r->g, to), &r->n->type[0]) ||
+                       graph_type(r->g, to)->dtype != r->n->type[0].dtype))
+        BUG("a rule for '%s' changed the type of its value", op_info[r->n->op].name);
+    return to;
+}
+
+static uint32_t *count_uses(const Graph *g, const bool *reached, Arena *scratch) {
+    uint32_t *uses = NEW_N(scratch, uint32_t, g->n + 1);
+    for (size_t i = 0; i < g->n; i++)
+        for (int k = 0; reached[i] && k < g->node[i]->nin; k++)
+            uses[g->node[i]->in[k].node]++;
+    for (size_t i = 0; i < g->nout; i++)
+        uses[g->out[i].ref.node]++;
+    return uses;
+}
+
+static Graph *one_round(const Graph *from, Arena *scratch, size_t *fired) {
+    Graph *g = graph_new(from->arena, from->name);
+    RefMap map = refmap_new(scratch, from);
+    bool *reached = graph_reached(from, scratch);
+    Rewrite r = {.g = g, .uses = count_uses(from, reached, scratch), .scratch = scratch};
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (!reached[i])
+            continue;
+        r.n = from->node[i];
+        r.in = refmap_inputs(&map, r.n, scratch);
+        g->region = r.n->region;
+        g->copy = r.n->copy;
+        Ref to = rewrite(&r);
+        *fired += ref_is(to);
+        refmap_set_node(&map, from, i, ref_is(to) ? to : graph_copy_node(g, r.n, r.in));
+    }
+    g->region = g->copy = 0;
+    refmap_outputs(&map, from, g);
+    return g;
+}
+
+static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
+    (void)p, (void)cx;
+    Graph *g = graph_prune(from->arena, from, from->name, NULL);
+    size_t fired = 1;
+    for (int round = 0; round < MOST_ROUNDS && fired; round++) {
+        Arena *scratch = arena_new();
+        fired = 0;
+        g = one_round(g, scratch, &fired);
+        arena_free(scratch);
+    }
+    return graph_prune(from->arena, g, from->name, NULL);
+}
+
+Program *pass_simplify(const Program *in, PassCx *cx) { return program_map(in, cx, simplify_graph); }
