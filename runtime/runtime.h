@@ -21,6 +21,8 @@ void gemm_init(void);
 void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c);
 
 /* ---- executor: persistent tensors and the arena of one program */
+enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc }; /* RtTensor.kind, as TensorKind of ir.h */
+enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };                      /* RtOutput.kind, as OutKind of ir.h */
 typedef struct Exec Exec;
 Exec *exec_new(const RtProgram *p, Pool *pool, Err *e);
 void exec_free(Exec *x);
@@ -30,6 +32,7 @@ char *const *exec_fields(Exec *x, const RtEntry *entry); /* where a batch's fiel
 bool exec_run(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
 const void *exec_output(const Exec *x, const RtPlan *plan, int out);
+void exec_reset(Exec *x); /* accumulators get their value before the first batch */
 
 /* ---- runs */
 typedef struct RunOptions {

@@ -1,0 +1,305 @@
+/* The executor: the memory of one program and the plans that run in it.
+ *
+ * All tensors, batch fields and the one arena that the plans share are mapped once, in huge pages where the system
+ * gives them; every pointer of every call is resolved then. Running a plan is a walk over its steps that allocates nothing.
+ * After a fault the tensors hold a step half done: the caller goes back to a checkpoint. */
+#include <errno.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/runtime.h"
+
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20, COPY_PIECE = 256 << 10 };
+static const double INLINE_COST = 1e5; /* bytes and operations of about 5 us: below, waking threads does not pay */
+
+typedef struct BoundStep {
+    const RtStep *step;
+    RtCall call;
+} BoundStep;
+
+typedef struct Bound { /* a plan with its pointers */
+    const RtPlan *plan;
+    char **buf; /* by RtPlan.buffer */
+    BoundStep *step;
+} Bound;
+
+struct Exec {
+    const RtProgram *program;
+    Pool *pool;
+    Arena *small;
+    char *base; /* the mapping: tensors, fields, arena */
+    size_t bytes;
+    char **tensor;
+    char ***field; /* by entry */
+    char *arena;
+    Bound *bound;
+    int nbound;
+    RtClock clock;
+    RtFault fault;
+};
+
+/* ---- memory */
+
+static bool add_bytes(size_t *total, int64_t n) {
+    size_t end;
+    if (n < 0 || __builtin_add_overflow(*total, (size_t)n, &end) || end > SIZE_MAX / 2) return false;
+    *total = (end + ALIGN - 1) / ALIGN * ALIGN;
+    return true;
+}
+
+static int64_t field_bytes(const RtEntry *e, const Field *f) {
+    int64_t n = e->batch;
+    for (int i = 0; i < f->rank; i++)
+        if (__builtin_mul_overflow(n, f->dim[i], &n)) return -1;
+    return __builtin_mul_overflow(n, (int64_t)dtype_size(f->dtype), &n) ? -1 : n;
+}
+
+static int64_t largest_arena(const RtProgram *p) {
+    int64_t most = p->init ? p->init->arena_bytes : 0;
+    for (int i = 0; i < p->nentry; i++) {
+        const RtPlan *plan[] = {p->entry[i].step, p->entry[i].logged};
+        for (int k = 0; k < 2; k++)
+            if (plan[k] && plan[k]->arena_bytes > most) most = plan[k]->arena_bytes;
+    }
+    return most;
+}
+
+/* Offsets of everything, as pointers from NULL when `base` is NULL: first to measure, then to place. */
+static bool lay_out(Exec *x, size_t *total) {
+    const RtProgram *p = x->program;
+    *total = 0;
+    for (int i = 0; i < p->ntensor; i++) {
+        if (x->base) x->tensor[i] = x->base + *total;
+        if (!add_bytes(total, p->tensor[i].bytes)) return false;
+    }
+    for (int i = 0; i < p->nentry; i++)
+        for (int k = 0; k < p->entry[i].nfield; k++) {
+            if (x->base) x->field[i][k] = x->base + *total;
+            if (!add_bytes(total, field_bytes(&p->entry[i], &p->entry[i].field[k]))) return false;
+        }
+    if (x->base) x->arena = x->base + *total;
+    return add_bytes(total, largest_arena(p));
+}
+
+static bool map_memory(Exec *x, size_t bytes, Err *e) {
+    double gb = (double)bytes / 1e9;
+    double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
+    if (gb > have)
+        return err_set(e, "the program needs %.1f GB of memory and this machine has %.1f GB: make the batch "
+                          "or the model smaller", gb, have);
+    x->bytes = (bytes + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+    char *at = mmap(NULL, x->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return err_set(e, "cannot get %.1f GB of memory: %s", gb, strerror(errno));
+    madvise(at, x->bytes, MADV_HUGEPAGE); /* a wish; without it all works, slower */
+    x->base = at;
+    return true;
+}
+
+/* ---- plans */
+
+static char *buffer_at(const Exec *x, const RtBuffer *b, int entry, int64_t arena_bytes) {
+    switch (b->where) {
+    case RT_ARENA:
+        CHECK(b->offset >= 0 && b->bytes >= 0 && b->offset <= arena_bytes - b->bytes);
+        return x->arena + b->offset;
+    case RT_TENSOR:
+        CHECK(b->index >= 0 && b->index < x->program->ntensor);
+        CHECK(b->bytes <= x->program->tensor[b->index].bytes);
+        return x->tensor[b->index];
+    case RT_FIELD:
+        CHECK(entry >= 0 && b->index >= 0 && b->index < x->program->entry[entry].nfield);
+        return x->field[entry][b->index];
+    }
+    BUG("buffer of kind %d", (int)b->where);
+}
+
+static void bind_step(Exec *x, Bound *b, int number) {
+    const RtStep *s = &b->plan->step[number];
+    char **buf = NEW_N(x->small, char *, s->nbuf);
+    for (int i = 0; i < s->nbuf; i++) {
+        CHECK(s->buf[i] >= 0 && s->buf[i] < b->plan->nbuffer);
+        buf[i] = b->buf[s->buf[i]];
+    }
+    b->step[number].step = s;
+    b->step[number].call = (RtCall){.buf = buf, .size = s->size, .word = s->word, .clock = &x->clock,
+                                    .fault = &x->fault, .number = number};
+}
+
+static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
+    if (!plan) return;
+    Bound *b = &x->bound[x->nbound++];
+    b->plan = plan;
+    b->buf = NEW_N(x->small, char *, plan->nbuffer);
+    for (int i = 0; i < plan->nbuffer; i++)
+        b->buf[i] = buffer_at(x, &plan->buffer[i], entry, plan->arena_bytes);
+    b->step = NEW_N(x->small, BoundStep, plan->nstep);
+    for (int i = 0; i < plan->nstep; i++) bind_step(x, b, i);
+}
+
+static const Bound *bound_find(const Exec *x, const RtPlan *plan) {
+    for (int i = 0; i < x->nbound; i++)
+        if (x->bound[i].plan == plan) return &x->bound[i];
+    BUG("plan '%s' is not of this program", plan->name);
+}
+
+Exec *exec_new(const RtProgram *p, Pool *pool, Err *e) {
+    Arena *small = arena_new();
+    Exec *x = NEW(small, Exec);
+    x->small = small;
+    x->program = p;
+    x->pool = pool;
+    x->tensor = NEW_N(small, char *, p->ntensor);
+    x->field = NEW_N(small, char **, p->nentry);
+    for (int i = 0; i < p->nentry; i++) x->field[i] = NEW_N(small, char *, p->entry[i].nfield);
+    size_t bytes;
+    if (!lay_out(x, &bytes)) err_set(e, "the program's tensors are too large for any machine");
+    else if (map_memory(x, bytes, e)) lay_out(x, &bytes);
+    if (!x->base) {
+        exec_free(x);
+        return NULL;
+    }
+    gemm_init();
+    x->bound = NEW_N(small, Bound, 1 + 2 * (size_t)p->nentry);
+    bind_plan(x, p->init, -1);
+    for (int i = 0; i < p->nentry; i++) {
+        bind_plan(x, p->entry[i].step, i);
+        bind_plan(x, p->entry[i].logged, i);
+    }
+    return x;
+}
+
+void exec_free(Exec *x) {
+    if (!x) return;
+    if (x->base) munmap(x->base, x->bytes);
+    arena_free(x->small);
+}
+
+char *exec_tensor(Exec *x, int tensor) {
+    return x->tensor[tensor];
+}
+
+char *const *exec_fields(Exec *x, const RtEntry *entry) {
+    return x->field[entry - x->program->entry];
+}
+
+/* ---- running */
+
+static void run_kernel(void *cx, int64_t first, int64_t last) {
+    const BoundStep *b = cx;
+    b->step->kernel(&b->call, first, last);
+}
+
+typedef struct Copy {
+    char *to;
+    const char *from;
+    int64_t bytes;
+} Copy;
+
+static void run_copy(void *cx, int64_t first, int64_t last) {
+    const Copy *c = cx;
+    int64_t begin = first * COPY_PIECE, end = last * COPY_PIECE;
+    if (end > c->bytes) end = c->bytes;
+    memcpy(c->to + begin, c->from + begin, (size_t)(end - begin));
+}
+
+static void run_step(Exec *x, const Bound *bound, int number) {
+    BoundStep *b = &bound->step[number];
+    const RtStep *s = b->step;
+    char *const *buf = b->call.buf;
+    switch (s->kind) {
+    case RT_KERNEL:
+        if (s->cost * (double)s->tasks < INLINE_COST) s->kernel(&b->call, 0, s->tasks);
+        else pool_run(x->pool, s->tasks, run_kernel, b);
+        return;
+    case RT_GEMM:
+        gemm_run(x->pool, &s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1],
+                 (float *)(void *)buf[2]);
+        return;
+    case RT_COPY: {
+        Copy c = {buf[1], buf[0], bound->plan->buffer[s->buf[0]].bytes};
+        if (c.to != c.from) pool_run(x->pool, (c.bytes + COPY_PIECE - 1) / COPY_PIECE, run_copy, &c);
+        return;
+    }
+    }
+}
+
+static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
+    int number = atomic_load(&x->fault.set) - 1;
+    const char *label = number >= 0 && number < plan->nstep ? plan->step[number].label : NULL;
+    return err_set(e, "%s: index %lld is out of range, 0 to %lld is what there is",
+                   label ? label : plan->name, (long long)x->fault.index,
+                   (long long)x->fault.limit - 1);
+}
+
+bool exec_run(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
+    const Bound *b = bound_find(x, plan);
+    x->clock = *clock;
+    atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);
+    for (int i = 0; i < plan->nstep; i++) {
+        run_step(x, b, i);
+        if (atomic_load_explicit(&x->fault.set, memory_order_acquire)) return report_fault(x, plan, e);
+    }
+    return true;
+}
+
+const void *exec_output(const Exec *x, const RtPlan *plan, int out) {
+    return bound_find(x, plan)->buf[plan->out[out].buffer];
+}
+
+static double bf16_value(uint16_t bits) {
+    uint32_t wide = (uint32_t)bits << 16;
+    float f;
+    memcpy(&f, &wide, sizeof f);
+    return f;
+}
+
+double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
+    const void *at = exec_output(x, plan, out);
+    switch (plan->out[out].dtype) {
+    case DT_f32: return *(const float *)at;
+    case DT_f64: return *(const double *)at;
+    case DT_bf16: return bf16_value(*(const uint16_t *)at);
+    case DT_i32: return *(const int32_t *)at;
+    case DT_i64: return (double)*(const int64_t *)at;
+    case DT_u8:
+    case DT_bool: return *(const uint8_t *)at;
+    case DT_COUNT: break;
+    }
+    BUG("output of no type");
+}
+
+/* ---- accumulators */
+
+static void put_value(char *at, DType t, double v) {
+    switch (t) {
+    case DT_f32: *(float *)(void *)at = (float)v; return;
+    case DT_f64: *(double *)(void *)at = v; return;
+    case DT_bf16: {
+        float f = (float)v; /* fills are 0, 1 and infinities: all exact in bf16 */
+        uint32_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        *(uint16_t *)(void *)at = (uint16_t)(bits >> 16);
+        return;
+    }
+    case DT_i32: *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX); return;
+    case DT_i64: *(int64_t *)(void *)at = v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v; return;
+    case DT_u8:
+    case DT_bool: *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255); return;
+    case DT_COUNT: break;
+    }
+    BUG("accumulator of no type");
+}
+
+void exec_reset(Exec *x) {
+    for (int i = 0; i < x->program->ntensor; i++) {
+        const RtTensor *t = &x->program->tensor[i];
+        if (t->kind != RT_TENSOR_acc) continue;
+        size_t size = dtype_size(t->dtype);
+        for (int64_t at = 0; at < t->bytes; at += (int64_t)size) put_value(x->tensor[i] + at, t->dtype, t->fill);
+    }
+}
