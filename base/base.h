@@ -99,6 +99,7 @@ bool str_starts(const char *s, const char *prefix);
 /* ---- files */
 bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */
 bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);  /* aside, fsync, rename, fsync dir */
+bool file_sync_folder(const char *path); /* so that a rename in the folder of `path` reaches the disk; else errno says why */
 
 /* ---- random numbers that are counted, not drawn: Philox4x32-10 (Salmon et al., SC 2011).
  * A value depends on (seed, place, step, index) alone. Element i of a tensor takes word (i >> 4) & 3 of

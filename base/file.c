@@ -45,7 +45,7 @@ static bool write_all(int fd, const char *p, size_t n) {
 }
 
 /* The rename itself must reach the disk, so the folder is synced too. */
-static bool sync_folder(const char *path) {
+bool file_sync_folder(const char *path) {
     Buf folder = {0};
     const char *slash = strrchr(path, '/');
     if (!slash) buf_puts(&folder, ".");
@@ -74,7 +74,7 @@ bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
     bool ok = write_synced(aside.data, p, n) && rename(aside.data, path) == 0;
     int why = errno;
     if (!ok) unlink(aside.data);
-    else if (!(ok = sync_folder(path))) why = errno;
+    else if (!(ok = file_sync_folder(path))) why = errno;
     buf_free(&aside);
     return ok || err_set(e, "cannot write '%s': %s", path, strerror(why));
 }
