@@ -1,0 +1,154 @@
+/* Inside the declaration side of elaboration: modules, statements, signatures, instances, entries. elab.h holds what
+ * the expression side sees of it. */
+#ifndef UPT_DECL_H
+#define UPT_DECL_H
+
+#include "frontend/elab.h"
+
+struct Module {
+    const char *name;   /* "std.nn", or the path of a file */
+    const char *prefix; /* of its consts in -D: "" or "pre." */
+    File *file;
+    Scope *scope;       /* its own names; above them what it imported, above that the core */
+    bool library, loading;
+};
+
+/* Where a statement stands decides what it may be and where its names go. */
+typedef enum Where { IN_module = 1, IN_block = 2, IN_rule = 4, IN_fn = 8, IN_entry = 16 } Where;
+typedef struct Exec {
+    Where where;
+    Scope *scope;
+    Module *module;   /* IN_module */
+    Instance *inst;   /* IN_block, IN_rule: what is being made */
+    const TVal *owner; /* IN_rule: the parameter whose state this is */
+    Val result;       /* of `return` */
+    bool returned;
+} Exec;
+
+typedef struct Version { /* what a tensor was before an entry changed it */
+    int tensor;
+    Ref ref;
+    Span changed;
+} Version;
+typedef struct Binding { /* a tensor that an entry gave a name */
+    const char *name;
+    Span span;
+    Ref ref;
+} Binding;
+typedef struct TokenizerDecl {
+    TokenizerSpec spec;
+    TokenizerInfo info;
+} TokenizerDecl;
+typedef enum DataKind { DATA_text, DATA_ids, DATA_rows } DataKind; /* what a pipeline yields so far */
+typedef struct DataDecl {
+    DataSpec spec;
+    DataKind kind;
+} DataDecl;
+
+typedef struct Decls {
+    Map modules; /* by name -> Module* */
+    Map paths;   /* of instances and tensors -> Span* of what made them */
+    const Define *define;
+    size_t ndefine;
+    bool *defined;           /* which -D found their const */
+    VEC(const char *) consts; /* all that -D could name */
+    VEC(TokenizerDecl) tokenizer;
+    VEC(DataDecl) data;
+    VEC(LoadSpec) load;
+    Span run;                /* of `run { ... }`; file 0: none */
+
+    Span naming;             /* the call that makes the instance about to be named ... */
+    const char *path;        /* ... and its path */
+    Instance *maker;         /* whose block's body runs */
+    const Instance *clone;   /* being made, else NULL */
+    Map tensors;             /* by name -> int*, index in Elab.tensor */
+    size_t nbound;           /* size of Elab.current */
+    uint32_t regions;        /* of remat so far */
+    int calls;               /* so far, against programs that never end */
+
+    VEC(Version) version;    /* of the entry at hand */
+    VEC(Binding) binding;
+    VEC(Output) output;
+    int minimizes, trains, evals;
+    int64_t train_batch;     /* of the last train entry; 0: none */
+} Decls;
+
+/* ---- names: scope.c suggest.c */
+void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at); /* "'pre' has no 'x'" */
+void suggest(Elab *cx, const char *name, const char *const *names, size_t n);
+const char **map_keys(Arena *a, const Map *m);
+void scope_import(Elab *cx, Scope *imports, const char *name, Val *v, const char *from);
+
+/* ---- statements: stmt.c */
+bool exec_stmt(Elab *cx, Exec *x, const Stmt *s);
+bool exec_stmts(Elab *cx, Exec *x, const Stmts *list); /* in a module or entry goes on after an error */
+void bind_errors(Elab *cx, Scope *s, const Stmt *stmt); /* names whose declaration failed */
+bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at);
+
+/* Handlers of the kinds of statement, by name in the table of stmt.c. */
+#define STMT_TABLE(X)                                                                              \
+    X(import, "an import", IN_module)                                                              \
+    X(const, "a const", IN_module)                                                                 \
+    X(fn, "a fn", IN_module | IN_block | IN_rule)                                                  \
+    X(block, "a block", IN_module)                                                                 \
+    X(rule, "a rule", IN_module)                                                                   \
+    X(tokenizer, "a tokenizer", IN_module)                                                         \
+    X(data, "data", IN_module)                                                                     \
+    X(assign, "an assignment", IN_module | IN_block | IN_fn | IN_entry)                            \
+    X(param, "a param", IN_module | IN_block)                                                      \
+    X(state, "a state", IN_module | IN_block | IN_rule)                                            \
+    X(cache, "a cache", IN_block)                                                                  \
+    X(load, "load", IN_module)                                                                     \
+    X(freeze, "freeze", IN_module)                                                                 \
+    X(entry, "an entry", IN_module)                                                                \
+    X(run, "run", IN_module)                                                                       \
+    X(minimize, "minimize", IN_entry)                                                              \
+    X(update, "update", IN_fn | IN_entry)                                                          \
+    X(report, "report", IN_entry)                                                                  \
+    X(watch, "watch", IN_entry)                                                                    \
+    X(return, "return", IN_fn)                                                                     \
+    X(if, "if", IN_module | IN_block | IN_rule | IN_fn | IN_entry)                                 \
+    X(for, "for", IN_module | IN_block | IN_fn | IN_entry)                                         \
+    X(expr, "an expression", IN_fn | IN_entry)
+#define X(name, what, where) bool exec_##name(Elab *cx, Exec *x, const Stmt *s);
+STMT_TABLE(X)
+#undef X
+
+/* ---- calls: call.c sign.c */
+bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
+void frame_aside(Elab *cx, Frame *f, const char *label); /* a frame that its parent does not count */
+/* Sorts arguments by parameter into slot[param.n]; NULL where the default stands. */
+bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at,
+                const CallArg **slot);
+/* Binds matched arguments in `s`, as a block's or rule's (compile-time) arguments. */
+bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at, Scope *s);
+bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg, const Val *over, Span at,
+                    Scope *s);
+bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v, Span at);
+bool enter_call(Elab *cx, const char *what, Span at); /* depth and number of calls; false: reported */
+
+/* ---- instances: block.c declare.c */
+bool instance_new(Elab *cx, const Val *block, const CallArg *arg, int narg, Span at, Val *out);
+bool instance_of_rule(Elab *cx, const Val *rule, const CallArg *arg, int narg, Span at, Val *out);
+bool path_claim(Elab *cx, const char *path, Span at);
+bool exec_array(Elab *cx, Exec *x, const Target *t, const Expr *value);
+bool eval_named(Elab *cx, Exec *x, Scope *s, const char *path, const Expr *value, Val *out); /* an instance made by `value` gets `path` */
+const char *path_of(Elab *cx, const Exec *x, const char *name);
+int tensor_declare(Elab *cx, const PTensor *t); /* PTensor.like is found here */
+/* Every tensor of a part of the model: instance, array, list, param. False: reported. */
+typedef VEC(int) Tensors;
+bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
+
+/* ---- entries: entry.c minimize.c */
+bool entry_run(Elab *cx, Module *m, const Stmt *s);
+void tensor_set(Elab *cx, int tensor, Ref value, Span at); /* a new current value; `value` is already stopped */
+bool tensor_update(Elab *cx, int tensor, const Val *v, Span at);
+bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out);
+
+/* ---- modules: elaborate.c */
+Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */
+bool module_file(Elab *cx, Module *from, const char *path, const char *alias, Span at, Module **out);
+
+/* ---- the end: program.c */
+void program_finish(Elab *cx);
+#endif
