@@ -1,0 +1,158 @@
+/* The folder of a run: step-<n>.safetensors, last.safetensors (the newest of them under a name that never changes),
+ * metrics.jsonl, and a lock so that two runs cannot write there at once. last.safetensors is a hard link,
+ * or a copy where the file system has none, and is always replaced by a rename. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/runtime.h"
+#include "runtime/save/save.h"
+
+#define STEP_PREFIX "step-"
+#define STEP_SUFFIX ".safetensors"
+#define LOCK_NAME ".lock"
+
+/* ---- opening */
+
+static bool make_folders(const char *path, Err *e) {
+    Buf b = {0};
+    buf_puts(&b, path);
+    bool ok = true;
+    for (char *at = b.data + 1; ok; at++) {
+        char c = *at;
+        if (c && c != '/') continue;
+        *at = 0;
+        if (mkdir(b.data, 0777) != 0 && errno != EEXIST)
+            ok = err_set(e, "cannot make the folder '%s': %s", b.data, strerror(errno));
+        *at = c;
+        if (!c) break;
+    }
+    buf_free(&b);
+    struct stat st;
+    if (ok && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        return err_set(e, "cannot keep a run in '%s': it is not a folder", path);
+    return ok;
+}
+
+static bool take_lock(RunDir *d, Err *e) {
+    char *path = arena_printf(d->arena, "%s/" LOCK_NAME, d->path);
+    d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (d->lock < 0) return err_set(e, "cannot write in '%s': %s", d->path, strerror(errno));
+    if (flock(d->lock, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK) return err_set(e, "cannot lock '%s': %s", path, strerror(errno));
+    return err_set(e, "another run is writing to '%s'; wait for it, or give this one another folder with --dir",
+                   d->path);
+}
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && str_eq(s + n - m, end);
+}
+
+/* Calls `visit` with every name in the folder; one that vanishes meanwhile does no harm. */
+static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void *cx), void *cx) {
+    DIR *dir = opendir(d->path);
+    if (!dir) return;
+    for (struct dirent *f; (f = readdir(dir));) visit(d, f->d_name, cx);
+    closedir(dir);
+}
+
+static void remove_aside(RunDir *d, const char *name, void *cx) {
+    (void)cx;
+    if (ends_with(name, STEP_SUFFIX ASIDE_SUFFIX)) unlink(arena_printf(d->arena, "%s/%s", d->path, name));
+}
+
+bool rundir_open(RunDir *d, const char *path, Err *e) {
+    *d = (RunDir){.arena = arena_new(), .lock = -1};
+    d->path = arena_strdup(d->arena, path);
+    d->last = arena_printf(d->arena, "%s/last" STEP_SUFFIX, path);
+    if (!*path) err_set(e, "the folder of the run has an empty name");
+    else if (make_folders(path, e) && take_lock(d, e)) {
+        each_name(d, remove_aside, NULL);
+        return true;
+    }
+    rundir_close(d);
+    return false;
+}
+
+void rundir_close(RunDir *d) {
+    if (d->lock >= 0) close(d->lock); /* gives the lock back */
+    if (d->arena) arena_free(d->arena);
+    *d = (RunDir){.lock = -1};
+}
+
+const char *rundir_step(RunDir *d, int64_t step) {
+    return arena_printf(d->arena, "%s/" STEP_PREFIX "%" PRId64 STEP_SUFFIX, d->path, step);
+}
+
+bool rundir_has_last(const RunDir *d) {
+    return access(d->last, F_OK) == 0;
+}
+
+/* ---- publishing */
+
+static bool copy_file(const char *from, const char *to) {
+    Arena *a = arena_new();
+    Err e;
+    char *text;
+    size_t n;
+    bool ok = file_read(a, from, &text, &n, &e) && file_write_atomic(to, text, n, &e);
+    arena_free(a);
+    return ok;
+}
+
+static bool replace_last(RunDir *d, const char *step) {
+    char *aside = arena_printf(d->arena, "%s" ASIDE_SUFFIX, d->last);
+    unlink(aside);
+    if (link(step, aside) == 0) {
+        if (rename(aside, d->last) != 0) return false;
+        unlink(aside); /* still there when both were one file already */
+        return file_sync_folder(d->last);
+    }
+    return copy_file(step, d->last);
+}
+
+/* The step in a checkpoint's name, or -1. */
+static int64_t step_of_name(const char *name) {
+    if (!str_starts(name, STEP_PREFIX) || !ends_with(name, STEP_SUFFIX)) return -1;
+    const char *digits = name + strlen(STEP_PREFIX);
+    char *end;
+    errno = 0;
+    long long n = strtoll(digits, &end, 10);
+    return *digits >= '0' && *digits <= '9' && !errno && str_eq(end, STEP_SUFFIX) ? n : -1;
+}
+
+typedef struct Steps {
+    Arena *arena;
+    VEC(int64_t) at;
+} Steps;
+
+static void note_step(RunDir *d, const char *name, void *cx) {
+    (void)d;
+    Steps *s = cx;
+    int64_t n = step_of_name(name);
+    if (n >= 0) vec_push(s->arena, &s->at, n);
+}
+
+static int newest_first(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+bool rundir_publish(RunDir *d, int64_t step, int64_t keep, Err *e) {
+    if (!replace_last(d, rundir_step(d, step)))
+        return err_set(e, "cannot write '%s': %s", d->last, strerror(errno));
+    Steps s = {.arena = d->arena};
+    each_name(d, note_step, &s);
+    if (s.at.n) qsort(s.at.at, s.at.n, sizeof *s.at.at, newest_first);
+    int64_t kept = 0;
+    for (size_t i = 0; i < s.at.n; i++) /* steps beyond this one are of a run that was set back: not kept */
+        if (s.at.at[i] > step || ++kept > keep) unlink(rundir_step(d, s.at.at[i]));
+    return true;
+}
