@@ -1,21 +1,24 @@
 /* autodiff: replaces every grad node by the operators that compute it, then removes stop_gradient.
  *
- * The graph is rebuilt in order, so the grad nodes among a grad's inputs are already expanded: gradients of gradients need
- * nothing more. A sweep walks back from y over the nodes that lie between some x and y, and adds up cotangents; the rules of
- * the operators are in vjp.c. Inside a remat region the rules see recomputed forward values: copies of the region's nodes
- * with a copy number of their own, fed by the originals outside. Stops go last: a later sweep still has to see them. */
+ * The graph is rebuilt in order, so the grad nodes among a grad's inputs are already expanded:
+ * gradients of gradients need nothing more. A sweep walks back from y over the nodes that lie
+ * between some x and y, and adds up cotangents; the rules of the operators are in vjp.c. Inside a
+ * remat region the rules see recomputed forward values: copies of the region's nodes with a copy
+ * number of their own, fed by the originals outside. Stops go last: a later sweep still has to see
+ * them. */
 #include "passes/internal.h"
 
 struct Sweep {
     Graph *g;
     Diag *diag;
     Arena *scratch;
-    uint32_t n;        /* nodes the graph had: later ones belong to the gradient */
-    bool *active;      /* by node: some x is behind it */
-    Ref *cot;          /* by node: cotangent so far (only float values have one, and their nodes have one result) */
-    RefMap again;      /* recomputed forward values */
+    uint32_t n;   /* nodes the graph had: later ones belong to the gradient */
+    bool *active; /* by node: some x is behind it */
+    Ref *cot;     /* by node: cotangent so far (only float values have one, and their nodes have one
+                     result) */
+    RefMap again; /* recomputed forward values */
     VEC(uint32_t) regions; /* that have been recomputed */
-    uint32_t copy;     /* copy number of this sweep's recomputations */
+    uint32_t copy;         /* copy number of this sweep's recomputations */
     bool failed;
 };
 
@@ -25,12 +28,13 @@ static bool is_float(const Graph *g, uint32_t node) {
 
 /* ---- what the rules call */
 
-bool vjp_wants(const Vjp *v, int i) { return v->sweep->active[v->n->in[i].node]; }
+bool vjp_wants(const Vjp *v, int i) {
+    return v->sweep->active[v->n->in[i].node];
+}
 
 void vjp_give(Vjp *v, int i, Ref cotangent) {
     Ref to = v->n->in[i];
-    if (!v->sweep->active[to.node])
-        return;
+    if (!v->sweep->active[to.node]) return;
     CHECK(to.out == 0);
     Ref c = g_sum_to(v->g, cotangent, graph_type(v->g, to), v->at);
     Ref *sum = &v->sweep->cot[to.node];
@@ -45,24 +49,24 @@ void vjp_fail(Vjp *v, const char *what) {
 
 /* ---- recomputation */
 
-/* Copies every node of a region, in order, where the sweep first meets it: what no rule uses falls away later. */
+/* Copies every node of a region, in order, where the sweep first meets it: what no rule uses falls
+ * away later. */
 static void recompute_region(Sweep *s, uint32_t region) {
     for (size_t i = 0; i < s->regions.n; i++)
-        if (s->regions.at[i] == region)
-            return;
+        if (s->regions.at[i] == region) return;
     vec_push(s->scratch, &s->regions, region);
     Graph *g = s->g;
     for (uint32_t i = 0; i < s->n; i++) {
         const Node *n = g->node[i];
-        if (n->region != region)
-            continue;
+        if (n->region != region) continue;
         if (n->nin == 0 && !(op_info[n->op].flags & FLAG_RANDOM)) { /* a leaf is there anyway */
             refmap_set_node(&s->again, g, i, (Ref){i, 0});
             continue;
         }
         Ref *in = NEW_N(s->scratch, Ref, n->nin + 1);
         for (int k = 0; k < n->nin; k++)
-            in[k] = g->node[n->in[k].node]->region == region ? refmap_get(&s->again, n->in[k]) : n->in[k];
+            in[k] = g->node[n->in[k].node]->region == region ? refmap_get(&s->again, n->in[k])
+                                                             : n->in[k];
         Node clone = *n;
         clone.copy = s->copy;
         refmap_set_node(&s->again, g, i, graph_copy_node(g, &clone, in));
@@ -77,35 +81,28 @@ static Ref forward_value(const Sweep *s, Ref r, uint32_t region) {
 /* ---- the sweep */
 
 static void mark_active(Sweep *s, const Ref *x, int nx) {
-    for (int i = 0; i < nx; i++)
-        s->active[x[i].node] = is_float(s->g, x[i].node);
+    for (int i = 0; i < nx; i++) s->active[x[i].node] = is_float(s->g, x[i].node);
     for (uint32_t i = 0; i < s->n; i++) {
         const Node *n = s->g->node[i];
         VjpFn *rule = vjp_table[n->op];
-        if (rule == vjp_zero || rule == vjp_leaf || n->nout == 0 || !is_float(s->g, i))
-            continue;
-        for (int k = 0; k < n->nin && !s->active[i]; k++)
-            s->active[i] = s->active[n->in[k].node];
+        if (rule == vjp_zero || rule == vjp_leaf || n->nout == 0 || !is_float(s->g, i)) continue;
+        for (int k = 0; k < n->nin && !s->active[i]; k++) s->active[i] = s->active[n->in[k].node];
     }
 }
 
 static bool has_active_input(const Sweep *s, const Node *n) {
     for (int k = 0; k < n->nin; k++)
-        if (s->active[n->in[k].node])
-            return true;
+        if (s->active[n->in[k].node]) return true;
     return false;
 }
 
 static void pull_back(Sweep *s, uint32_t i) {
     const Node *n = s->g->node[i];
     VjpFn *rule = vjp_table[n->op];
-    if (rule == vjp_zero || rule == vjp_leaf || !has_active_input(s, n))
-        return;
-    if (n->region != 0)
-        recompute_region(s, n->region);
+    if (rule == vjp_zero || rule == vjp_leaf || !has_active_input(s, n)) return;
+    if (n->region != 0) recompute_region(s, n->region);
     Ref *x = NEW_N(s->scratch, Ref, n->nin + 1);
-    for (int k = 0; k < n->nin; k++)
-        x[k] = forward_value(s, n->in[k], n->region);
+    for (int k = 0; k < n->nin; k++) x[k] = forward_value(s, n->in[k], n->region);
     Vjp v = {.g = s->g, .n = n, .at = n->span, .x = x, .gy = s->cot[i], .sweep = s};
     v.y = forward_value(s, (Ref){i, 0}, n->region);
     rule(&v);
@@ -113,8 +110,7 @@ static void pull_back(Sweep *s, uint32_t i) {
 
 static uint32_t fresh_copy(const Graph *g) {
     uint32_t most = 0;
-    for (size_t i = 0; i < g->n; i++)
-        most = g->node[i]->copy > most ? g->node[i]->copy : most;
+    for (size_t i = 0; i < g->n; i++) most = g->node[i]->copy > most ? g->node[i]->copy : most;
     return most + 1;
 }
 
@@ -127,14 +123,11 @@ bool vjp_sweep(Graph *g, Ref y, const Ref *x, int nx, Ref *dx, Diag *d) {
     s.active = NEW_N(scratch, bool, g->n);
     s.cot = NEW_N(scratch, Ref, g->n);
     s.again = refmap_new(scratch, g);
-    for (uint32_t i = 0; i < s.n; i++)
-        s.cot[i] = REF_NONE;
+    for (uint32_t i = 0; i < s.n; i++) s.cot[i] = REF_NONE;
     mark_active(&s, x, nx);
-    if (s.active[y.node])
-        s.cot[y.node] = g_fill(g, graph_type(g, y), 1, at);
+    if (s.active[y.node]) s.cot[y.node] = g_fill(g, graph_type(g, y), 1, at);
     for (uint32_t i = y.node + 1; i-- > 0;)
-        if (s.active[i] && ref_is(s.cot[i]))
-            pull_back(&s, i);
+        if (s.active[i] && ref_is(s.cot[i])) pull_back(&s, i);
     for (int i = 0; i < nx; i++) {
         Ref c = s.cot[x[i].node];
         dx[i] = ref_is(c) ? c : g_fill(g, graph_type(g, x[i]), 0, at);
@@ -153,8 +146,7 @@ static Graph *expand_grads(const Graph *from, Arena *scratch, Diag *diag) {
     bool *reached = graph_reached(from, scratch), ok = true;
     for (uint32_t i = 0; i < from->n; i++) {
         const Node *n = from->node[i];
-        if (!reached[i])
-            continue;
+        if (!reached[i]) continue;
         Ref *in = refmap_inputs(&map, n, scratch);
         if (n->op == OP_grad)
             ok = vjp_sweep(g, in[0], in + 1, n->nin - 1, &map.at[map.first[i]], diag) && ok;
@@ -165,15 +157,15 @@ static Graph *expand_grads(const Graph *from, Arena *scratch, Diag *diag) {
     return ok ? g : NULL;
 }
 
-/* Regions have done their work, so equal values of different regions may be one again; copies stay apart. */
+/* Regions have done their work, so equal values of different regions may be one again; copies stay
+ * apart. */
 static Graph *remove_stops(const Graph *from, Arena *scratch) {
     Graph *g = graph_new(from->arena, from->name);
     RefMap map = refmap_new(scratch, from);
     bool *reached = graph_reached(from, scratch);
     for (uint32_t i = 0; i < from->n; i++) {
         const Node *n = from->node[i];
-        if (!reached[i])
-            continue;
+        if (!reached[i]) continue;
         Ref *in = refmap_inputs(&map, n, scratch);
         Node plain = *n;
         plain.region = 0;
@@ -187,10 +179,11 @@ static Graph *differentiate(const Program *p, const Graph *from, PassCx *cx) {
     (void)p;
     Arena *scratch = arena_new();
     Graph *g = expand_grads(from, scratch, cx->diag);
-    if (g)
-        g = remove_stops(g, scratch);
+    if (g) g = remove_stops(g, scratch);
     arena_free(scratch);
     return g;
 }
 
-Program *pass_autodiff(const Program *in, PassCx *cx) { return program_map(in, cx, differentiate); }
+Program *pass_autodiff(const Program *in, PassCx *cx) {
+    return program_map(in, cx, differentiate);
+}

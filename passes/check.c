@@ -1,6 +1,7 @@
-/* What --check-each checks after a pass: the rules of its stage, the text form (print, read, print again, byte for byte), and
- * that the interpreter finds the same values before and after, on seeded inputs, in f64: integers and bits exactly, floats to
- * 1e-9 of the largest element. Graphs of more than 1e7 operations are not interpreted. A failure is a bug of the pass. */
+/* What --check-each checks after a pass: the rules of its stage, the text form (print, read, print
+ * again, byte for byte), and that the interpreter finds the same values before and after, on seeded
+ * inputs, in f64: integers and bits exactly, floats to 1e-9 of the largest element. Graphs of more
+ * than 1e7 operations are not interpreted. A failure is a bug of the pass. */
 #include "passes/internal.h"
 
 #include <math.h>
@@ -21,7 +22,8 @@ static void check_text(const Program *p, const char *pass) {
     }
     program_print(&second, again);
     if (first.n != second.n || memcmp(first.data, second.data, first.n) != 0)
-        BUG("after %s: the printed program reads as another:\n%s\n----\n%s", pass, first.data, second.data);
+        BUG("after %s: the printed program reads as another:\n%s\n----\n%s", pass, first.data,
+            second.data);
     buf_free(&first);
     buf_free(&second);
     arena_free(a);
@@ -29,8 +31,7 @@ static void check_text(const Program *p, const char *pass) {
 
 void check_program(const Program *p, const char *pass) {
     Buf b = {0};
-    if (!program_verify(p, &b))
-        BUG("after %s: %s", pass, b.data ? b.data : "");
+    if (!program_verify(p, &b)) BUG("after %s: %s", pass, b.data ? b.data : "");
     buf_free(&b);
     check_text(p, pass);
 }
@@ -39,12 +40,11 @@ void check_program(const Program *p, const char *pass) {
 
 static double node_operations(const Graph *g, const Node *n) {
     double count = 0;
-    for (int i = 0; i < n->nout; i++)
-        count += (double)type_count(&n->type[i]);
-    for (int i = 0; i < n->nin; i++)
-        count += (double)type_count(graph_type(g, n->in[i]));
+    for (int i = 0; i < n->nout; i++) count += (double)type_count(&n->type[i]);
+    for (int i = 0; i < n->nin; i++) count += (double)type_count(graph_type(g, n->in[i]));
     if (n->op == OP_dot) { /* every label of one operand is in the other or in the result */
-        double a = (double)type_count(graph_type(g, n->in[0])), b = (double)type_count(graph_type(g, n->in[1]));
+        double a = (double)type_count(graph_type(g, n->in[0])),
+               b = (double)type_count(graph_type(g, n->in[1]));
         count += sqrt(a) * sqrt(b) * sqrt((double)type_count(&n->type[0]));
     }
     return count;
@@ -54,14 +54,15 @@ static double graph_operations(const Graph *g) {
     double sum = 0;
     for (size_t i = 0; i < g->n; i++) {
         sum += node_operations(g, g->node[i]);
-        if (g->node[i]->op == OP_fused) /* each of the body's values has at most the kernel's domain */
+        if (g->node[i]->op ==
+            OP_fused) /* each of the body's values has at most the kernel's domain */
             sum += graph_operations(g->node[i]->attr.body);
     }
     return sum;
 }
 
-/* Floats of both signs around one (optimiser state only positive, as second moments are); integers 0 and 1, so that they may
- * index most tables. */
+/* Floats of both signs around one (optimiser state only positive, as second moments are); integers
+ * 0 and 1, so that they may index most tables. */
 static Array random_array(Arena *a, const Type *t, const char *name, bool positive) {
     uint64_t key = random_key(TEST_SEED, hash_str(name, 0));
     int64_t n = type_count(t);
@@ -69,8 +70,7 @@ static Array random_array(Arena *a, const Type *t, const char *name, bool positi
     for (int64_t i = 0; i < n; i++)
         x.at[i] = dtype_is_float(t->dtype) ? random_normal(key, 0, (uint64_t)i)
                                            : (double)random_below(key, 0, (uint64_t)i, 2);
-    for (int64_t i = 0; positive && i < n; i++)
-        x.at[i] = fabs(x.at[i]);
+    for (int64_t i = 0; positive && i < n; i++) x.at[i] = fabs(x.at[i]);
     return x;
 }
 
@@ -87,38 +87,43 @@ static void collect_fields(Inputs *in, const Graph *g) {
         bool known = n->op != OP_field;
         for (size_t k = 0; k < in->name.n && !known; k++)
             known = str_eq(in->name.at[k], n->attr.name);
-        if (known)
-            continue;
+        if (known) continue;
         vec_push(in->arena, &in->name, n->attr.name);
         vec_push(in->arena, &in->field, random_array(in->arena, &n->type[0], n->attr.name, false));
     }
 }
 
 static Array *interpret(const Program *p, const Graph *g, const Inputs *in, Err *e) {
-    EvalCx cx = {.arena = in->arena, .program = p, .f64 = true, .state = in->state, .field_name = in->name.at,
-                 .field = in->field.at, .nfield = (int)in->field.n, .seed = TEST_SEED, .step = TEST_STEP,
-                 .steps = TEST_STEPS, .live = -1};
+    EvalCx cx = {.arena = in->arena,
+                 .program = p,
+                 .f64 = true,
+                 .state = in->state,
+                 .field_name = in->name.at,
+                 .field = in->field.at,
+                 .nfield = (int)in->field.n,
+                 .seed = TEST_SEED,
+                 .step = TEST_STEP,
+                 .steps = TEST_STEPS,
+                 .live = -1};
     return graph_eval(g, &cx, e);
 }
 
 static bool same_values(const Array *a, const Array *b) {
-    if (!type_same_shape(&a->type, &b->type) || a->type.dtype != b->type.dtype)
-        return false;
+    if (!type_same_shape(&a->type, &b->type) || a->type.dtype != b->type.dtype) return false;
     int64_t n = type_count(&a->type);
     double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = isfinite(a->at[i]) ? fmax(most, fabs(a->at[i])) : most;
+    for (int64_t i = 0; i < n; i++) most = isfinite(a->at[i]) ? fmax(most, fabs(a->at[i])) : most;
     double slack = dtype_is_float(a->type.dtype) ? tolerance * most : 0;
     for (int64_t i = 0; i < n; i++) {
         double x = a->at[i], y = b->at[i];
         bool same = x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= slack;
-        if (!same)
-            return false;
+        if (!same) return false;
     }
     return true;
 }
 
-static void check_graph(const Program *pa, const Graph *a, const Program *pb, const Graph *b, const char *pass) {
+static void check_graph(const Program *pa, const Graph *a, const Program *pb, const Graph *b,
+                        const char *pass) {
     if (!a || !b || graph_operations(a) > most_operations || graph_operations(b) > most_operations)
         return;
     Inputs in = {.arena = arena_new()};
@@ -131,11 +136,11 @@ static void check_graph(const Program *pa, const Graph *a, const Program *pb, co
     collect_fields(&in, a);
     collect_fields(&in, b);
     Array *x = interpret(pa, a, &in, &ea);
-    Array *y = x ? interpret(pb, b, &in, &eb) : NULL; /* an index outside its table: nothing to compare */
+    Array *y =
+        x ? interpret(pb, b, &in, &eb) : NULL; /* an index outside its table: nothing to compare */
     if (x && !y)
         BUG("after %s: graph %s cannot be interpreted any more: %s", pass, b->name, eb.msg);
-    if (a->nout != b->nout)
-        BUG("%s changed the number of outputs of %s", pass, a->name);
+    if (a->nout != b->nout) BUG("%s changed the number of outputs of %s", pass, a->name);
     for (size_t i = 0; x && i < a->nout; i++)
         if (!same_values(&x[i], &y[i]))
             BUG("%s changed the value of output %zu of graph %s", pass, i, a->name);

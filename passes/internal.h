@@ -1,8 +1,8 @@
-/* Inside the passes: the list of passes, what rebuilding a program takes, and the contract between autodiff's sweep
- * (autodiff.c) and the vector-Jacobian products (vjp.c).
+/* Inside the passes: the list of passes, what rebuilding a program takes, and the contract between
+ * autodiff's sweep (autodiff.c) and the vector-Jacobian products (vjp.c).
  *
- * New programs live in the arena of the program they were made from, so names, fields and spans are shared; scratch
- * memory is a pass's own. */
+ * New programs live in the arena of the program they were made from, so names, fields and spans are
+ * shared; scratch memory is a pass's own. */
 #ifndef UPT_PASSES_INTERNAL_H
 #define UPT_PASSES_INTERNAL_H
 
@@ -18,8 +18,12 @@ typedef struct RefMap {
     Ref *at;
 } RefMap;
 RefMap refmap_new(Arena *scratch, const Graph *from); /* all REF_NONE */
-static inline Ref refmap_get(const RefMap *m, Ref r) { return m->at[m->first[r.node] + r.out]; }
-static inline void refmap_set(RefMap *m, Ref r, Ref to) { m->at[m->first[r.node] + r.out] = to; }
+static inline Ref refmap_get(const RefMap *m, Ref r) {
+    return m->at[m->first[r.node] + r.out];
+}
+static inline void refmap_set(RefMap *m, Ref r, Ref to) {
+    m->at[m->first[r.node] + r.out] = to;
+}
 /* Node `i` of the old graph becomes the new node `to`, result for result. */
 void refmap_set_node(RefMap *m, const Graph *from, uint32_t i, Ref to);
 /* The inputs of `n` as values of the new graph. */
@@ -28,7 +32,8 @@ void refmap_outputs(const RefMap *m, const Graph *from, Graph *to); /* all of th
 
 /* Tables as in `in`; entries still hold the old graphs. */
 Program *program_like(const Program *in);
-/* Every graph of the program through `fn`; NULL when it returns NULL for one (which it has reported). */
+/* Every graph of the program through `fn`; NULL when it returns NULL for one (which it has
+ * reported). */
 typedef Graph *GraphFn(const Program *p, const Graph *g, PassCx *cx);
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
 
@@ -53,7 +58,8 @@ bool vjp_wants(const Vjp *v, int i);         /* is there an x behind input i? */
 void vjp_give(Vjp *v, int i, Ref cotangent); /* sums broadcast edges, adds to what input i has */
 void vjp_fail(Vjp *v, const char *what);     /* the user's error at the node */
 
-/* ---- check-each (check.c): BUG when a program breaks a rule, does not survive its own text, or means something else. */
+/* ---- check-each (check.c): BUG when a program breaks a rule, does not survive its own text, or
+ * means something else. */
 void check_program(const Program *p, const char *pass);
 void check_meaning(const Program *before, const Program *after, const char *pass);
 

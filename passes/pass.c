@@ -1,4 +1,5 @@
-/* The pipeline, and the driver that runs it: from the program as it was written to one that can be compiled. */
+/* The pipeline, and the driver that runs it: from the program as it was written to one that can be
+ * compiled. */
 #include "passes/internal.h"
 
 #include <time.h>
@@ -8,23 +9,25 @@
 #define STAGES(s) STAGE_##s
 #define PASS(name, what, needs, gives) {#name, what, needs, gives, pass_##name},
 
-/* In order. whole_set stands before simplify: counting the rows of the whole set has to see the sum of ones, which simplify
- * would turn into the size of a batch. */
-const Pass pass_table[] = {
-    PASS(autodiff, "expand gradients", NEEDS(BUILT), GIVES(PRIMITIVE))
-    PASS(whole_set, "let eval entries sum over all their batches", NEEDS(PRIMITIVE), GIVES(WHOLE_SET))
-    PASS(simplify, "algebra, constants, reshapes and transposes that cancel", NEEDS(WHOLE_SET), GIVES(WHOLE_SET))
-    PASS(fuse, "group pointwise and reduction chains into kernels", NEEDS(WHOLE_SET), GIVES(FUSED))
-};
+/* In order. whole_set stands before simplify: counting the rows of the whole set has to see the sum
+ * of ones, which simplify would turn into the size of a batch. */
+const Pass pass_table[] = {PASS(autodiff, "expand gradients", NEEDS(BUILT), GIVES(PRIMITIVE)) PASS(
+    whole_set, "let eval entries sum over all their batches", NEEDS(PRIMITIVE),
+    GIVES(WHOLE_SET)) PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
+                           NEEDS(WHOLE_SET), GIVES(WHOLE_SET))
+                               PASS(fuse, "group pointwise and reduction chains into kernels",
+                                    NEEDS(WHOLE_SET), GIVES(FUSED))};
 const size_t pass_count = sizeof pass_table / sizeof *pass_table;
 
-/* autodiff starts from the program as built and whole_set changes what an eval graph returns; the others only change how. */
-static bool keeps_meaning(const Pass *p) { return p->run != pass_autodiff && p->run != pass_whole_set; }
+/* autodiff starts from the program as built and whole_set changes what an eval graph returns; the
+ * others only change how. */
+static bool keeps_meaning(const Pass *p) {
+    return p->run != pass_autodiff && p->run != pass_whole_set;
+}
 
 static const Pass *find_pass(const char *name) {
     for (size_t i = 0; i < pass_count; i++)
-        if (str_eq(pass_table[i].name, name))
-            return &pass_table[i];
+        if (str_eq(pass_table[i].name, name)) return &pass_table[i];
     return NULL;
 }
 
@@ -37,7 +40,8 @@ static double seconds_now(void) {
 static size_t program_nodes(const Program *p) {
     size_t n = p->init ? p->init->n : 0;
     for (size_t i = 0; i < p->nentry; i++)
-        n += (p->entry[i].step ? p->entry[i].step->n : 0) + (p->entry[i].logged ? p->entry[i].logged->n : 0);
+        n += (p->entry[i].step ? p->entry[i].step->n : 0) +
+             (p->entry[i].logged ? p->entry[i].logged->n : 0);
     return n;
 }
 
@@ -50,21 +54,19 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
     double start = seconds_now();
     PassCx cx = {.arena = in->arena, .diag = d};
     Program *out = pass->run(in, &cx);
-    if (!out)
-        return NULL;
+    if (!out) return NULL;
     out->stage |= pass->gives;
     if (o->time)
-        fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (seconds_now() - start), program_nodes(out));
-    if (o->check_each)
-        check_program(out, pass->name);
-    if (o->check_each && keeps_meaning(pass))
-        check_meaning(in, out, pass->name);
+        fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (seconds_now() - start),
+                program_nodes(out));
+    if (o->check_each) check_program(out, pass->name);
+    if (o->check_each && keeps_meaning(pass)) check_meaning(in, out, pass->name);
     return out;
 }
 
-Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n, const PassOptions *o) {
-    if (o->check_each)
-        check_program(p, "the frontend");
+Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n,
+                          const PassOptions *o) {
+    if (o->check_each) check_program(p, "the frontend");
     for (size_t i = 0; i < n && p; i++) {
         const Pass *pass = find_pass(name[i]);
         if (!pass) {
@@ -82,8 +84,7 @@ Program *passes_run(Program *p, Diag *d, const PassOptions *o) {
     while (n < pass_count) {
         name[n] = pass_table[n].name;
         n++;
-        if (o->until && str_eq(name[n - 1], o->until))
-            break;
+        if (o->until && str_eq(name[n - 1], o->until)) break;
     }
     return passes_run_named(p, d, name, n, o);
 }

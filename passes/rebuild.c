@@ -1,5 +1,6 @@
-/* What every pass does around its own rule: maps of values from the old graph to the new one, and walks over the graphs of a
- * program. Graphs are rebuilt from what their outputs reach, so dead code falls away. */
+/* What every pass does around its own rule: maps of values from the old graph to the new one, and
+ * walks over the graphs of a program. Graphs are rebuilt from what their outputs reach, so dead
+ * code falls away. */
 #include "passes/internal.h"
 
 #include <string.h>
@@ -12,8 +13,7 @@ RefMap refmap_new(Arena *scratch, const Graph *from) {
         n += (uint32_t)from->node[i]->nout;
     }
     m.at = NEW_N(scratch, Ref, n + 1);
-    for (uint32_t i = 0; i < n; i++)
-        m.at[i] = REF_NONE;
+    for (uint32_t i = 0; i < n; i++) m.at[i] = REF_NONE;
     return m;
 }
 
@@ -43,26 +43,21 @@ Program *program_like(const Program *in) {
     *p = *in;
     p->tensor = NEW_N(in->arena, Tensor, in->ntensor + 1);
     p->tensorcap = in->ntensor + 1;
-    if (in->ntensor)
-        memcpy(p->tensor, in->tensor, in->ntensor * sizeof *in->tensor);
+    if (in->ntensor) memcpy(p->tensor, in->tensor, in->ntensor * sizeof *in->tensor);
     p->entry = NEW_N(in->arena, Entry, in->nentry + 1);
     p->entrycap = in->nentry + 1;
-    if (in->nentry)
-        memcpy(p->entry, in->entry, in->nentry * sizeof *in->entry);
+    if (in->nentry) memcpy(p->entry, in->entry, in->nentry * sizeof *in->entry);
     return p;
 }
 
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn) {
     Program *p = program_like(in);
     bool ok = true;
-    if (in->init)
-        ok = (p->init = fn(in, in->init, cx)) && ok;
+    if (in->init) ok = (p->init = fn(in, in->init, cx)) && ok;
     for (size_t i = 0; i < in->nentry; i++) {
         Entry *e = &p->entry[i];
-        if (e->step)
-            ok = (e->step = fn(in, e->step, cx)) && ok;
-        if (e->logged)
-            ok = (e->logged = fn(in, e->logged, cx)) && ok;
+        if (e->step) ok = (e->step = fn(in, e->step, cx)) && ok;
+        if (e->logged) ok = (e->logged = fn(in, e->logged, cx)) && ok;
     }
     return ok ? p : NULL;
 }
@@ -71,8 +66,7 @@ bool const_value(const Graph *g, Ref r, double *v) {
     const Node *n = graph_node(g, r);
     while (n->op == OP_reshape || n->op == OP_expand || n->op == OP_transpose || n->op == OP_slice)
         n = graph_node(g, n->in[0]);
-    if (n->op != OP_const)
-        return false;
+    if (n->op != OP_const) return false;
     *v = n->attr.num;
     return true;
 }

@@ -1,6 +1,7 @@
-/* simplify: rewrites a graph by the rules of simplify_algebra.c, simplify_shape.c and simplify_sum.c, round by round until none applies
- * or `most_rounds` have passed (rules only ever make a graph simpler, so few are needed). Equal values meet by consing, and what
- * nothing reads falls away. */
+/* simplify: rewrites a graph by the rules of simplify_algebra.c, simplify_shape.c and
+ * simplify_sum.c, round by round until none applies or MOST_ROUNDS have passed (rules only ever
+ * make a graph simpler, so few are needed). Equal values meet by consing, and what nothing reads
+ * falls away. */
 #include "passes/simplify.h"
 
 #include <math.h>
@@ -8,23 +9,26 @@
 enum { MOST_ROUNDS = 32 };
 
 Ref rewrite_fill(const Rewrite *r, double v) {
-    static const double most[DT_COUNT] = {[DT_i32] = INT32_MAX, [DT_i64] = 9007199254740992.0, [DT_u8] = UINT8_MAX, [DT_bool] = 1};
+    static const double most[DT_COUNT] = {
+        [DT_i32] = INT32_MAX, [DT_i64] = 9007199254740992.0, [DT_u8] = UINT8_MAX, [DT_bool] = 1};
     const Type *t = &r->n->type[0];
-    if (!dtype_is_float(t->dtype) && !(fabs(v) <= most[t->dtype] && v == floor(v)))
+    bool sign = t->dtype == DT_i32 || t->dtype == DT_i64 || v >= 0;
+    if (!dtype_is_float(t->dtype) && !(sign && fabs(v) <= most[t->dtype] && v == floor(v)))
         return REF_NONE;
     return g_fill(r->g, t, v, r->n->span);
 }
 
-/* A pointwise operator on constants is a constant: computed once, in f64, where kernels would do it for every element. */
+/* A pointwise operator on constants is a constant: computed once, in f64, where kernels would do it
+ * for every element. */
 Ref fold_constants(const Rewrite *r) {
     const Node *n = r->n;
-    if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0 || n->nin > 3 || n->nout != 1)
+    if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0 || n->nin > 3 ||
+        n->nout != 1 || n->type[0].dtype == DT_bf16) /* whose rounding f64 would leave out */
         return REF_NONE;
     double value[3];
     Array in[3], out = {.type = type_scalar(n->type[0].dtype)};
     for (int i = 0; i < n->nin; i++) {
-        if (!rewrite_const(r, i, &value[i]))
-            return REF_NONE;
+        if (!rewrite_const(r, i, &value[i])) return REF_NONE;
         in[i] = (Array){type_scalar(rewrite_input_type(r, i)->dtype), &value[i]};
     }
     Node scalar = *n;
@@ -36,23 +40,36 @@ Ref fold_constants(const Rewrite *r) {
     return rewrite_fill(r, out.at[0]);
 }
 
+/* What is computed on repeated values can be computed once and repeated: expands move to the result of
+ * a pointwise operator, and vanish where another input has the whole shape. */
+static Ref hoist_expands(const Rewrite *r) {
+    const Node *n = r->n;
+    if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0) return REF_NONE;
+    Ref in[3];
+    bool any = false;
+    for (int i = 0; i < n->nin; i++) {
+        const Node *x = rewrite_input(r, i);
+        in[i] = x->op == OP_expand ? x->in[0] : r->in[i];
+        any = any || x->op == OP_expand;
+    }
+    if (!any) return REF_NONE;
+    return rewrite_expand(r, graph_add(r->g, n->op, &n->attr, in, n->nin, NULL, n->span));
+}
+
 static Ref try_rules(const Rewrite *r, const Rule *rule, size_t n) {
     for (size_t i = 0; i < n; i++) {
         Ref to = rule[i].op == r->n->op ? rule[i].rule(r) : REF_NONE;
-        if (ref_is(to))
-            return to;
+        if (ref_is(to)) return to;
     }
     return REF_NONE;
 }
 
 static Ref rewrite(const Rewrite *r) {
     Ref to = fold_constants(r);
-    if (!ref_is(to))
-        to = try_rules(r, algebra_rules, algebra_count);
-    if (!ref_is(to))
-        to = try_rules(r, shape_rules, shape_count);
-    if (!ref_is(to))
-        to = try_rules(r, sum_rules, sum_count);
+    if (!ref_is(to)) to = hoist_expands(r);
+    if (!ref_is(to)) to = try_rules(r, algebra_rules, algebra_count);
+    if (!ref_is(to)) to = try_rules(r, shape_rules, shape_count);
+    if (!ref_is(to)) to = try_rules(r, sum_rules, sum_count);
     if (ref_is(to) && (!type_same_shape(graph_type(r->g, to), &r->n->type[0]) ||
                        graph_type(r->g, to)->dtype != r->n->type[0].dtype))
         BUG("a rule for '%s' changed the type of its value", op_info[r->n->op].name);
@@ -62,10 +79,8 @@ static Ref rewrite(const Rewrite *r) {
 static uint32_t *count_uses(const Graph *g, const bool *reached, Arena *scratch) {
     uint32_t *uses = NEW_N(scratch, uint32_t, g->n + 1);
     for (size_t i = 0; i < g->n; i++)
-        for (int k = 0; reached[i] && k < g->node[i]->nin; k++)
-            uses[g->node[i]->in[k].node]++;
-    for (size_t i = 0; i < g->nout; i++)
-        uses[g->out[i].ref.node]++;
+        for (int k = 0; reached[i] && k < g->node[i]->nin; k++) uses[g->node[i]->in[k].node]++;
+    for (size_t i = 0; i < g->nout; i++) uses[g->out[i].ref.node]++;
     return uses;
 }
 
@@ -75,8 +90,7 @@ static Graph *one_round(const Graph *from, Arena *scratch, size_t *fired) {
     bool *reached = graph_reached(from, scratch);
     Rewrite r = {.g = g, .uses = count_uses(from, reached, scratch), .scratch = scratch};
     for (uint32_t i = 0; i < from->n; i++) {
-        if (!reached[i])
-            continue;
+        if (!reached[i]) continue;
         r.n = from->node[i];
         r.in = refmap_inputs(&map, r.n, scratch);
         g->region = r.n->region;
@@ -103,4 +117,6 @@ static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
     return graph_prune(from->arena, g, from->name, NULL);
 }
 
-Program *pass_simplify(const Program *in, PassCx *cx) { return program_map(in, cx, simplify_graph); }
+Program *pass_simplify(const Program *in, PassCx *cx) {
+    return program_map(in, cx, simplify_graph);
+}

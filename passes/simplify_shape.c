@@ -1,12 +1,14 @@
-/* Shape operators and products: chains of reshapes, expansions, transposes and slices become one or none, constants stay constants
- * through them, and products take transposed operands by their labels, where they cost nothing. */
+/* Shape operators and products: chains of reshapes, expansions, transposes and slices become one or
+ * none, constants stay constants through them, and products take transposed operands by their
+ * labels, where they cost nothing. */
 #include "passes/simplify.h"
 
 #include <string.h>
 
 static Ref still_const(const Rewrite *r) {
     double v;
-    return rewrite_const(r, 0, &v) && rewrite_input(r, 0)->op == OP_const ? rewrite_fill(r, v) : REF_NONE;
+    return rewrite_const(r, 0, &v) && rewrite_input(r, 0)->op == OP_const ? rewrite_fill(r, v)
+                                                                          : REF_NONE;
 }
 static Ref same_shape(const Rewrite *r) {
     return type_same_shape(rewrite_input_type(r, 0), &r->n->type[0]) ? r->in[0] : REF_NONE;
@@ -23,15 +25,15 @@ static Ref reshape_again(const Rewrite *r) {
 /* ---- expand */
 
 static Ref expand_by_ones(const Rewrite *r) { /* only axes of size 1 are added: a reshape */
-    return type_count(rewrite_input_type(r, 0)) == type_count(&r->n->type[0]) ? reshape_to(r, r->in[0]) : REF_NONE;
+    return type_count(rewrite_input_type(r, 0)) == type_count(&r->n->type[0])
+               ? reshape_to(r, r->in[0])
+               : REF_NONE;
 }
 /* expand(expand(x)), and expand(reshape(x)) where the reshape only puts axes of size 1 in front */
 static Ref expand_again(const Rewrite *r) {
     const Node *x = rewrite_input(r, 0);
-    if (x->op == OP_expand)
-        return rewrite_expand(r, x->in[0]);
-    if (x->op != OP_reshape)
-        return REF_NONE;
+    if (x->op == OP_expand) return rewrite_expand(r, x->in[0]);
+    if (x->op != OP_reshape) return REF_NONE;
     const Type *to = &x->type[0], *from = graph_type(r->g, x->in[0]);
     int more = to->rank - from->rank;
     if (more < 1 || memcmp(to->dim + more, from->dim, (size_t)from->rank * sizeof *to->dim) != 0)
@@ -44,21 +46,19 @@ static Ref expand_again(const Rewrite *r) {
 static Ref transpose_again(const Rewrite *r) {
     const Node *x = rewrite_input(r, 0);
     int perm[RANK] = {0};
-    if (x->op != OP_transpose)
-        return REF_NONE;
+    if (x->op != OP_transpose) return REF_NONE;
     for (int i = 0; i < r->n->attr.perm.rank; i++)
         perm[i] = x->attr.perm.axis[r->n->attr.perm.axis[i]];
     return g_transpose(r->g, x->in[0], perm, r->n->span);
 }
-static Ref transpose_of_ones(const Rewrite *r) { /* the axes that matter keep their order: a reshape */
+static Ref
+transpose_of_ones(const Rewrite *r) { /* the axes that matter keep their order: a reshape */
     const Type *t = rewrite_input_type(r, 0);
     int last = -1;
     for (int i = 0; i < t->rank; i++) {
         int from = r->n->attr.perm.axis[i];
-        if (t->dim[from] == 1)
-            continue;
-        if (from < last)
-            return REF_NONE;
+        if (t->dim[from] == 1) continue;
+        if (from < last) return REF_NONE;
         last = from;
     }
     return reshape_to(r, r->in[0]);
@@ -66,8 +66,7 @@ static Ref transpose_of_ones(const Rewrite *r) { /* the axes that matter keep th
 static Ref transpose_of_dot(const Rewrite *r) { /* unless the product is also read as it is */
     const Node *x = rewrite_input(r, 0);
     char out[RANK + 1] = {0};
-    if (x->op != OP_dot || r->uses[r->n->in[0].node] != 1)
-        return REF_NONE;
+    if (x->op != OP_dot || r->uses[r->n->in[0].node] != 1) return REF_NONE;
     for (int i = 0; i < r->n->attr.perm.rank; i++)
         out[i] = x->attr.dot.out[r->n->attr.perm.axis[i]];
     return g_dot(r->g, x->in[0], x->in[1], x->attr.dot.a, x->attr.dot.b, out, r->n->span);
@@ -77,14 +76,12 @@ static Ref transpose_of_dot(const Rewrite *r) { /* unless the product is also re
 
 static Ref slice_all(const Rewrite *r) {
     for (int i = 0; i < r->n->attr.slice.rank; i++)
-        if (r->n->attr.slice.step[i] < 0 && r->n->attr.slice.size[i] > 1)
-            return REF_NONE;
+        if (r->n->attr.slice.step[i] < 0 && r->n->attr.slice.size[i] > 1) return REF_NONE;
     return same_shape(r);
 }
 static Ref slice_again(const Rewrite *r) {
     const Node *x = rewrite_input(r, 0);
-    if (x->op != OP_slice)
-        return REF_NONE;
+    if (x->op != OP_slice) return REF_NONE;
     Attr a = r->n->attr;
     for (int i = 0; i < a.slice.rank; i++) {
         a.slice.start[i] = x->attr.slice.start[i] + a.slice.start[i] * x->attr.slice.step[i];
@@ -94,11 +91,11 @@ static Ref slice_again(const Rewrite *r) {
 }
 static Ref slice_of_concat(const Rewrite *r) { /* when it lies within one piece */
     const Node *x = rewrite_input(r, 0);
-    if (x->op != OP_concat)
-        return REF_NONE;
+    if (x->op != OP_concat) return REF_NONE;
     Attr a = r->n->attr;
     int axis = x->attr.axis;
-    int64_t first = a.slice.start[axis], last = first + (a.slice.size[axis] - 1) * a.slice.step[axis], at = 0;
+    int64_t first = a.slice.start[axis],
+            last = first + (a.slice.size[axis] - 1) * a.slice.step[axis], at = 0;
     for (int k = 0; k < x->nin; k++) {
         int64_t end = at + graph_type(r->g, x->in[k])->dim[axis];
         if (first >= at && first < end && last >= at && last < end) {
@@ -113,14 +110,14 @@ static Ref pad_of_zeros(const Rewrite *r) {
     double v;
     return rewrite_const(r, 0, &v) && v == 0 ? rewrite_fill(r, 0) : REF_NONE;
 }
-static Ref concat_of_one(const Rewrite *r) { return r->n->nin == 1 ? r->in[0] : REF_NONE; }
+static Ref concat_of_one(const Rewrite *r) {
+    return r->n->nin == 1 ? r->in[0] : REF_NONE;
+}
 static Ref concat_of_const(const Rewrite *r) {
     double first, v;
-    if (!rewrite_const(r, 0, &first))
-        return REF_NONE;
+    if (!rewrite_const(r, 0, &first)) return REF_NONE;
     for (int i = 1; i < r->n->nin; i++)
-        if (!rewrite_const(r, i, &v) || v != first)
-            return REF_NONE;
+        if (!rewrite_const(r, i, &v) || v != first) return REF_NONE;
     return rewrite_fill(r, first);
 }
 
@@ -130,11 +127,9 @@ static Ref dot_of_transpose(const Rewrite *r) {
     for (int i = 0; i < 2; i++) {
         const Node *x = rewrite_input(r, i);
         const char *own = i == 0 ? r->n->attr.dot.a : r->n->attr.dot.b;
-        if (x->op != OP_transpose)
-            continue;
+        if (x->op != OP_transpose) continue;
         char label[RANK + 1] = {0};
-        for (int k = 0; k < x->attr.perm.rank; k++)
-            label[x->attr.perm.axis[k]] = own[k];
+        for (int k = 0; k < x->attr.perm.rank; k++) label[x->attr.perm.axis[k]] = own[k];
         const char *la = i == 0 ? label : r->n->attr.dot.a, *lb = i == 1 ? label : r->n->attr.dot.b;
         Ref a = i == 0 ? x->in[0] : r->in[0], b = i == 1 ? x->in[0] : r->in[1];
         return g_dot(r->g, a, b, la, lb, r->n->attr.dot.out, r->n->span);
@@ -142,12 +137,13 @@ static Ref dot_of_transpose(const Rewrite *r) {
     return REF_NONE;
 }
 
-/* Drops the labels along which operand `i` is only repeated, where the other operand brings them to the result. */
+/* Drops the labels along which operand `i` is only repeated, where the other operand brings them to
+ * the result. */
 static Ref drop_repeats(const Rewrite *r, int i) {
     const Node *x = rewrite_input(r, i);
-    if (x->op != OP_expand)
-        return REF_NONE;
-    const char *own = i == 0 ? r->n->attr.dot.a : r->n->attr.dot.b, *other = i == 0 ? r->n->attr.dot.b : r->n->attr.dot.a;
+    if (x->op != OP_expand) return REF_NONE;
+    const char *own = i == 0 ? r->n->attr.dot.a : r->n->attr.dot.b,
+               *other = i == 0 ? r->n->attr.dot.b : r->n->attr.dot.a;
     const Type *wide = &x->type[0], *t = graph_type(r->g, x->in[0]);
     char label[RANK + 1] = {0};
     int64_t dim[RANK], before = 1;
@@ -155,19 +151,15 @@ static Ref drop_repeats(const Rewrite *r, int i) {
     for (int k = 0; k < wide->rank; k++) {
         int64_t size = k < more ? 1 : t->dim[k - more];
         bool repeats = size == 1 && strchr(other, own[k]) && strchr(r->n->attr.dot.out, own[k]);
-        if (repeats)
-            continue;
-        if (size != wide->dim[k])
-            return REF_NONE;
+        if (repeats) continue;
+        if (size != wide->dim[k]) return REF_NONE;
         label[rank] = own[k];
         dim[rank++] = size;
         before *= size;
     }
-    if (rank == wide->rank || before != type_count(t))
-        return REF_NONE;
+    if (rank == wide->rank || before != type_count(t)) return REF_NONE;
     Ref small = g_reshape(r->g, x->in[0], rank, dim, r->n->span);
-    if (i == 0)
-        return g_dot(r->g, small, r->in[1], label, other, r->n->attr.dot.out, r->n->span);
+    if (i == 0) return g_dot(r->g, small, r->in[1], label, other, r->n->attr.dot.out, r->n->span);
     return g_dot(r->g, r->in[0], small, other, label, r->n->attr.dot.out, r->n->span);
 }
 static Ref dot_of_expand(const Rewrite *r) {
@@ -175,7 +167,8 @@ static Ref dot_of_expand(const Rewrite *r) {
     return ref_is(to) ? to : drop_repeats(r, 1);
 }
 
-/* The operand with its axes in the order of the result's labels and 1 for those it lacks: ready to broadcast. */
+/* The operand with its axes in the order of the result's labels and 1 for those it lacks: ready to
+ * broadcast. */
 static Ref line_up(const Rewrite *r, Ref x, const char *label, const char *out) {
     const Type *t = graph_type(r->g, x);
     int perm[RANK] = {0}, rank = 0;
@@ -183,27 +176,42 @@ static Ref line_up(const Rewrite *r, Ref x, const char *label, const char *out) 
     for (int i = 0; out[i]; i++) {
         const char *at = strchr(label, out[i]);
         dim[i] = at ? t->dim[at - label] : 1;
-        if (at)
-            perm[rank++] = (int)(at - label);
+        if (at) perm[rank++] = (int)(at - label);
     }
-    return g_reshape(r->g, g_transpose(r->g, x, perm, r->n->span), (int)strlen(out), dim, r->n->span);
+    return g_reshape(r->g, g_transpose(r->g, x, perm, r->n->span), (int)strlen(out), dim,
+                     r->n->span);
 }
-static Ref dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with broadcasting */
+static Ref
+dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with broadcasting */
     const char *la = r->n->attr.dot.a, *lb = r->n->attr.dot.b, *out = r->n->attr.dot.out;
     for (const char *c = la; *c; c++)
-        if (!strchr(out, *c))
-            return REF_NONE;
-    return g_binary(r->g, OP_mul, line_up(r, r->in[0], la, out), line_up(r, r->in[1], lb, out), r->n->span);
+        if (!strchr(out, *c)) return REF_NONE;
+    return g_binary(r->g, OP_mul, line_up(r, r->in[0], la, out), line_up(r, r->in[1], lb, out),
+                    r->n->span);
 }
 
 const Rule shape_rules[] = {
-    {OP_reshape, still_const},  {OP_reshape, same_shape},     {OP_reshape, reshape_again},
-    {OP_expand, still_const},   {OP_expand, same_shape},      {OP_expand, expand_by_ones}, {OP_expand, expand_again},
-    {OP_transpose, still_const}, {OP_transpose, transpose_of_ones}, {OP_transpose, transpose_again},
+    {OP_reshape, still_const},
+    {OP_reshape, same_shape},
+    {OP_reshape, reshape_again},
+    {OP_expand, still_const},
+    {OP_expand, same_shape},
+    {OP_expand, expand_by_ones},
+    {OP_expand, expand_again},
+    {OP_transpose, still_const},
+    {OP_transpose, transpose_of_ones},
+    {OP_transpose, transpose_again},
     {OP_transpose, transpose_of_dot},
-    {OP_slice, still_const},    {OP_slice, slice_all},        {OP_slice, slice_again},     {OP_slice, slice_of_concat},
-    {OP_pad, same_shape},       {OP_pad, pad_of_zeros},
-    {OP_concat, concat_of_one}, {OP_concat, concat_of_const},
-    {OP_dot, dot_of_transpose}, {OP_dot, dot_of_expand},      {OP_dot, dot_without_sum},
+    {OP_slice, still_const},
+    {OP_slice, slice_all},
+    {OP_slice, slice_again},
+    {OP_slice, slice_of_concat},
+    {OP_pad, same_shape},
+    {OP_pad, pad_of_zeros},
+    {OP_concat, concat_of_one},
+    {OP_concat, concat_of_const},
+    {OP_dot, dot_of_transpose},
+    {OP_dot, dot_of_expand},
+    {OP_dot, dot_without_sum},
 };
 const size_t shape_count = sizeof shape_rules / sizeof *shape_rules;

@@ -1,5 +1,6 @@
-/* Reductions: over nothing, over constants, over what an expand repeated; and long ones with a small result in two stages, so that
- * there are parts to share among threads. The split depends on the shape alone, never on the machine, or results would. */
+/* Reductions: over nothing, over constants, over what an expand repeated; and long ones with a
+ * small result in two stages, so that there are parts to share among threads. The split depends on
+ * the shape alone, never on the machine, or results would. */
 #include "passes/simplify.h"
 
 enum {
@@ -19,8 +20,7 @@ static int64_t reduced_count(const Rewrite *r) {
 
 static Ref reduce_const(const Rewrite *r) {
     double v;
-    if (!rewrite_const(r, 0, &v))
-        return REF_NONE;
+    if (!rewrite_const(r, 0, &v)) return REF_NONE;
     return rewrite_fill(r, r->n->op == OP_sum ? v * (double)reduced_count(r) : v);
 }
 
@@ -28,16 +28,15 @@ static Ref reduce_ones(const Rewrite *r) { /* axes of size 1 */
     const Type *t = rewrite_input_type(r, 0);
     uint32_t axes = 0;
     for (int i = 0; i < t->rank; i++)
-        if (r->n->attr.axes >> i & 1 && t->dim[i] != 1)
-            axes |= UINT32_C(1) << i;
+        if (r->n->attr.axes >> i & 1 && t->dim[i] != 1) axes |= UINT32_C(1) << i;
     return axes == r->n->attr.axes ? REF_NONE : reduce_again(r, r->in[0], axes);
 }
 
-/* Along an axis that an expand repeats, a sum is a product with the count and a maximum is the value. */
+/* Along an axis that an expand repeats, a sum is a product with the count and a maximum is the
+ * value. */
 static Ref reduce_expand(const Rewrite *r) {
     const Node *x = rewrite_input(r, 0);
-    if (x->op != OP_expand)
-        return REF_NONE;
+    if (x->op != OP_expand) return REF_NONE;
     const Type *wide = &x->type[0], *t = graph_type(r->g, x->in[0]);
     int more = wide->rank - t->rank;
     uint32_t axes = r->n->attr.axes;
@@ -49,8 +48,7 @@ static Ref reduce_expand(const Rewrite *r) {
             axes &= ~(UINT32_C(1) << i);
         }
     }
-    if (axes == r->n->attr.axes)
-        return REF_NONE;
+    if (axes == r->n->attr.axes) return REF_NONE;
     Ref y = reduce_again(r, g_reshape(r->g, x->in[0], wide->rank, dim, r->n->span), axes);
     if (r->n->op == OP_sum) {
         Ref count = g_const(r->g, r->n->type[0].dtype, (double)times, r->n->span);
@@ -67,8 +65,7 @@ static Ref argmax_of_one(const Rewrite *r) {
 
 static int64_t cut_of(int64_t n) { /* parts: the smallest divisor worth having; 0: none */
     for (int64_t f = FEWEST_PARTS; f <= n / f; f++)
-        if (n % f == 0)
-            return f;
+        if (n % f == 0) return f;
     return 0;
 }
 
@@ -76,13 +73,16 @@ static int64_t cut_of(int64_t n) { /* parts: the smallest divisor worth having; 
 static Ref reduce_cut(const Rewrite *r, int axis) {
     const Type *t = rewrite_input_type(r, 0);
     int64_t parts = cut_of(t->dim[axis]), dim[RANK];
-    if (parts == 0 || t->rank == RANK)
-        return REF_NONE;
+    if (parts == 0 || t->rank == RANK) return REF_NONE;
     for (int i = 0; i <= t->rank; i++)
-        dim[i] = i < axis ? t->dim[i] : i == axis ? parts : i == axis + 1 ? t->dim[axis] / parts : t->dim[i - 1];
+        dim[i] = i < axis        ? t->dim[i]
+                 : i == axis     ? parts
+                 : i == axis + 1 ? t->dim[axis] / parts
+                                 : t->dim[i - 1];
     Ref x = g_reshape(r->g, r->in[0], t->rank + 1, dim, r->n->span);
     uint32_t inner = UINT32_C(1) << (axis + 1); /* no reduced axis lies behind */
-    Ref y = g_reduce(r->g, r->n->op, g_reduce(r->g, r->n->op, x, inner, r->n->span), r->n->attr.axes, r->n->span);
+    Ref y = g_reduce(r->g, r->n->op, g_reduce(r->g, r->n->op, x, inner, r->n->span),
+                     r->n->attr.axes, r->n->span);
     return g_reshape(r->g, y, r->n->type[0].rank, r->n->type[0].dim, r->n->span);
 }
 
@@ -91,27 +91,25 @@ static Ref reduce_long(const Rewrite *r) {
     uint32_t axes = r->n->attr.axes, outer = 0;
     int64_t parts = type_count(&r->n->type[0]);
     int last = -1;
-    if (parts >= FEW_RESULTS || type_count(t) <= LONG_REDUCTION)
-        return REF_NONE;
+    if (parts >= FEW_RESULTS || type_count(t) <= LONG_REDUCTION) return REF_NONE;
     for (int i = 0; i < t->rank; i++) {
-        if (!(axes >> i & 1))
-            continue;
+        if (!(axes >> i & 1)) continue;
         last = i;
         if (parts < FEW_RESULTS) {
             parts *= t->dim[i];
             outer |= UINT32_C(1) << i;
         }
     }
-    if (outer == axes)
-        return reduce_cut(r, last);
+    if (outer == axes) return reduce_cut(r, last);
     Ref y = g_reduce(r->g, r->n->op, r->in[0], axes & ~outer, r->n->span);
     return g_reduce(r->g, r->n->op, y, outer, r->n->span);
 }
 
 const Rule sum_rules[] = {
-    {OP_sum, reduce_const}, {OP_sum, reduce_ones}, {OP_sum, reduce_expand}, {OP_sum, reduce_long},
-    {OP_max, reduce_const}, {OP_max, reduce_ones}, {OP_max, reduce_expand}, {OP_max, reduce_long},
-    {OP_min, reduce_const}, {OP_min, reduce_ones}, {OP_min, reduce_expand}, {OP_min, reduce_long},
+    {OP_sum, reduce_const},     {OP_sum, reduce_ones},   {OP_sum, reduce_expand},
+    {OP_sum, reduce_long},      {OP_max, reduce_const},  {OP_max, reduce_ones},
+    {OP_max, reduce_expand},    {OP_max, reduce_long},   {OP_min, reduce_const},
+    {OP_min, reduce_ones},      {OP_min, reduce_expand}, {OP_min, reduce_long},
     {OP_argmax, argmax_of_one},
 };
 const size_t sum_count = sizeof sum_rules / sizeof *sum_rules;

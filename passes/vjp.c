@@ -1,50 +1,97 @@
-/* Vector-Jacobian products, one a row of the table of operators: given the cotangent of a node's result, give one to each float
- * input. They are built of operators that have rules themselves, so that second order works. The cotangent given may have the
- * broadcast shape (vjp_give sums it), never a smaller one. NaN and infinities arise only where the derivative itself has them. */
+/* Vector-Jacobian products, one a row of the table of operators: given the cotangent of a node's
+ * result, give one to each float input. They are built of operators that have rules themselves, so
+ * that second order works. The cotangent given may have the broadcast shape (vjp_give sums it),
+ * never a smaller one. NaN and infinities arise only where the derivative itself has them. */
 #include "passes/internal.h"
 
 /* ---- short hands */
 
-static Ref unary(Vjp *v, Op op, Ref x) { return g_unary(v->g, op, x, v->at); }
-static Ref binary(Vjp *v, Op op, Ref x, Ref y) { return g_binary(v->g, op, x, y, v->at); }
-static Ref add(Vjp *v, Ref x, Ref y) { return binary(v, OP_add, x, y); }
-static Ref sub(Vjp *v, Ref x, Ref y) { return binary(v, OP_sub, x, y); }
-static Ref mul(Vjp *v, Ref x, Ref y) { return binary(v, OP_mul, x, y); }
-static Ref divide(Vjp *v, Ref x, Ref y) { return binary(v, OP_div, x, y); }
-static Ref neg(Vjp *v, Ref x) { return unary(v, OP_neg, x); }
-static Ref where(Vjp *v, Ref c, Ref x, Ref y) { return g_where(v->g, c, x, y, v->at); }
-static const Type *type_of(const Vjp *v, Ref r) { return graph_type(v->g, r); }
-static Ref num(Vjp *v, double c) { return g_const(v->g, type_of(v, v->gy)->dtype, c, v->at); }
-static Ref scale(Vjp *v, double c, Ref x) { return mul(v, num(v, c), x); }
+static Ref unary(Vjp *v, Op op, Ref x) {
+    return g_unary(v->g, op, x, v->at);
+}
+static Ref binary(Vjp *v, Op op, Ref x, Ref y) {
+    return g_binary(v->g, op, x, y, v->at);
+}
+static Ref add(Vjp *v, Ref x, Ref y) {
+    return binary(v, OP_add, x, y);
+}
+static Ref sub(Vjp *v, Ref x, Ref y) {
+    return binary(v, OP_sub, x, y);
+}
+static Ref mul(Vjp *v, Ref x, Ref y) {
+    return binary(v, OP_mul, x, y);
+}
+static Ref divide(Vjp *v, Ref x, Ref y) {
+    return binary(v, OP_div, x, y);
+}
+static Ref neg(Vjp *v, Ref x) {
+    return unary(v, OP_neg, x);
+}
+static Ref where(Vjp *v, Ref c, Ref x, Ref y) {
+    return g_where(v->g, c, x, y, v->at);
+}
+static const Type *type_of(const Vjp *v, Ref r) {
+    return graph_type(v->g, r);
+}
+static Ref num(Vjp *v, double c) {
+    return g_const(v->g, type_of(v, v->gy)->dtype, c, v->at);
+}
+static Ref scale(Vjp *v, double c, Ref x) {
+    return mul(v, num(v, c), x);
+}
 static Ref expand_like(Vjp *v, Ref x, Ref like) {
     const Type *t = type_of(v, like);
     return g_expand(v->g, x, t->rank, t->dim, v->at);
 }
-static Ref zeros_like(Vjp *v, Ref like) { return g_fill(v->g, type_of(v, like), 0, v->at); }
+static Ref zeros_like(Vjp *v, Ref like) {
+    return g_fill(v->g, type_of(v, like), 0, v->at);
+}
 static Ref with_attr(Vjp *v, Op op, const Attr *attr, const Ref *in, int nin) {
     return graph_add(v->g, op, attr, in, nin, NULL, v->at);
 }
 
 /* ---- no gradient */
 
-void vjp_zero(Vjp *v) { (void)v; }
-void vjp_leaf(Vjp *v) { (void)v; }
-void vjp_none(Vjp *v) { vjp_fail(v, op_info[v->n->op].name); }
+void vjp_zero(Vjp *v) {
+    (void)v;
+}
+void vjp_leaf(Vjp *v) {
+    (void)v;
+}
+void vjp_none(Vjp *v) {
+    vjp_fail(v, op_info[v->n->op].name);
+}
 
 /* ---- pointwise, one input */
 
-static void vjp_neg(Vjp *v) { vjp_give(v, 0, neg(v, v->gy)); }
-static void vjp_abs(Vjp *v) { vjp_give(v, 0, mul(v, v->gy, unary(v, OP_sign, v->x[0]))); }
-static void vjp_exp(Vjp *v) { vjp_give(v, 0, mul(v, v->gy, v->y)); }
-static void vjp_log(Vjp *v) { vjp_give(v, 0, divide(v, v->gy, v->x[0])); }
-static void vjp_log1p(Vjp *v) { vjp_give(v, 0, divide(v, v->gy, add(v, v->x[0], num(v, 1)))); }
-static void vjp_expm1(Vjp *v) { vjp_give(v, 0, mul(v, v->gy, add(v, v->y, num(v, 1)))); }
-static void vjp_sqrt(Vjp *v) { vjp_give(v, 0, divide(v, scale(v, 0.5, v->gy), v->y)); }
+static void vjp_neg(Vjp *v) {
+    vjp_give(v, 0, neg(v, v->gy));
+}
+static void vjp_abs(Vjp *v) {
+    vjp_give(v, 0, mul(v, v->gy, unary(v, OP_sign, v->x[0])));
+}
+static void vjp_exp(Vjp *v) {
+    vjp_give(v, 0, mul(v, v->gy, v->y));
+}
+static void vjp_log(Vjp *v) {
+    vjp_give(v, 0, divide(v, v->gy, v->x[0]));
+}
+static void vjp_log1p(Vjp *v) {
+    vjp_give(v, 0, divide(v, v->gy, add(v, v->x[0], num(v, 1))));
+}
+static void vjp_expm1(Vjp *v) {
+    vjp_give(v, 0, mul(v, v->gy, add(v, v->y, num(v, 1))));
+}
+static void vjp_sqrt(Vjp *v) {
+    vjp_give(v, 0, divide(v, scale(v, 0.5, v->gy), v->y));
+}
 static void vjp_rsqrt(Vjp *v) { /* y = x^-1/2: y' = -y^3 / 2, no division */
     Ref cube = mul(v, mul(v, v->y, v->y), v->y);
     vjp_give(v, 0, mul(v, scale(v, -0.5, v->gy), cube));
 }
-static void vjp_tanh(Vjp *v) { vjp_give(v, 0, mul(v, v->gy, sub(v, num(v, 1), mul(v, v->y, v->y)))); }
+static void vjp_tanh(Vjp *v) {
+    vjp_give(v, 0, mul(v, v->gy, sub(v, num(v, 1), mul(v, v->y, v->y))));
+}
 static void vjp_sigmoid(Vjp *v) {
     vjp_give(v, 0, mul(v, v->gy, mul(v, v->y, sub(v, num(v, 1), v->y))));
 }
@@ -53,11 +100,14 @@ static void vjp_erf(Vjp *v) {
     Ref bell = unary(v, OP_exp, neg(v, mul(v, v->x[0], v->x[0])));
     vjp_give(v, 0, mul(v, scale(v, two_over_root_pi, v->gy), bell));
 }
-static void vjp_sin(Vjp *v) { vjp_give(v, 0, mul(v, v->gy, unary(v, OP_cos, v->x[0]))); }
-static void vjp_cos(Vjp *v) { vjp_give(v, 0, neg(v, mul(v, v->gy, unary(v, OP_sin, v->x[0])))); }
+static void vjp_sin(Vjp *v) {
+    vjp_give(v, 0, mul(v, v->gy, unary(v, OP_cos, v->x[0])));
+}
+static void vjp_cos(Vjp *v) {
+    vjp_give(v, 0, neg(v, mul(v, v->gy, unary(v, OP_sin, v->x[0]))));
+}
 static void vjp_cast(Vjp *v) {
-    if (vjp_wants(v, 0))
-        vjp_give(v, 0, g_cast(v->g, v->gy, type_of(v, v->x[0])->dtype, v->at));
+    if (vjp_wants(v, 0)) vjp_give(v, 0, g_cast(v->g, v->gy, type_of(v, v->x[0])->dtype, v->at));
 }
 
 /* ---- pointwise, two and three inputs */
@@ -68,20 +118,16 @@ static void vjp_add(Vjp *v) {
 }
 static void vjp_sub(Vjp *v) {
     vjp_give(v, 0, v->gy);
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, neg(v, v->gy));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, neg(v, v->gy));
 }
 static void vjp_mul(Vjp *v) {
-    if (vjp_wants(v, 0))
-        vjp_give(v, 0, mul(v, v->gy, v->x[1]));
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, mul(v, v->gy, v->x[0]));
+    if (vjp_wants(v, 0)) vjp_give(v, 0, mul(v, v->gy, v->x[1]));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, mul(v, v->gy, v->x[0]));
 }
 static void vjp_div(Vjp *v) { /* (a / b)' by b = -(a / b) / b: y is there, b^2 might overflow */
     Ref share = divide(v, v->gy, v->x[1]);
     vjp_give(v, 0, share);
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, neg(v, mul(v, share, v->y)));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, neg(v, mul(v, share, v->y)));
 }
 static void vjp_mod(Vjp *v) { /* a - b floor(a / b) */
     vjp_give(v, 0, v->gy);
@@ -108,10 +154,8 @@ static void pow_by_base(Vjp *v) {
     vjp_give(v, 0, mul(v, v->gy, where(v, flat, num(v, 0), slope)));
 }
 static void vjp_pow(Vjp *v) {
-    if (vjp_wants(v, 0))
-        pow_by_base(v);
-    if (!vjp_wants(v, 1))
-        return;
+    if (vjp_wants(v, 0)) pow_by_base(v);
+    if (!vjp_wants(v, 1)) return;
     /* 0^p stays 0 for p > 0: its logarithm must not enter, not even times zero */
     Ref zero = binary(v, OP_eq, v->x[0], num(v, 0));
     Ref log = unary(v, OP_log, where(v, zero, num(v, 1), v->x[0]));
@@ -121,10 +165,8 @@ static void vjp_pow(Vjp *v) {
 /* The winner gets it all, equals get half each, and a NaN nothing. */
 static void give_winner(Vjp *v, Ref first_wins, Ref second_wins) {
     Ref zero = num(v, 0), tie = binary(v, OP_eq, v->x[0], v->x[1]), half = scale(v, 0.5, v->gy);
-    if (vjp_wants(v, 0))
-        vjp_give(v, 0, where(v, tie, half, where(v, first_wins, v->gy, zero)));
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, where(v, tie, half, where(v, second_wins, v->gy, zero)));
+    if (vjp_wants(v, 0)) vjp_give(v, 0, where(v, tie, half, where(v, first_wins, v->gy, zero)));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, where(v, tie, half, where(v, second_wins, v->gy, zero)));
 }
 static void vjp_minimum(Vjp *v) {
     give_winner(v, binary(v, OP_lt, v->x[0], v->x[1]), binary(v, OP_lt, v->x[1], v->x[0]));
@@ -135,10 +177,8 @@ static void vjp_maximum(Vjp *v) {
 
 static void vjp_where(Vjp *v) { /* a choice, not a product: what was not chosen may be infinite */
     Ref zero = num(v, 0);
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, where(v, v->x[0], v->gy, zero));
-    if (vjp_wants(v, 2))
-        vjp_give(v, 2, where(v, v->x[0], zero, v->gy));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, where(v, v->x[0], v->gy, zero));
+    if (vjp_wants(v, 2)) vjp_give(v, 2, where(v, v->x[0], zero, v->gy));
 }
 
 /* ---- shape */
@@ -147,15 +187,17 @@ static void vjp_reshape(Vjp *v) {
     const Type *t = type_of(v, v->x[0]);
     vjp_give(v, 0, g_reshape(v->g, v->gy, t->rank, t->dim, v->at));
 }
-static void vjp_expand(Vjp *v) { vjp_give(v, 0, v->gy); }
+static void vjp_expand(Vjp *v) {
+    vjp_give(v, 0, v->gy);
+}
 static void vjp_transpose(Vjp *v) {
     int back[RANK] = {0}, rank = v->n->attr.perm.rank;
-    for (int i = 0; i < rank; i++)
-        back[v->n->attr.perm.axis[i]] = i;
+    for (int i = 0; i < rank; i++) back[v->n->attr.perm.axis[i]] = i;
     vjp_give(v, 0, g_transpose(v->g, v->gy, back, v->at));
 }
 
-/* The cotangent with its negative-step axes turned round, so that what is left is a slice with positive steps. */
+/* The cotangent with its negative-step axes turned round, so that what is left is a slice with
+ * positive steps. */
 static Ref turn_round(Vjp *v, Ref g) {
     const Type *t = type_of(v, g);
     Attr flip = {.slice.rank = t->rank};
@@ -206,14 +248,15 @@ static void vjp_concat(Vjp *v) {
             cut.slice.size[i] = t->dim[i];
         }
         at += t->dim[axis];
-        if (vjp_wants(v, k))
-            vjp_give(v, k, with_attr(v, OP_slice, &cut, &v->gy, 1));
+        if (vjp_wants(v, k)) vjp_give(v, k, with_attr(v, OP_slice, &cut, &v->gy, 1));
     }
 }
 
 /* ---- reductions and products */
 
-static void vjp_sum(Vjp *v) { vjp_give(v, 0, expand_like(v, v->gy, v->x[0])); }
+static void vjp_sum(Vjp *v) {
+    vjp_give(v, 0, expand_like(v, v->gy, v->x[0]));
+}
 
 static void share_among_equals(Vjp *v) {
     Ref won = binary(v, OP_eq, v->x[0], v->y);
@@ -221,16 +264,19 @@ static void share_among_equals(Vjp *v) {
     Ref count = g_reduce(v->g, OP_sum, g_cast(v->g, won, t, v->at), v->n->attr.axes, v->at);
     vjp_give(v, 0, where(v, won, divide(v, v->gy, count), num(v, 0)));
 }
-static void vjp_max(Vjp *v) { share_among_equals(v); }
-static void vjp_min(Vjp *v) { share_among_equals(v); }
+static void vjp_max(Vjp *v) {
+    share_among_equals(v);
+}
+static void vjp_min(Vjp *v) {
+    share_among_equals(v);
+}
 
-/* Every label that one operand lacks is in the result, so each gradient is a product of the same kind. */
+/* Every label that one operand lacks is in the result, so each gradient is a product of the same
+ * kind. */
 static void vjp_dot(Vjp *v) {
     const char *la = v->n->attr.dot.a, *lb = v->n->attr.dot.b, *lo = v->n->attr.dot.out;
-    if (vjp_wants(v, 0))
-        vjp_give(v, 0, g_dot(v->g, v->gy, v->x[1], lo, lb, la, v->at));
-    if (vjp_wants(v, 1))
-        vjp_give(v, 1, g_dot(v->g, v->x[0], v->gy, la, lo, lb, v->at));
+    if (vjp_wants(v, 0)) vjp_give(v, 0, g_dot(v->g, v->gy, v->x[1], lo, lb, la, v->at));
+    if (vjp_wants(v, 1)) vjp_give(v, 1, g_dot(v->g, v->x[0], v->gy, la, lo, lb, v->at));
 }
 
 /* ---- tables */
@@ -250,18 +296,17 @@ static void vjp_take(Vjp *v) {
 }
 static void vjp_put_add(Vjp *v) {
     vjp_give(v, 0, v->gy);
-    if (vjp_wants(v, 2))
-        vjp_give(v, 2, take_rows(v, v->gy, v->x[1]));
+    if (vjp_wants(v, 2)) vjp_give(v, 2, take_rows(v, v->gy, v->x[1]));
 }
 
-/* Which of the rows put is the one that stays: each leaves its number in a table as it is put, and reads it back. */
+/* Which of the rows put is the one that stays: each leaves its number in a table as it is put, and
+ * reads it back. */
 static Ref put_winners(Vjp *v) { /* bool, the shape of the indices */
     int axis = v->n->attr.axis;
     Type t = *type_of(v, v->x[0]), it = *type_of(v, v->x[1]);
     Type line = type_make(DT_i32, axis + 1, it.dim), table = type_make(DT_i32, axis + 1, t.dim);
     line.dim[axis] = 1;
-    for (int i = axis; i < it.rank; i++)
-        line.dim[axis] *= it.dim[i];
+    for (int i = axis; i < it.rank; i++) line.dim[axis] *= it.dim[i];
     Attr along = {.axis = axis};
     Ref number = graph_add(v->g, OP_iota, &along, NULL, 0, &line, v->at);
     number = g_reshape(v->g, number, it.rank, it.dim, v->at);
@@ -271,12 +316,10 @@ static Ref put_winners(Vjp *v) { /* bool, the shape of the indices */
 static void vjp_put(Vjp *v) {
     if (vjp_wants(v, 0))
         vjp_give(v, 0, put_rows(v, OP_put, v->gy, v->x[1], zeros_like(v, v->x[2])));
-    if (!vjp_wants(v, 2))
-        return;
+    if (!vjp_wants(v, 2)) return;
     Ref won = put_winners(v), rows = take_rows(v, v->gy, v->x[1]);
     Type t = *type_of(v, v->x[2]), wide = *type_of(v, won);
-    for (int i = wide.rank; i < t.rank; i++)
-        wide.dim[i] = 1;
+    for (int i = wide.rank; i < t.rank; i++) wide.dim[i] = 1;
     won = g_reshape(v->g, won, t.rank, wide.dim, v->at);
     vjp_give(v, 2, where(v, won, rows, num(v, 0)));
 }

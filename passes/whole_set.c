@@ -1,9 +1,11 @@
-/* whole_set: in an eval entry a reduction over the batch means the whole set. Each eval graph becomes two: one that runs for
- * every batch and adds its reductions to accumulators, and one that runs at the end and computes the reports from them.
+/* whole_set: in an eval entry a reduction over the batch means the whole set. Each eval graph
+ * becomes two: one that runs for every batch and adds its reductions to accumulators, and one that
+ * runs at the end and computes the reports from them.
  *
- * Rows of an incomplete batch that are not real enter a reduction as its identity. What is computed from a whole-set value is
- * computed once, so it must not meet single samples again: that would take a second pass over the set, and is the user's error.
- * Limits: sums are kept in the type of the sum (f32: each batch's part is exact to its own rounding), no second pass. */
+ * Rows of an incomplete batch that are not real enter a reduction as its identity. What is computed
+ * from a whole-set value is computed once, so it must not meet single samples again: that would
+ * take a second pass over the set, and is the user's error. Limits: sums are kept in the type of
+ * the sum (f32: each batch's part is exact to its own rounding), no second pass. */
 #include "passes/internal.h"
 
 #include <math.h>
@@ -27,50 +29,47 @@ typedef struct Split {
 
 /* ---- reductions over the batch */
 
-static bool is_reduction(Op op) { return op == OP_sum || op == OP_max || op == OP_min; }
+static bool is_reduction(Op op) {
+    return op == OP_sum || op == OP_max || op == OP_min;
+}
 
 /* The axis of input `i` that this node contracts, if it is the batch's; else -1. */
 static int contracted_batch_axis(const Graph *g, const Node *n, int i) {
     int axis = graph_type(g, n->in[i])->batch_axis;
-    if (axis < 0)
-        return -1;
-    if (is_reduction(n->op))
-        return n->attr.axes >> axis & 1 ? axis : -1;
-    if (n->op != OP_dot)
-        return -1;
+    if (axis < 0) return -1;
+    if (is_reduction(n->op)) return n->attr.axes >> axis & 1 ? axis : -1;
+    if (n->op != OP_dot) return -1;
     char label = (i == 0 ? n->attr.dot.a : n->attr.dot.b)[axis];
     for (const char *out = n->attr.dot.out; *out; out++)
-        if (*out == label)
-            return -1;
+        if (*out == label) return -1;
     return axis;
 }
 
 static bool reduces_batch(const Graph *g, const Node *n) {
     for (int i = 0; i < n->nin; i++)
-        if (contracted_batch_axis(g, n, i) >= 0)
-            return true;
+        if (contracted_batch_axis(g, n, i) >= 0) return true;
     return false;
 }
 
 static double identity_of(Op op, DType t) {
     double sign = op == OP_max ? -1 : 1;
-    if (op == OP_sum || op == OP_dot)
-        return 0;
-    if (dtype_is_float(t))
-        return sign * INFINITY;
+    if (op == OP_sum || op == OP_dot) return 0;
+    if (dtype_is_float(t)) return sign * INFINITY;
     switch (t) {
-    case DT_i32: return op == OP_max ? INT32_MIN : INT32_MAX;
-    case DT_i64: return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
-    case DT_u8: return op == OP_max ? 0 : UINT8_MAX;
-    default: return op == OP_max ? 0 : 1;
+    case DT_i32:
+        return op == OP_max ? INT32_MIN : INT32_MAX;
+    case DT_i64:
+        return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
+    case DT_u8:
+        return op == OP_max ? 0 : UINT8_MAX;
+    default:
+        return op == OP_max ? 0 : 1;
     }
 }
 
 static Op combiner_of(Op op, DType t) {
-    if (op == OP_max)
-        return t == DT_bool ? OP_or : OP_maximum;
-    if (op == OP_min)
-        return t == DT_bool ? OP_and : OP_minimum;
+    if (op == OP_max) return t == DT_bool ? OP_or : OP_maximum;
+    if (op == OP_min) return t == DT_bool ? OP_and : OP_minimum;
     return OP_add;
 }
 
@@ -78,10 +77,14 @@ static Op combiner_of(Op op, DType t) {
 
 static void refuse_mix(Split *s, const Node *n, uint32_t origin) {
     s->failed = true;
-    diag_error(s->diag, n->span,
-               "in %s this combines single samples with a value that is only known after the whole set", s->entry->name);
-    diag_note(s->diag, s->from->node[origin]->span, "reduced over the batch, so over the whole set, here");
-    diag_hint(s->diag, "reduce over the other dimensions first, or write it with sums over the batch alone");
+    diag_error(
+        s->diag, n->span,
+        "in %s this combines single samples with a value that is only known after the whole set",
+        s->entry->name);
+    diag_note(s->diag, s->from->node[origin]->span,
+              "reduced over the batch, so over the whole set, here");
+    diag_hint(s->diag,
+              "reduce over the other dimensions first, or write it with sums over the batch alone");
 }
 
 static void check_mixing(Split *s, const Node *n) {
@@ -90,12 +93,16 @@ static void check_mixing(Split *s, const Node *n) {
     for (int i = 0; i < n->nin; i++)
         mixed = mixed || graph_type(s->from, n->in[i])->batch_axis == MIXED_BATCH;
     bool index = n->op == OP_argmax && graph_type(s->from, n->in[0])->batch_axis == n->attr.axis;
-    if (!(contracts && mixed) && !index)
-        return;
+    if (!(contracts && mixed) && !index) return;
     s->failed = true;
-    diag_error(s->diag, n->span, "in %s this reduces over samples of one batch, but a reduction over the batch is only known "
-                                 "after the whole set", s->entry->name);
-    diag_hint(s->diag, "sum, mean, max and min over the whole batch dimension are computed over the whole set");
+    diag_error(s->diag, n->span,
+               "in %s this reduces over samples of one batch, but a reduction over the batch is "
+               "only known "
+               "after the whole set",
+               s->entry->name);
+    diag_hint(
+        s->diag,
+        "sum, mean, max and min over the whole batch dimension are computed over the whole set");
 }
 
 static void classify(Split *s, uint32_t i) {
@@ -106,33 +113,30 @@ static void classify(Split *s, uint32_t i) {
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         batch = batch || s->known[in] == KNOWN_batch;
-        if (s->known[in] == KNOWN_set)
-            origin = s->origin[in];
+        if (s->known[in] == KNOWN_set) origin = s->origin[in];
     }
     s->known[i] = batch ? KNOWN_batch : KNOWN_always;
-    if (batch && origin != UINT32_MAX)
-        refuse_mix(s, n, origin);
-    if (batch)
-        check_mixing(s, n);
+    if (batch && origin != UINT32_MAX) refuse_mix(s, n, origin);
+    if (batch) check_mixing(s, n);
     bool reduced = batch && reduces_batch(s->from, n);
-    if (reduced || origin != UINT32_MAX)
-        s->known[i] = KNOWN_set;
+    if (reduced || origin != UINT32_MAX) s->known[i] = KNOWN_set;
     s->origin[i] = reduced ? i : origin;
     s->tensor[i] = -1;
 }
 
 static void check_report(Split *s, const Output *o) {
-    if (o->kind == OUT_text || o->kind == OUT_value || s->known[o->ref.node] != KNOWN_batch)
-        return;
+    if (o->kind == OUT_text || o->kind == OUT_value || s->known[o->ref.node] != KNOWN_batch) return;
     s->failed = true;
-    diag_error(s->diag, o->span, "in %s '%s' is a value of one batch, but a report is only known after the whole set",
+    diag_error(s->diag, o->span,
+               "in %s '%s' is a value of one batch, but a report is only known after the whole set",
                s->entry->name, o->name ? o->name : "this");
     diag_hint(s->diag, "reduce it over the batch: mean(... over B)");
 }
 
 /* ---- the two graphs */
 
-/* bool, broadcasting against a value of type t: the rows of `axis` that are real. The axis may count k places a sample. */
+/* bool, broadcasting against a value of type t: the rows of `axis` that are real. The axis may
+ * count k places a sample. */
 static Ref live_mask(Graph *g, const Type *t, int axis, int64_t batch, Span at) {
     Type rows = type_make(DT_bool, 1, &batch);
     rows.batch_axis = 0;
@@ -141,15 +145,13 @@ static Ref live_mask(Graph *g, const Type *t, int axis, int64_t batch, Span at) 
     CHECK(t->dim[axis] == places * batch);
     live = g_reshape(g, live, 2, (int64_t[]){batch, 1}, at);
     live = g_expand(g, live, 2, (int64_t[]){batch, places}, at);
-    for (int i = 0; i < t->rank; i++)
-        dim[i] = i == axis ? t->dim[axis] : 1;
+    for (int i = 0; i < t->rank; i++) dim[i] = i == axis ? t->dim[axis] : 1;
     return g_reshape(g, live, t->rank, dim, at);
 }
 
 static Ref masked_input(Split *s, Graph *g, const Node *n, int i, Ref x) {
     int axis = contracted_batch_axis(s->from, n, i);
-    if (axis < 0)
-        return x;
+    if (axis < 0) return x;
     Type t = *graph_type(g, x);
     Ref identity = g_const(g, t.dtype, identity_of(n->op, t.dtype), n->span);
     return g_where(g, live_mask(g, &t, axis, s->entry->batch, n->span), x, identity, n->span);
@@ -165,16 +167,17 @@ static int add_accumulator(Split *s, const Node *n) {
 
 static Ref read_accumulator(const Split *s, Graph *g, uint32_t i) {
     Attr a = {.tensor = s->tensor[i]};
-    return graph_add(g, OP_state, &a, NULL, 0, &s->p->tensor[s->tensor[i]].type, s->from->node[i]->span);
+    return graph_add(g, OP_state, &a, NULL, 0, &s->p->tensor[s->tensor[i]].type,
+                     s->from->node[i]->span);
 }
 
 static void accumulate(Split *s, Graph *g, uint32_t i, Ref *in) {
     const Node *n = s->from->node[i];
-    for (int k = 0; k < n->nin; k++)
-        in[k] = masked_input(s, g, n, k, in[k]);
+    for (int k = 0; k < n->nin; k++) in[k] = masked_input(s, g, n, k, in[k]);
     Ref part = graph_copy_node(g, n, in);
     s->tensor[i] = add_accumulator(s, n);
-    Ref sum = g_binary(g, combiner_of(n->op, n->type[0].dtype), read_accumulator(s, g, i), part, n->span);
+    Ref sum =
+        g_binary(g, combiner_of(n->op, n->type[0].dtype), read_accumulator(s, g, i), part, n->span);
     graph_out(g, OUT_state, NULL, s->tensor[i], sum, n->span);
 }
 
@@ -198,8 +201,7 @@ static Graph *batch_graph(Split *s) {
     for (uint32_t i = 0; i < s->from->n; i++) {
         const Node *n = s->from->node[i];
         bool reduction = s->known[i] == KNOWN_set && s->origin[i] == i;
-        if (!s->reached[i] || (s->known[i] == KNOWN_set && !reduction))
-            continue;
+        if (!s->reached[i] || (s->known[i] == KNOWN_set && !reduction)) continue;
         Ref *in = refmap_inputs(&map, n, s->scratch);
         if (reduction)
             accumulate(s, g, i, in);
@@ -216,12 +218,12 @@ static Graph *report_graph(Split *s) {
     RefMap map = refmap_new(s->scratch, s->from);
     for (uint32_t i = 0; i < s->from->n; i++) {
         const Node *n = s->from->node[i];
-        if (!s->reached[i] || s->known[i] == KNOWN_batch)
-            continue;
+        if (!s->reached[i] || s->known[i] == KNOWN_batch) continue;
         if (s->tensor[i] >= 0)
             refmap_set_node(&map, s->from, i, read_accumulator(s, g, i));
         else
-            refmap_set_node(&map, s->from, i, graph_copy_node(g, n, refmap_inputs(&map, n, s->scratch)));
+            refmap_set_node(&map, s->from, i,
+                            graph_copy_node(g, n, refmap_inputs(&map, n, s->scratch)));
     }
     copy_outputs(s, &map, g, false);
     return graph_prune(s->p->arena, g, g->name, NULL);
@@ -240,8 +242,7 @@ static bool split_entry(Program *p, Entry *e, Diag *diag) {
             classify(&s, i);
         else
             s.tensor[i] = -1;
-    for (size_t i = 0; i < g->nout; i++)
-        check_report(&s, &g->out[i]);
+    for (size_t i = 0; i < g->nout; i++) check_report(&s, &g->out[i]);
     if (!s.failed) {
         e->step = batch_graph(&s);
         e->logged = report_graph(&s);
@@ -254,7 +255,6 @@ Program *pass_whole_set(const Program *in, PassCx *cx) {
     Program *p = program_like(in);
     bool ok = true;
     for (size_t i = 0; i < p->nentry; i++)
-        if (p->entry[i].kind == ENTRY_eval)
-            ok = split_entry(p, &p->entry[i], cx->diag) && ok;
+        if (p->entry[i].kind == ENTRY_eval) ok = split_entry(p, &p->entry[i], cx->diag) && ok;
     return ok ? p : NULL;
 }
