@@ -1,8 +1,10 @@
-/* Graphs and their builder. Nodes are immutable and hash-consed on operator, types, attributes, inputs, copy and region, so
- * that equal values are one node: building is common subexpression elimination. The builder shares and never
- * rewrites: gradients have to see every use as it was written. Spans are not in the key; the first one stays. */
+/* Graphs and their builder. Nodes are immutable and hash-consed on operator, types, attributes,
+ * inputs, copy and region, so that equal values are one node: building is common subexpression
+ * elimination. The builder shares and never rewrites: gradients have to see every use as it was
+ * written. Spans are not in the key; the first one stays. */
 #include "ir/internal.h"
 
+#include <math.h>
 #include <string.h>
 
 Graph *graph_new(Arena *a, const char *name) {
@@ -37,18 +39,30 @@ static uint64_t graph_hash(const Graph *g) {
 uint64_t attr_hash(AttrKind kind, const Attr *a) {
     uint64_t h = 0;
     switch (kind) {
-    case ATTR_NONE: return 0;
-    case ATTR_CONST: return bits_of(a->num);
-    case ATTR_AXES: return a->axes;
-    case ATTR_AXIS: return (uint64_t)a->axis;
-    case ATTR_TYPE: return (uint64_t)a->dtype;
-    case ATTR_TENSOR: return (uint64_t)a->tensor;
-    case ATTR_COUNT: return (uint64_t)a->count;
-    case ATTR_NAME: return hash_str(a->name, 0);
-    case ATTR_BODY: return graph_hash(a->body);
-    case ATTR_PLACE: return hash_mix(a->random.place, (uint64_t)a->random.below);
-    case ATTR_SHAPE: return hash_ints(a->shape.dim, a->shape.rank, 0);
-    case ATTR_PERM: return hash_bytes(a->perm.axis, (size_t)a->perm.rank * sizeof(int), 0);
+    case ATTR_NONE:
+        return 0;
+    case ATTR_CONST:
+        return bits_of(a->num);
+    case ATTR_AXES:
+        return a->axes;
+    case ATTR_AXIS:
+        return (uint64_t)a->axis;
+    case ATTR_TYPE:
+        return (uint64_t)a->dtype;
+    case ATTR_TENSOR:
+        return (uint64_t)a->tensor;
+    case ATTR_COUNT:
+        return (uint64_t)a->count;
+    case ATTR_NAME:
+        return hash_str(a->name, 0);
+    case ATTR_BODY:
+        return graph_hash(a->body);
+    case ATTR_PLACE:
+        return hash_mix(a->random.place, (uint64_t)a->random.below);
+    case ATTR_SHAPE:
+        return hash_ints(a->shape.dim, a->shape.rank, 0);
+    case ATTR_PERM:
+        return hash_bytes(a->perm.axis, (size_t)a->perm.rank * sizeof(int), 0);
     case ATTR_SLICE:
         h = hash_ints(a->slice.start, a->slice.rank, h);
         h = hash_ints(a->slice.step, a->slice.rank, h);
@@ -57,7 +71,8 @@ uint64_t attr_hash(AttrKind kind, const Attr *a) {
         h = hash_ints(a->pad.lo, a->pad.rank, h);
         h = hash_ints(a->pad.hi, a->pad.rank, h);
         return hash_ints(a->pad.gap, a->pad.rank, h);
-    case ATTR_DOT: return hash_str(a->dot.a, hash_str(a->dot.b, hash_str(a->dot.out, 0)));
+    case ATTR_DOT:
+        return hash_str(a->dot.a, hash_str(a->dot.b, hash_str(a->dot.out, 0)));
     }
     BUG("attribute kind %d", (int)kind);
 }
@@ -81,23 +96,35 @@ static bool same_pad(const Attr *a, const Attr *b) {
 
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b) {
     switch (kind) {
-    case ATTR_NONE: return true;
-    case ATTR_CONST: return bits_of(a->num) == bits_of(b->num);
-    case ATTR_AXES: return a->axes == b->axes;
-    case ATTR_AXIS: return a->axis == b->axis;
-    case ATTR_TYPE: return a->dtype == b->dtype;
-    case ATTR_TENSOR: return a->tensor == b->tensor;
-    case ATTR_COUNT: return a->count == b->count;
-    case ATTR_NAME: return str_eq(a->name, b->name);
-    case ATTR_BODY: return graph_same(a->body, b->body);
+    case ATTR_NONE:
+        return true;
+    case ATTR_CONST:
+        return bits_of(a->num) == bits_of(b->num);
+    case ATTR_AXES:
+        return a->axes == b->axes;
+    case ATTR_AXIS:
+        return a->axis == b->axis;
+    case ATTR_TYPE:
+        return a->dtype == b->dtype;
+    case ATTR_TENSOR:
+        return a->tensor == b->tensor;
+    case ATTR_COUNT:
+        return a->count == b->count;
+    case ATTR_NAME:
+        return str_eq(a->name, b->name);
+    case ATTR_BODY:
+        return graph_same(a->body, b->body);
     case ATTR_PLACE:
         return a->random.place == b->random.place && a->random.below == b->random.below;
-    case ATTR_SHAPE: return same_ints(a->shape.rank, b->shape.rank, a->shape.dim, b->shape.dim);
+    case ATTR_SHAPE:
+        return same_ints(a->shape.rank, b->shape.rank, a->shape.dim, b->shape.dim);
     case ATTR_PERM:
         return a->perm.rank == b->perm.rank &&
                !memcmp(a->perm.axis, b->perm.axis, (size_t)a->perm.rank * sizeof(int));
-    case ATTR_SLICE: return same_slice(a, b);
-    case ATTR_PAD: return same_pad(a, b);
+    case ATTR_SLICE:
+        return same_slice(a, b);
+    case ATTR_PAD:
+        return same_pad(a, b);
     case ATTR_DOT:
         return str_eq(a->dot.a, b->dot.a) && str_eq(a->dot.b, b->dot.b) &&
                str_eq(a->dot.out, b->dot.out);
@@ -165,8 +192,7 @@ static uint32_t node_intern(Graph *g, const Node *n) {
     kept->in = arena_memdup(g->arena, n->in, (size_t)n->nin * sizeof *n->in);
     kept->type = arena_memdup(g->arena, n->type, (size_t)n->nout * sizeof *n->type);
     if (op_info[n->op].attr == ATTR_NAME) kept->attr.name = arena_strdup(g->arena, n->attr.name);
-    if (g->n == g->cap)
-        g->node = vec_grow(g->arena, g->node, g->n, &g->cap, sizeof *g->node);
+    if (g->n == g->cap) g->node = vec_grow(g->arena, g->node, g->n, &g->cap, sizeof *g->node);
     g->node[g->n++] = kept;
     g->slot[slot] = (uint32_t)g->n;
     return (uint32_t)g->n - 1;
@@ -185,13 +211,17 @@ static Ref node_add(Graph *g, Node *n, const Type *given) {
     if (!shape_infer(n->op, &n->attr, in, n->nin, given, n->type, &n->nout, scratch, &e))
         BUG("%s in graph '%s': %s", op_info[n->op].name, g->name, e.msg);
     if (op_info[n->op].attr == ATTR_NONE) n->attr = no_attr;
+    if (n->op == OP_const && isnan(n->attr.num))
+        n->attr.num = (double)NAN; /* one NaN, as in the text */
     uint32_t at = node_intern(g, n);
     arena_free(scratch);
     return (Ref){at, 0};
 }
 
-Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const Type *type, Span span) {
-    Node n = {.op = op, .nin = nin, .in = (Ref *)in, .copy = g->copy, .region = g->region, .span = span};
+Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const Type *type,
+              Span span) {
+    Node n = {
+        .op = op, .nin = nin, .in = (Ref *)in, .copy = g->copy, .region = g->region, .span = span};
     if (attr) n.attr = *attr;
     return node_add(g, &n, type);
 }
@@ -206,7 +236,8 @@ void graph_out(Graph *g, OutKind kind, const char *name, int index, Ref ref, Spa
     CHECK(ref.node < g->n && (int)ref.out < g->node[ref.node]->nout);
     if (g->nout == g->outcap)
         g->out = vec_grow(g->arena, g->out, g->nout, &g->outcap, sizeof *g->out);
-    g->out[g->nout++] = (Output){kind, name ? arena_strdup(g->arena, name) : NULL, index, ref, span};
+    g->out[g->nout++] =
+        (Output){kind, name ? arena_strdup(g->arena, name) : NULL, index, ref, span};
 }
 
 /* ---- what the outputs need */

@@ -5,9 +5,9 @@
 #include "ir/ir.h"
 
 enum {
-    MAX_DIM_LOG = 40,   /* a tensor has at most 2^40 elements */
+    MAX_DIM_LOG = 40,    /* a tensor has at most 2^40 elements */
     MAX_NODES = 1 << 24, /* of a graph */
-    MAX_NESTING = 4     /* bodies within bodies */
+    MAX_NESTING = 4      /* bodies within bodies */
 };
 
 /* A type as text, for messages: type_text(&t).s lives to the end of the full expression. */
@@ -18,8 +18,8 @@ TypeText type_text(const Type *t);
 bool type_valid(const Type *t, Err *e);
 bool dims_valid(int rank, const int64_t *dim, Err *e);
 
-bool op_takes_type(Op op);                                  /* its row's shape rule is `given` */
-int op_max_results(Op op, const Attr *attr, int nin);       /* how much room shape_infer needs in `out` */
+bool op_takes_type(Op op);                            /* its row's shape rule is `given` */
+int op_max_results(Op op, const Attr *attr, int nin); /* how much room shape_infer needs in `out` */
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b); /* bit for bit; bodies by structure */
 uint64_t attr_hash(AttrKind kind, const Attr *a);
 bool graph_same(const Graph *a, const Graph *b);

@@ -1,6 +1,7 @@
-/* Shape rules: result types of every operator, one function a name in the column `shape` of ir/ops.def. They are the only
- * judges of what fits; the builder, the parser and the frontend all ask shape_infer. A rule never fails over the
- * batch axis: where samples can no longer be told apart it says MIXED_BATCH, and passes complain. */
+/* Shape rules: result types of every operator, one function a name in the column `shape` of
+ * ir/ops.def. They are the only judges of what fits; the builder, the parser and the frontend all
+ * ask shape_infer. A rule never fails over the batch axis: where samples can no longer be told
+ * apart it says MIXED_BATCH, and passes complain. */
 #include "ir/internal.h"
 
 #include <math.h>
@@ -30,9 +31,10 @@ static int batch_join(int a, int b) {
     return MIXED_BATCH;
 }
 
-/* After reshaping. The batch stays where its axis remains the major part of one: what lies before it has the same size,
- * and its own size divides the new one ([B,T] to [B*T]) or the other way round. With B = 1 or
- * axes of size 1 beside it several places qualify; equal position and size are preferred. */
+/* After reshaping. The batch stays where its axis remains the major part of one: what lies before
+ * it has the same size, and its own size divides the new one ([B,T] to [B*T]) or the other way
+ * round. With B = 1 or axes of size 1 beside it several places qualify; equal position and size are
+ * preferred. */
 static int batch_reshape(const Type *in, int rank, const int64_t *dim) {
     int b = in->batch_axis;
     if (b < 0) return b;
@@ -65,9 +67,11 @@ static bool given_value(const Infer *cx, const Type *t) {
             return FAIL(cx, "%g does not fit i32", v);
         return true;
     case DT_i64:
-        if (!(fabs(v) <= 0x1p53 && v == floor(v))) return FAIL(cx, "%g is no integer up to 2^53", v);
+        if (!(fabs(v) <= 0x1p53 && v == floor(v)))
+            return FAIL(cx, "%g is no integer up to 2^53", v);
         return true;
-    default: return true;
+    default:
+        return true;
     }
 }
 
@@ -88,11 +92,13 @@ static bool shape_given(Infer *cx) {
     if (!type_valid(t, cx->e)) return false;
     cx->out[0] = *t;
     switch (cx->op) {
-    case OP_const: return given_value(cx, t);
+    case OP_const:
+        return given_value(cx, t);
     case OP_uniform:
     case OP_normal:
     case OP_randint:
-    case OP_permutation: return given_random(cx, t);
+    case OP_permutation:
+        return given_random(cx, t);
     case OP_iota:
         if (cx->attr->axis < 0 || cx->attr->axis >= t->rank)
             return FAIL(cx, "axis %d of %s", cx->attr->axis, TEXT(t));
@@ -106,7 +112,8 @@ static bool shape_given(Infer *cx) {
         if (cx->attr->count < 0 || cx->attr->count >= MAX_RESULTS)
             return FAIL(cx, "input %lld of a body", (long long)cx->attr->count);
         return true;
-    default: return true; /* state, field */
+    default:
+        return true; /* state, field */
     }
 }
 
@@ -125,8 +132,7 @@ static bool shape_unary(Infer *cx) {
 }
 
 static bool shape_unaryf(Infer *cx) {
-    if (!dtype_is_float(cx->in[0].dtype))
-        return FAIL(cx, "takes floats, not %s", TEXT(&cx->in[0]));
+    if (!dtype_is_float(cx->in[0].dtype)) return FAIL(cx, "takes floats, not %s", TEXT(&cx->in[0]));
     cx->out[0] = cx->in[0];
     return true;
 }
@@ -149,7 +155,8 @@ static bool broadcast_into(const Infer *cx, Type *out, const Type *t) {
     Type r = out->rank >= t->rank ? *out : *t;
     int skip_out = r.rank - out->rank, skip_t = r.rank - t->rank;
     for (int i = 0; i < r.rank; i++) {
-        int64_t a = i < skip_out ? 1 : out->dim[i - skip_out], b = i < skip_t ? 1 : t->dim[i - skip_t];
+        int64_t a = i < skip_out ? 1 : out->dim[i - skip_out],
+                b = i < skip_t ? 1 : t->dim[i - skip_t];
         if (a != b && a != 1 && b != 1)
             return FAIL(cx, "%s and %s do not fit: %lld against %lld", TEXT(out), TEXT(t),
                         (long long)a, (long long)b);
@@ -180,8 +187,7 @@ static bool shape_bcast(Infer *cx) {
 }
 
 static bool shape_bcastf(Infer *cx) {
-    if (!dtype_is_float(cx->in[0].dtype))
-        return FAIL(cx, "takes floats, not %s", TEXT(&cx->in[0]));
+    if (!dtype_is_float(cx->in[0].dtype)) return FAIL(cx, "takes floats, not %s", TEXT(&cx->in[0]));
     return broadcast_all(cx, 0);
 }
 
@@ -211,8 +217,8 @@ static bool shape_reshape(Infer *cx) {
     if (!dims_valid(rank, dim, cx->e)) return false;
     Type r = type_make(t->dtype, rank, dim);
     if (type_count(&r) != type_count(t))
-        return FAIL(cx, "%s has %lld elements, %s has %lld", TEXT(t), (long long)type_count(t), TEXT(&r),
-                    (long long)type_count(&r));
+        return FAIL(cx, "%s has %lld elements, %s has %lld", TEXT(t), (long long)type_count(t),
+                    TEXT(&r), (long long)type_count(&r));
     r.batch_axis = (int8_t)batch_reshape(t, rank, dim);
     cx->out[0] = r;
     return true;
@@ -357,8 +363,7 @@ static bool labels_valid(const Infer *cx, const char *labels) {
 
 static bool dot_operand(const Infer *cx, const char *own, const char *other, const Type *t) {
     const char *out = cx->attr->dot.out;
-    if ((int)strlen(own) != t->rank)
-        return FAIL(cx, "labels \"%s\" for %s", own, TEXT(t));
+    if ((int)strlen(own) != t->rank) return FAIL(cx, "labels \"%s\" for %s", own, TEXT(t));
     for (const char *p = own; *p; p++)
         if (!strchr(other, *p) && !strchr(out, *p))
             return FAIL(cx, "label '%c' is in one operand only and not in the result", *p);
@@ -417,14 +422,16 @@ static bool shape_take(Infer *cx) {
     const Type *x = &cx->in[0], *i = &cx->in[1];
     int axis = cx->attr->axis, xb = x->batch_axis;
     if (!rows_type(cx, x, i, axis, &cx->out[0])) return false;
-    if (xb == axis) xb = MIXED_BATCH; /* samples picked by number */
-    else if (xb > axis) xb += i->rank - axis - 1;
+    if (xb == axis)
+        xb = MIXED_BATCH; /* samples picked by number */
+    else if (xb > axis)
+        xb += i->rank - axis - 1;
     cx->out[0].batch_axis = (int8_t)batch_join(xb, i->batch_axis);
     return true;
 }
 
-/* Where the batch axis of the index or of the values goes in x. Rows added from all samples are a sum over the
- * batch; of rows set, the last sample wins. */
+/* Where the batch axis of the index or of the values goes in x. Rows added from all samples are a
+ * sum over the batch; of rows set, the last sample wins. */
 static int put_batch(const Infer *cx, int b) {
     int axis = cx->attr->axis, i_rank = cx->in[1].rank;
     if (b < axis) return b; /* none and mixed as well */
@@ -477,11 +484,13 @@ static bool shape_grad(Infer *cx) {
 
 static bool shape_body(Infer *cx) {
     const Graph *body = cx->attr->body;
-    if (!body || body->nout < 1 || body->nout > MAX_RESULTS) return FAIL(cx, "a body without results");
+    if (!body || body->nout < 1 || body->nout > MAX_RESULTS)
+        return FAIL(cx, "a body without results");
     for (size_t i = 0; i < body->n; i++) {
         const Node *n = body->node[i];
         if (n->op != OP_arg) continue;
-        if (n->attr.count >= cx->nin) return FAIL(cx, "the body has more inputs than the %d given", cx->nin);
+        if (n->attr.count >= cx->nin)
+            return FAIL(cx, "the body has more inputs than the %d given", cx->nin);
         if (!type_same(&n->type[0], &cx->in[n->attr.count]))
             return FAIL(cx, "input %lld of the body is %s, not %s", (long long)n->attr.count,
                         TEXT(&n->type[0]), TEXT(&cx->in[n->attr.count]));
@@ -500,15 +509,18 @@ static ShapeFn *const shape_table[OP_COUNT] = {
 #undef OP
 };
 
-bool op_takes_type(Op op) { return shape_table[op] == shape_given; }
+bool op_takes_type(Op op) {
+    return shape_table[op] == shape_given;
+}
 
 int op_max_results(Op op, const Attr *attr, int nin) {
-    if (op_info[op].attr == ATTR_BODY) return attr->body && attr->body->nout <= MAX_RESULTS ? (int)attr->body->nout : 0;
+    if (op_info[op].attr == ATTR_BODY)
+        return attr->body && attr->body->nout <= MAX_RESULTS ? (int)attr->body->nout : 0;
     return nin > 2 ? nin : 2;
 }
 
-bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Type *out, int *nout,
-                 Arena *a, Err *e) {
+bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Type *out,
+                 int *nout, Arena *a, Err *e) {
     static const Attr no_attr;
     (void)a;
     if ((unsigned)op >= OP_COUNT) return err_set(e, "an unknown operator");

@@ -1,4 +1,5 @@
-/* Short hands over graph_add for passes. Those that move nothing give their input back where nothing changes. */
+/* Short hands over graph_add for passes. Those that move nothing give their input back where
+ * nothing changes. */
 #include "ir/internal.h"
 
 #include <string.h>
@@ -12,7 +13,9 @@ Ref g_const(Graph *g, DType t, double v, Span at) {
     return g_fill(g, &type, v, at);
 }
 
-Ref g_unary(Graph *g, Op op, Ref x, Span at) { return graph_add(g, op, NULL, &x, 1, NULL, at); }
+Ref g_unary(Graph *g, Op op, Ref x, Span at) {
+    return graph_add(g, op, NULL, &x, 1, NULL, at);
+}
 
 Ref g_binary(Graph *g, Op op, Ref x, Ref y, Span at) {
     return graph_add(g, op, NULL, (Ref[]){x, y}, 2, NULL, at);
@@ -31,7 +34,8 @@ Ref g_cast(Graph *g, Ref x, DType t, Span at) {
 static Ref to_shape(Graph *g, Op op, Ref x, int rank, const int64_t *dim, Span at) {
     CHECK(rank >= 0 && rank <= RANK);
     const Type *t = graph_type(g, x);
-    if (t->rank == rank && (rank == 0 || !memcmp(t->dim, dim, (size_t)rank * sizeof *dim))) return x;
+    if (t->rank == rank && (rank == 0 || !memcmp(t->dim, dim, (size_t)rank * sizeof *dim)))
+        return x;
     Attr attr = {.shape = {.rank = rank}};
     for (int i = 0; i < rank; i++) attr.shape.dim[i] = dim[i];
     return graph_add(g, op, &attr, &x, 1, NULL, at);
@@ -69,8 +73,8 @@ Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo
     return graph_add(g, OP_dot, &attr, (Ref[]){a, b}, 2, NULL, at);
 }
 
-/* An axis is summed where `shape` lacks it or has 1 in its place. One of size 1 needs no sum, unless it is the
- * batch, whose size the program only happens to have. */
+/* An axis is summed where `shape` lacks it or has 1 in its place. One of size 1 needs no sum,
+ * unless it is the batch, whose size the program only happens to have. */
 Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at) {
     const Type *t = graph_type(g, x);
     int extra = t->rank - shape->rank;

@@ -10,7 +10,9 @@ Type type_make(DType t, int rank, const int64_t *dim) {
     return type;
 }
 
-Type type_scalar(DType t) { return type_make(t, 0, NULL); }
+Type type_scalar(DType t) {
+    return type_make(t, 0, NULL);
+}
 
 int64_t type_count(const Type *t) {
     int64_t n = 1;
@@ -63,4 +65,6 @@ TypeText type_text(const Type *t) {
     return text;
 }
 
-void type_print(Buf *b, const Type *t) { buf_puts(b, type_text(t).s); }
+void type_print(Buf *b, const Type *t) {
+    buf_puts(b, type_text(t).s);
+}

@@ -1,0 +1,349 @@
+/* The verifier: what every graph and program promises, and what each stage adds. It is asked after
+ * every pass in tests, and before a program from a file is used, so whatever later layers index
+ * without asking is checked here. Types are inferred anew by the shape rules. It reports up to
+ * MAX_SENTENCES, one a line. */
+#include "ir/internal.h"
+
+#include <string.h>
+
+enum { MAX_SENTENCES = 20 };
+
+typedef struct Verifier {
+    const Program *p; /* may be NULL: a graph alone */
+    unsigned stage;
+    Buf *b;
+    int wrong;
+    const char *where;  /* graph and node at hand */
+    const Entry *entry; /* whose graph it is; NULL: of init, of a body, or not known */
+    bool init, body;
+} Verifier;
+
+PRINTF_LIKE(2, 3)
+static bool wrong(Verifier *v, const char *fmt, ...) {
+    if (v->wrong++ >= MAX_SENTENCES) return false;
+    buf_printf(v->b, "%s: ", v->where);
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(v->b, fmt, ap);
+    va_end(ap);
+    buf_puts(v->b, "\n");
+    return false;
+}
+
+/* ---- leaves */
+
+static const Field *field_find(const DataSpec *d, const char *name) {
+    for (int i = 0; i < d->nfield; i++)
+        if (str_eq(d->field[i].name, name)) return &d->field[i];
+    return NULL;
+}
+
+static void verify_field(Verifier *v, const Node *n) {
+    const Entry *e = v->entry;
+    if (!n->attr.name) {
+        wrong(v, "a field without a name");
+        return;
+    }
+    if (!e || !v->p || e->data < 0 || e->data >= v->p->spec.ndata) return;
+    const Field *f = field_find(&v->p->spec.data[e->data], n->attr.name);
+    if (!f) {
+        wrong(v, "the data of the entry has no field '%s'", n->attr.name);
+        return;
+    }
+    Type want = {
+        .dtype = f->dtype, .rank = (int8_t)(f->rank + 1), .batch_axis = 0, .dim = {e->batch}};
+    for (int i = 0; i < f->rank; i++) want.dim[i + 1] = f->dim[i];
+    if (!type_same(&want, &n->type[0]))
+        wrong(v, "field '%s' is %s, not %s", f->name, type_text(&want).s, type_text(&n->type[0]).s);
+}
+
+static void verify_state(Verifier *v, const Node *n) {
+    if (!v->p) return;
+    if (n->attr.tensor < 0 || (size_t)n->attr.tensor >= v->p->ntensor) {
+        wrong(v, "there is no tensor %d", n->attr.tensor);
+        return;
+    }
+    const Tensor *t = &v->p->tensor[n->attr.tensor];
+    if (!type_same(&t->type, &n->type[0]))
+        wrong(v, "'%s' is %s, not %s", t->name, type_text(&t->type).s, type_text(&n->type[0]).s);
+}
+
+static void verify_live(Verifier *v, const Node *n) {
+    if (n->type[0].batch_axis != 0 || (v->entry && n->type[0].dim[0] != v->entry->batch))
+        wrong(v, "%s does not count the rows of the batch", type_text(&n->type[0]).s);
+}
+
+static void verify_leaf(Verifier *v, const Node *n) {
+    if (n->op == OP_arg) {
+        if (!v->body) wrong(v, "only a body has inputs");
+        return;
+    }
+    if (v->body && n->op != OP_step && n->op != OP_steps) wrong(v, "a body takes this as an input");
+    if (v->init) wrong(v, "initial values depend on nothing");
+    if (n->op == OP_field) verify_field(v, n);
+    if (n->op == OP_state) verify_state(v, n);
+    if (n->op == OP_live) verify_live(v, n);
+}
+
+/* ---- nodes */
+
+static bool inputs_come_before(const Graph *g, const Node *n, size_t at) {
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i].node >= at || (int)n->in[i].out >= g->node[n->in[i].node]->nout) return false;
+    return true;
+}
+
+static void verify_types(Verifier *v, const Graph *g, const Node *n) {
+    Arena *scratch = arena_new();
+    Type *in = NEW_N(scratch, Type, n->nin);
+    Type *out = NEW_N(scratch, Type, op_max_results(n->op, &n->attr, n->nin));
+    Err e = {{0}};
+    int nout = 0;
+    for (int i = 0; i < n->nin; i++) in[i] = *graph_type(g, n->in[i]);
+    bool ok = shape_infer(n->op, &n->attr, in, n->nin, n->type, out, &nout, scratch, &e) ||
+              wrong(v, "%s", e.msg);
+    if (ok && nout != n->nout) ok = wrong(v, "%d results, not %d", n->nout, nout);
+    for (int i = 0; ok && i < nout; i++)
+        if (!type_same(&out[i], &n->type[i]))
+            wrong(v, "result %d is %s, the rule says %s", i, type_text(&n->type[i]).s,
+                  type_text(&out[i]).s);
+    arena_free(scratch);
+}
+
+/* In a body: what one kernel computes over one domain. */
+static void verify_in_body(Verifier *v, const Node *n) {
+    Lower lower = op_info[n->op].lower;
+    bool view = n->op == OP_reshape || n->op == OP_expand;
+    bool fits = n->op != OP_fused &&
+                (lower == LOWER_LEAF || lower == LOWER_MAP || lower == LOWER_REDUCE || view);
+    if (!fits) wrong(v, "this has no place in a kernel");
+}
+
+static void verify_stage(Verifier *v, const Node *n) {
+    Lower lower = op_info[n->op].lower;
+    if (v->stage & STAGE_PRIMITIVE && lower == LOWER_GONE)
+        wrong(v, "autodiff has not removed this");
+    if (n->op == OP_fused && !(v->stage & STAGE_FUSED)) wrong(v, "a kernel before fusion");
+    bool alone =
+        (lower == LOWER_MAP && n->op != OP_fused && n->op != OP_const) || lower == LOWER_REDUCE;
+    if (v->stage & STAGE_FUSED && alone) wrong(v, "this computes outside of a kernel");
+}
+
+static void verify_graph(Verifier *v, const Graph *g, int depth);
+
+static void verify_body(Verifier *v, const Node *n, int depth) {
+    Verifier inner = *v;
+    inner.body = true;
+    inner.entry = NULL;
+    if (depth >= MAX_NESTING)
+        wrong(v, "bodies are nested too deeply");
+    else if (n->attr.body)
+        verify_graph(&inner, n->attr.body, depth + 1);
+    v->wrong = inner.wrong;
+}
+
+static void verify_node(Verifier *v, const Graph *g, size_t at, int depth) {
+    const Node *n = g->node[at];
+    char where[256];
+    snprintf(where, sizeof where, "graph '%.160s', %%%zu = %s", g->name, at,
+             (unsigned)n->op < OP_COUNT ? op_info[n->op].name : "?");
+    const char *outer = v->where;
+    v->where = where;
+    if ((unsigned)n->op >= OP_COUNT)
+        wrong(v, "an unknown operator");
+    else if (n->nin < 0 || !inputs_come_before(g, n, at))
+        wrong(v, "an input that is not defined before");
+    else {
+        verify_types(v, g, n);
+        if (op_info[n->op].lower == LOWER_LEAF) verify_leaf(v, n);
+        if (v->body)
+            verify_in_body(v, n);
+        else
+            verify_stage(v, n);
+        if (n->op == OP_fused) verify_body(v, n, depth);
+    }
+    v->where = outer;
+}
+
+/* ---- outputs */
+
+static void verify_new_state(Verifier *v, const Output *o, const Type *t) {
+    if (!v->p) return;
+    if (o->index < 0 || (size_t)o->index >= v->p->ntensor) {
+        wrong(v, "new state for tensor %d, which does not exist", o->index);
+        return;
+    }
+    const Tensor *to = &v->p->tensor[o->index];
+    if (t->dtype != to->type.dtype || !type_same_shape(t, &to->type))
+        wrong(v, "'%s' is %s, its new value %s", to->name, type_text(&to->type).s, type_text(t).s);
+}
+
+static void verify_output(Verifier *v, const Graph *g, const Output *o) {
+    if (o->ref.node >= g->n || (int)o->ref.out >= g->node[o->ref.node]->nout) {
+        wrong(v, "an output that refers to nothing");
+        return;
+    }
+    const Type *t = graph_type(g, o->ref);
+    if (v->body && o->kind != OUT_value) wrong(v, "a body only has values as outputs");
+    switch (o->kind) {
+    case OUT_value:
+        break;
+    case OUT_state:
+        verify_new_state(v, o, t);
+        break;
+    case OUT_loss:
+        if (!dtype_is_float(t->dtype) || type_count(t) != 1)
+            wrong(v, "a loss is one float, not %s", type_text(t).s);
+        break;
+    case OUT_report:
+        if (!o->name || type_count(t) != 1)
+            wrong(v, "a report is one value with a name, not %s", type_text(t).s);
+        break;
+    case OUT_text:
+        if (!o->name || dtype_is_float(t->dtype) || t->dtype == DT_bool || t->rank < 1)
+            wrong(v, "a text is rows of token ids with a name, not %s", type_text(t).s);
+        if (v->p && (o->index < 0 || o->index >= v->p->spec.ntokenizer))
+            wrong(v, "a text of tokenizer %d, which does not exist", o->index);
+        break;
+    default:
+        wrong(v, "an unknown kind of output");
+    }
+}
+
+/* A tensor has one new value; initial values are complete. */
+static void verify_states(Verifier *v, const Graph *g) {
+    Arena *scratch = arena_new();
+    int *count = NEW_N(scratch, int, v->p->ntensor);
+    for (size_t i = 0; i < g->nout; i++) {
+        const Output *o = &g->out[i];
+        if (o->kind == OUT_state && o->index >= 0 && (size_t)o->index < v->p->ntensor)
+            count[o->index]++;
+    }
+    for (size_t i = 0; i < v->p->ntensor; i++) {
+        const Tensor *t = &v->p->tensor[i];
+        bool starts = t->kind != TENSOR_acc && t->like < 0;
+        if (count[i] > 1) wrong(v, "two new values for '%s'", t->name);
+        if (v->init && count[i] != starts)
+            wrong(v, "'%s' has %s initial value", t->name, starts ? "no" : "another");
+    }
+    arena_free(scratch);
+}
+
+static void verify_graph(Verifier *v, const Graph *g, int depth) {
+    char where[256];
+    const char *outer = v->where;
+    snprintf(where, sizeof where, "%sgraph '%.160s'", v->body ? "body " : "", g->name);
+    v->where = where;
+    int before = v->wrong;
+    for (size_t i = 0; i < g->n; i++) verify_node(v, g, i, depth);
+    if (v->wrong == before)
+        for (size_t i = 0; i < g->nout; i++) verify_output(v, g, &g->out[i]);
+    if (v->wrong == before && v->p && !v->body) verify_states(v, g);
+    v->where = outer;
+}
+
+bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b) {
+    Verifier v = {.p = p, .stage = stage, .b = b, .where = g->name};
+    verify_graph(&v, g, 0);
+    return v.wrong == 0;
+}
+
+/* ---- what surrounds the graphs */
+
+static void verify_stage_of_data(Verifier *v, const DataSpec *d, int at) {
+    enum { SOURCE, TEXT, IDS, ROWS, ANY };
+    static const struct {
+        const char *name;
+        int takes;
+    } stages[] = {
+#define STAGE(name, takes, args) {#name, takes},
+#include "base/stages.def"
+#undef STAGE
+    };
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        if (d->stage && str_eq(stages[i].name, d->stage)) {
+            if ((stages[i].takes == SOURCE) != (d->input < 0))
+                wrong(v, "data %d: '%s' %s", at, d->stage,
+                      d->input < 0 ? "needs an input" : "takes no input");
+            return;
+        }
+    wrong(v, "data %d: there is no stage '%s'", at, d->stage ? d->stage : "");
+}
+
+static void verify_data(Verifier *v, const Spec *s, int at) {
+    const DataSpec *d = &s->data[at];
+    if (d->input < -1 || d->input >= at)
+        wrong(v, "data %d reads %d, which does not come before it", at, d->input);
+    verify_stage_of_data(v, d, at);
+    for (int i = 0; i < d->narg; i++)
+        if (d->arg[i].kind == ARG_tokenizer && (d->arg[i].i < 0 || d->arg[i].i >= s->ntokenizer))
+            wrong(v, "data %d: there is no tokenizer %lld", at, (long long)d->arg[i].i);
+    for (int i = 0; i < d->nfield; i++) {
+        Err e = {{0}};
+        if (d->field[i].rank >= RANK || !dims_valid(d->field[i].rank, d->field[i].dim, &e))
+            wrong(v, "data %d: field '%s': %s", at, d->field[i].name, e.msg);
+        for (int k = 0; k < i; k++)
+            if (str_eq(d->field[k].name, d->field[i].name))
+                wrong(v, "data %d: two fields '%s'", at, d->field[i].name);
+    }
+}
+
+static void verify_like(Verifier *v, const Tensor *t) {
+    if (t->like < 0) return;
+    const Tensor *of = (size_t)t->like < v->p->ntensor ? &v->p->tensor[t->like] : NULL;
+    if (!of || of->like >= 0 || of->kind == TENSOR_acc || t->kind == TENSOR_acc ||
+        !type_same(&of->type, &t->type))
+        wrong(v, "'%s' starts as tensor %d, which cannot be", t->name, t->like);
+}
+
+static void verify_tensors(Verifier *v) {
+    Arena *scratch = arena_new();
+    Map names;
+    map_init(&names, scratch);
+    for (size_t i = 0; i < v->p->ntensor; i++) {
+        const Tensor *t = &v->p->tensor[i];
+        Err e = {{0}};
+        if (!type_valid(&t->type, &e))
+            wrong(v, "'%s': %s", t->name, e.msg);
+        else if (t->type.batch_axis != NO_BATCH)
+            wrong(v, "'%s' outlives the batch, it has no batch axis", t->name);
+        if (map_has(&names, t->name)) wrong(v, "two tensors are called '%s'", t->name);
+        map_set(&names, t->name, (void *)(uintptr_t)t);
+        verify_like(v, t);
+    }
+    arena_free(scratch);
+}
+
+static void verify_entry(Verifier *v, const Entry *e) {
+    char where[256];
+    snprintf(where, sizeof where, "entry '%.200s'", e->name);
+    v->where = where;
+    v->entry = e;
+    if (e->batch < 1 || e->batch > INT32_MAX) wrong(v, "a batch of %lld", (long long)e->batch);
+    if (e->data < 0 || e->data >= v->p->spec.ndata) wrong(v, "there is no data %d", e->data);
+    bool counted = (e->steps > 0) != (e->epochs > 0) && e->steps >= 0 && e->epochs >= 0;
+    if (e->kind == ENTRY_train && !counted)
+        wrong(v, "%lld steps, %lld epochs: one of them counts", (long long)e->steps,
+              (long long)e->epochs);
+    if (!e->step)
+        wrong(v, "there is no step");
+    else if (v->wrong == 0)
+        verify_graph(v, e->step, 0);
+    if (e->logged && v->wrong == 0) verify_graph(v, e->logged, 0);
+    v->entry = NULL;
+    v->where = "program";
+}
+
+bool program_verify(const Program *p, Buf *b) {
+    Verifier v = {.p = p, .stage = p->stage, .b = b, .where = "program"};
+    for (int i = 0; i < p->spec.ndata; i++) verify_data(&v, &p->spec, i);
+    verify_tensors(&v);
+    v.init = true;
+    if (!p->init)
+        wrong(&v, "there is no init graph");
+    else if (v.wrong == 0)
+        verify_graph(&v, p->init, 0);
+    v.init = false;
+    for (size_t i = 0; i < p->nentry; i++) verify_entry(&v, &p->entry[i]);
+    return v.wrong == 0;
+}
