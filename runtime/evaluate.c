@@ -1,0 +1,123 @@
+/* Evaluation: a pass over a set with the tensors as they are. Batches accumulate; the reports come from the sums, once. */
+#include <string.h>
+
+#include "runtime/run.h"
+
+int64_t count_entries(const RtProgram *p, bool train) {
+    int64_t n = 0;
+    for (int i = 0; i < p->nentry; i++) n += p->entry[i].train == train;
+    return n;
+}
+
+Reader *run_reader(Run *r, const RtEntry *entry, int64_t start, Err *e) {
+    ReaderOptions o = {.spec = &r->p->spec, .tokenizer = r->tok, .data = entry->data, .batch = entry->batch,
+                       .train = entry->train, .seed = r->at.seed, .start = start, .field = entry->field,
+                       .nfield = entry->nfield};
+    pool_pin_caller(r->pool, false);
+    Reader *reader = reader_open(&o, e);
+    pool_pin_caller(r->pool, true);
+    return reader;
+}
+
+void run_reader_close(Run *r, Reader *reader) {
+    (void)r;
+    if (reader) reader_close(reader);
+}
+
+/* Whether the plan gives reports, which then come from it and not from single batches. */
+static bool reports_scalars(const RtPlan *plan) {
+    for (int i = 0; i < plan->nout; i++)
+        if (plan->out[i].kind == RT_OUT_report) return true;
+    return false;
+}
+
+static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char *prefix, Report *out,
+                        RtClock *clock, Err *e) {
+    char *const *field = exec_fields(r->x, entry);
+    for (;; clock->step++) {
+        int64_t live;
+        if (!reader_next(reader, field, &live, e)) return false;
+        if (live == 0) break;
+        clock->stepf = (float)clock->step;
+        clock->live = live;
+        if (!exec_run(r->x, entry->step, clock, e)) return false;
+        if (clock->step == 0) report_add(out, r->x, entry->step, r->tok, prefix); /* texts: of the first batch */
+    }
+    return clock->step || err_set(e, "'%s' has no records to evaluate on", entry->name);
+}
+
+static bool evaluate_entry(Run *r, const RtEntry *entry, const char *prefix, Report *out, Err *e) {
+    CHECK(!(entry->logged && reports_scalars(entry->step)));
+    Reader *reader = run_reader(r, entry, 0, e);
+    if (!reader) return false;
+    RtClock clock = {.seed = r->at.seed};
+    exec_reset(r->x);
+    bool ok = run_batches(r, entry, reader, prefix, out, &clock, e);
+    run_reader_close(r, reader);
+    if (!ok || !entry->logged) return ok;
+    if (!exec_run(r->x, entry->logged, &clock, e)) return false;
+    report_add(out, r->x, entry->logged, r->tok, prefix);
+    return true;
+}
+
+bool evaluate_all(Run *r, bool named, Report *out, Err *e) {
+    bool several = count_entries(r->p, false) > 1;
+    for (int i = 0; i < r->p->nentry; i++) {
+        const RtEntry *entry = &r->p->entry[i];
+        if (entry->train) continue;
+        const char *prefix = named || several ? arena_printf(out->arena, "%s.", entry->name) : "";
+        if (!evaluate_entry(r, entry, prefix, out, e)) return false;
+    }
+    return true;
+}
+
+/* ---- uptc eval */
+
+static void print_plain(FILE *f, const Report *out) {
+    for (size_t i = 0; i < out->value.n; i++)
+        fprintf(f, out->value.at[i].integer ? "%s %.0f\n" : "%s %.6g\n", out->value.at[i].name,
+                out->value.at[i].value);
+    for (size_t i = 0; i < out->text.n; i++) fprintf(f, "%s %s\n", out->text.at[i].name, out->text.at[i].text);
+}
+
+static void print_report(const RunOptions *o, const Report *out) {
+    FILE *f = o->out ? o->out : stdout;
+    Buf b = {0};
+    if (o->json) {
+        report_json(out, &b);
+        fwrite(b.data, 1, b.n, f);
+    } else {
+        print_plain(f, out);
+    }
+    fflush(f);
+    buf_free(&b);
+}
+
+static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
+    r->pool = pool_new(r->o->threads, e);
+    r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
+    if (!r->x || !state_load(path, r->p, r->x, r->tok, false, &r->at, e)) return false;
+    if (r->o->has_seed) r->at.seed = r->o->seed;
+    Report *out = report_new(r->at.step);
+    bool ok = evaluate_all(r, false, out, e);
+    if (ok) print_report(r->o, out);
+    report_free(out);
+    return ok;
+}
+
+int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint, Err *e) {
+    if (!count_entries(p, false)) {
+        err_set(e, "'%s' has no eval entry: add one, eval on DATA { report ... }", p->name);
+        return 1;
+    }
+    Arena *a = arena_new();
+    Run r = {.p = p, .tok = tok, .o = o, .arena = a, .at = {.seed = p->spec.run.seed}};
+    r.at.entry = NEW_N(a, int64_t, p->nentry);
+    const char *dir = o->dir ? o->dir : arena_printf(a, "runs/%s", p->name);
+    if (!checkpoint) checkpoint = arena_printf(a, "%s/last.safetensors", dir);
+    bool ok = evaluate_checkpoint(&r, checkpoint, e);
+    exec_free(r.x);
+    pool_free(r.pool);
+    arena_free(a);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,102 @@
+/* One logged step or evaluation: collected from a plan's outputs, and as JSON. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/report/report.h"
+
+enum { TEXT_ROWS = 5, DIGITS = 9 }; /* nine digits give an f32 back exactly */
+
+Report *report_new(int64_t step) {
+    Arena *a = arena_new();
+    Report *r = NEW(a, Report);
+    r->arena = a;
+    r->step = step;
+    return r;
+}
+
+void report_free(Report *r) {
+    if (r) arena_free(r->arena);
+}
+
+static bool has_value(const Report *r, const char *name) {
+    for (size_t i = 0; i < r->value.n; i++)
+        if (str_eq(r->value.at[i].name, name)) return true;
+    return false;
+}
+
+static void add_value(Report *r, const Exec *x, const RtPlan *plan, int i, const char *prefix) {
+    const RtOutput *o = &plan->out[i];
+    const char *name = arena_printf(r->arena, "%s%s", prefix, o->name ? o->name : "loss");
+    if (has_value(r, name)) return; /* the loss is often reported too */
+    ReportValue v = {name, exec_scalar(x, plan, i), !dtype_is_float(o->dtype)};
+    vec_push(r->arena, &r->value, v);
+}
+
+/* False: the output has no such row, or is nothing that can be decoded. */
+static bool add_text(Report *r, const Exec *x, const RtPlan *plan, int i, Tokenizer *const *tok,
+                     const char *prefix, int row) {
+    const RtOutput *o = &plan->out[i];
+    if (!tok || !tok[o->index] || o->dtype != DT_i32 || o->width <= 0 || row >= o->count / o->width)
+        return false;
+    Buf b = {0};
+    const int32_t *ids = exec_output(x, plan, i);
+    tokenizer_decode(tok[o->index], ids + row * o->width, (size_t)o->width, &b);
+    ReportText t = {arena_printf(r->arena, "%s%s", prefix, o->name ? o->name : "text"),
+                    arena_strdup(r->arena, b.data ? b.data : ""), row};
+    vec_push(r->arena, &r->text, t);
+    buf_free(&b);
+    return true;
+}
+
+void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok, const char *prefix) {
+    for (int i = 0; i < plan->nout; i++)
+        if (plan->out[i].kind == RT_OUT_report) add_value(r, x, plan, i, prefix);
+    for (int i = 0; i < plan->nout; i++)
+        if (plan->out[i].kind == RT_OUT_loss) add_value(r, x, plan, i, prefix);
+    bool more = true;
+    for (int row = 0; more && row < TEXT_ROWS; row++) {
+        more = false;
+        for (int i = 0; i < plan->nout; i++)
+            if (plan->out[i].kind == RT_OUT_text) more |= add_text(r, x, plan, i, tok, prefix, row);
+    }
+}
+
+/* JSON has no NaN and no infinity. */
+static json_t *number_json(const ReportValue *v) {
+    if (!isfinite(v->value)) return json_null();
+    return v->integer ? json_integer((json_int_t)v->value) : json_real(v->value);
+}
+
+static void put_texts(json_t *root, const Report *r) {
+    for (size_t i = 0; i < r->text.n; i++) {
+        const ReportText *t = &r->text.at[i];
+        json_t *rows = json_object_get(root, t->name);
+        if (!json_is_array(rows)) {
+            rows = json_array();
+            json_object_set_new(root, t->name, rows);
+        }
+        json_t *s = json_string(t->text);
+        json_array_append_new(rows, s ? s : json_null()); /* bytes of an odd vocabulary may be no UTF-8 */
+    }
+}
+
+void report_json(const Report *r, Buf *out) {
+    json_t *root = json_object();
+    json_object_set_new(root, "step", json_integer(r->step));
+    if (r->entry) json_object_set_new(root, "entry", json_string(r->entry));
+    for (size_t i = 0; i < r->value.n; i++)
+        json_object_set_new(root, r->value.at[i].name, number_json(&r->value.at[i]));
+    put_texts(root, r);
+    if (r->rate > 0) {
+        json_t *rate = json_real(r->rate);
+        char key[64];
+        snprintf(key, sizeof key, "%s_per_second", r->unit);
+        json_object_set_new(root, key, rate);
+    }
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
+    json_decref(root);
+    if (text) buf_printf(out, "%s\n", text);
+    free(text);
+}

@@ -1,0 +1,306 @@
+/* The loop of a run: batches through the plan of a step, logged steps, evaluations, checkpoints; and going on where the
+ * last checkpoint stands.
+ *
+ * The invariant behind exact resume: all that a step reads (tensors, seed, positions, batch number) is in the checkpoint,
+ * and everything due at a step (its log line, its evaluation) is done before the step is saved. Files written beyond
+ * the checkpoint are cut back. A failed step is never saved: its tensors are half new. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/run.h"
+
+enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1, STOPPED = 130 };
+
+/* A signal handler can reach nothing else. It is set by the first SIGINT or SIGTERM; the second kills. */
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int sig) {
+    (void)sig;
+    stop_asked = 1;
+}
+
+typedef struct Signals {
+    struct sigaction interrupt, terminate, file_size;
+} Signals;
+
+static void signals_take(Signals *old) {
+    struct sigaction stop = {.sa_handler = ask_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* a file too large becomes an error of write() */
+    stop_asked = 0;
+    sigaction(SIGINT, &stop, &old->interrupt);
+    sigaction(SIGTERM, &stop, &old->terminate);
+    sigaction(SIGXFSZ, &ignore, &old->file_size);
+}
+
+static void signals_give_back(const Signals *old) {
+    sigaction(SIGINT, &old->interrupt, NULL);
+    sigaction(SIGTERM, &old->terminate, NULL);
+    sigaction(SIGXFSZ, &old->file_size, NULL);
+}
+
+double run_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- what is to be done */
+
+static int64_t first_said(int64_t flag, int64_t program, int64_t otherwise) {
+    return flag > 0 ? flag : flag == 0 ? 0 : program > 0 ? program : otherwise;
+}
+
+static void take_settings(Run *r) {
+    const RunSpec *s = &r->p->spec.run;
+    r->save_every = first_said(r->o->save_every, s->save_every, DEFAULT_SAVE);
+    r->eval_every = first_said(r->o->eval_every, s->eval_every, 0);
+    r->log_every = first_said(r->o->log_every, s->log_every, -1);
+    r->keep = s->keep > 0 ? s->keep : DEFAULT_KEEP;
+    r->saved = r->evaluated = -1;
+}
+
+static bool entry_steps(Run *r, int i, Err *e) {
+    const RtEntry *entry = &r->p->entry[i];
+    int64_t batches = reader_records(r->reader[i]) / (entry->batch ? entry->batch : 1);
+    if (batches == 0)
+        return err_set(e, "'%s' has %" PRId64 " records, too few for one batch of %" PRId64, entry->name,
+                       reader_records(r->reader[i]), entry->batch);
+    r->total[i] = entry->steps;
+    if (r->o->steps >= 0) r->total[i] = r->o->steps;
+    else if (entry->epochs && __builtin_mul_overflow(batches, entry->epochs, &r->total[i]))
+        return err_set(e, "'%s' would take too many steps", entry->name);
+    if (__builtin_add_overflow(r->total_all, r->total[i], &r->total_all))
+        return err_set(e, "'%s' would take too many steps", entry->name);
+    return true;
+}
+
+static bool open_data(Run *r, Err *e) {
+    r->reader = NEW_N(r->arena, Reader *, r->p->nentry);
+    r->total = NEW_N(r->arena, int64_t, r->p->nentry);
+    for (int i = 0; i < r->p->nentry; i++) {
+        if (!r->p->entry[i].train) continue;
+        r->reader[i] = run_reader(r, &r->p->entry[i], r->at.entry[i], e);
+        if (!r->reader[i] || !entry_steps(r, i, e)) return false;
+    }
+    /* unless said otherwise, twenty lines for a short run and one every hundred steps for a long one */
+    if (r->log_every < 0) r->log_every = r->total_all / 20 < DEFAULT_LOG ? r->total_all / 20 + 1 : DEFAULT_LOG;
+    return true;
+}
+
+/* The entry whose turn it is: in order, or the one that has done least when they alternate; -1: all are done. */
+static int next_entry(const Run *r) {
+    int best = -1;
+    for (int i = 0; i < r->p->nentry; i++) {
+        if (!r->p->entry[i].train || r->at.entry[i] >= r->total[i]) continue;
+        if (best < 0 || (r->p->spec.run.alternate && r->at.entry[i] < r->at.entry[best])) best = i;
+    }
+    return best;
+}
+
+/* ---- initial values */
+
+static bool init_fresh(Run *r, Err *e) {
+    r->at.seed = r->o->has_seed ? r->o->seed : r->p->spec.run.seed;
+    RtClock clock = {.seed = r->at.seed};
+    FILE *log = r->o->quiet || r->o->json ? NULL : r->o->out;
+    return (!r->p->init || exec_run(r->x, r->p->init, &clock, e)) &&
+           state_load_declared(r->p, r->x, r->tok, log, e);
+}
+
+static bool init_resumed(Run *r, Err *e) {
+    if (!state_load(r->dir.last, r->p, r->x, r->tok, true, &r->at, e)) return false;
+    r->saved = r->at.step;
+    if (!r->o->has_seed || r->o->seed == r->at.seed) return true;
+    return err_set(e, "the run in '%s' was started with seed %" PRIu64 ", not %" PRIu64
+                      "; to start afresh give another folder with --dir", r->dir.path, r->at.seed, r->o->seed);
+}
+
+/* ---- after a step */
+
+static const char *last_good(Run *r) {
+    if (r->saved < 0) return "there is no checkpoint yet";
+    return arena_printf(r->arena, "the last good checkpoint is '%s' of step %" PRId64, r->dir.last, r->saved);
+}
+
+static bool check_losses(Run *r, const RtEntry *entry, const RtPlan *plan, double *loss, Err *e) {
+    bool first = true;
+    for (int i = 0; i < plan->nout; i++) {
+        if (plan->out[i].kind != RT_OUT_loss) continue;
+        double v = exec_scalar(r->x, plan, i);
+        const char *name = plan->out[i].name ? plan->out[i].name : "loss";
+        if (!isfinite(v))
+            return err_set(e, "'%s' became %s at step %" PRId64 " of '%s'; %s", name,
+                           isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name, last_good(r));
+        if (first) *loss = v;
+        first = false;
+    }
+    return true;
+}
+
+/* Tokens where a sample is a row of integers, else samples. */
+static double batch_units(const RtEntry *entry, const char **unit) {
+    for (int i = 0; i < entry->nfield; i++) {
+        const Field *f = &entry->field[i];
+        if (f->rank != 1 || (f->dtype != DT_i32 && f->dtype != DT_i64)) continue;
+        *unit = "tokens";
+        return (double)entry->batch * (double)f->dim[0];
+    }
+    *unit = "samples";
+    return (double)entry->batch;
+}
+
+static double seconds_left(const Run *r) {
+    if (!r->done) return -1;
+    return r->busy / (double)r->done * (double)(r->total_all - r->at.step);
+}
+
+static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
+    Report *report = report_new(r->at.step);
+    if (count_entries(r->p, true) > 1) report->entry = entry->name;
+    report_add(report, r->x, plan, r->tok, "");
+    double units = batch_units(entry, &report->unit);
+    if (r->since_log > 0) report->rate = units * (double)r->done_since_log / r->since_log;
+    progress_report(&r->progress, report, seconds_left(r));
+    bool ok = metrics_put(&r->metrics, report, e);
+    report_free(report);
+    r->since_log = 0;
+    r->done_since_log = 0;
+    return ok;
+}
+
+static bool evaluate(Run *r, Err *e) {
+    if (r->evaluated == r->at.step || !count_entries(r->p, false)) return true;
+    Report *report = report_new(r->at.step);
+    bool ok = evaluate_all(r, true, report, e);
+    if (ok) progress_eval(&r->progress, report);
+    ok = ok && metrics_put(&r->metrics, report, e);
+    report_free(report);
+    r->evaluated = r->at.step;
+    return ok;
+}
+
+static bool save(Run *r, Err *e) {
+    if (r->saved == r->at.step) return true;
+    const char *path = rundir_step(&r->dir, r->at.step);
+    if (!metrics_sync(&r->metrics, e) || !state_save(path, r->p, r->x, r->tok, &r->at, e) ||
+        !rundir_publish(&r->dir, r->at.step, r->keep, e))
+        return false;
+    r->saved = r->at.step;
+    return true;
+}
+
+/* ---- a step */
+
+static bool is_due(int64_t every, int64_t step) {
+    return every > 0 && step % every == 0;
+}
+
+static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
+    const RtEntry *entry = &r->p->entry[i];
+    int64_t live, at = r->at.entry[i];
+    if (!reader_next(r->reader[i], exec_fields(r->x, entry), &live, e)) return false;
+    if (live != entry->batch) return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
+    RtClock clock = {.seed = r->at.seed, .step = (uint64_t)at, .stepf = (float)at,
+                     .stepsf = (float)r->total[i], .live = live};
+    Err why = {0};
+    if (!exec_run(r->x, plan, &clock, &why))
+        return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
+    return check_losses(r, entry, plan, loss, e);
+}
+
+static bool train_step(Run *r, int i, Err *e) {
+    const RtEntry *entry = &r->p->entry[i];
+    int64_t number = r->at.entry[i] + 1;
+    bool logged = number == 1 || number == r->total[i] || is_due(r->log_every, number);
+    const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
+    double start = run_now(), loss = 0;
+    if (!compute_step(r, i, plan, &loss, e)) return false;
+    r->at.entry[i]++;
+    r->at.step++;
+    double now = run_now();
+    r->busy += now - start;
+    r->since_log += now - start;
+    r->done++;
+    r->done_since_log++;
+    const char *unit;
+    double units = batch_units(entry, &unit);
+    progress_step(&r->progress, now, r->at.step, loss, units * (double)r->done / r->busy, unit,
+                  seconds_left(r));
+    return !logged || log_step(r, entry, plan, e);
+}
+
+/* One entry's data is closed as soon as it has done its steps. */
+static void close_finished(Run *r, int i) {
+    if (r->at.entry[i] < r->total[i]) return;
+    run_reader_close(r, r->reader[i]);
+    r->reader[i] = NULL;
+}
+
+static int stop(Run *r, Err *e) {
+    if (!save(r, e)) return FAILED;
+    progress_note(&r->progress, "stopped at step %" PRId64 " of %" PRId64 " and saved '%s'; run again to go on",
+                  r->at.step, r->total_all, r->dir.last);
+    return STOPPED;
+}
+
+static int train_all(Run *r, Err *e) {
+    for (int i; (i = next_entry(r)) >= 0;) {
+        if (stop_asked) return stop(r, e);
+        if (!train_step(r, i, e)) return FAILED;
+        close_finished(r, i);
+        bool last = r->at.step >= r->total_all;
+        if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return FAILED;
+        if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
+    }
+    progress_clear(&r->progress);
+    return 0;
+}
+
+/* ---- a run */
+
+static bool prepare(Run *r, Err *e) {
+    const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
+    if (!rundir_open(&r->dir, dir, e)) return false;
+    r->pool = pool_new(r->o->threads, e);
+    if (!r->pool || !(r->x = exec_new(r->p, r->pool, e))) return false;
+    bool resumed = rundir_has_last(&r->dir);
+    if (!(resumed ? init_resumed(r, e) : init_fresh(r, e)) || !open_data(r, e)) return false;
+    const char *metrics = arena_printf(r->arena, "%s/metrics.jsonl", r->dir.path);
+    if (!metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e)) return false;
+    progress_init(&r->progress, r->o->out, r->o->quiet, r->o->json, r->total_all);
+    if (r->at.step >= r->total_all && resumed)
+        progress_note(&r->progress, "'%s' has done all its %" PRId64 " steps", r->dir.path, r->at.step);
+    else if (resumed) progress_note(&r->progress, "going on from step %" PRId64 " of '%s'", r->at.step, r->dir.last);
+    return true;
+}
+
+static void release(Run *r) {
+    if (r->progress.out) progress_clear(&r->progress);
+    for (int i = 0; r->reader && i < r->p->nentry; i++) run_reader_close(r, r->reader[i]);
+    metrics_close(&r->metrics);
+    exec_free(r->x);
+    pool_free(r->pool);
+    rundir_close(&r->dir);
+}
+
+int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Err *e) {
+    if (!count_entries(p, true)) {
+        err_set(e, "'%s' has no train entry: there is nothing to run", p->name);
+        return FAILED;
+    }
+    Arena *a = arena_new();
+    Run r = {.p = p, .tok = tok, .o = o, .arena = a, .dir = {.lock = -1}};
+    r.at.entry = NEW_N(a, int64_t, p->nentry);
+    take_settings(&r);
+    Signals old;
+    signals_take(&old);
+    int rc = prepare(&r, e) ? train_all(&r, e) : FAILED;
+    release(&r);
+    signals_give_back(&old);
+    arena_free(a);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* Inside the runtime: what the loop of a run (run.c) and evaluation (evaluate.c) share. */
+#ifndef UPT_RUN_H
+#define UPT_RUN_H
+
+#include "runtime/report/report.h"
+#include "runtime/runtime.h"
+#include "runtime/save/save.h"
+
+typedef struct Run {
+    const RtProgram *p;
+    Tokenizer *const *tok;
+    const RunOptions *o;
+    Arena *arena;
+    Pool *pool;
+    Exec *x;
+    RunDir dir;
+    Metrics metrics;
+    Progress progress;
+    Position at;
+    int64_t *total;    /* steps, by entry; 0 for those that do not train */
+    int64_t total_all;
+    Reader **reader;   /* by entry, NULL: closed */
+    int64_t save_every, log_every, eval_every, keep;
+    int64_t saved, evaluated; /* steps when last done; -1: never */
+    double busy, since_log;   /* seconds spent in training steps, in this process; and since the last logged one */
+    int64_t done, done_since_log;
+} Run;
+
+double run_now(void); /* seconds, monotonic */
+/* Opens a reader on the entry's data; its thread may run on any core. */
+Reader *run_reader(Run *r, const RtEntry *entry, int64_t start, Err *e);
+void run_reader_close(Run *r, Reader *reader);
+/* One pass over the set of every eval entry with the tensors as they are; values are added to `out`, with the entry's
+ * name in front where `named` or where there are several. */
+bool evaluate_all(Run *r, bool named, Report *out, Err *e);
+int64_t count_entries(const RtProgram *p, bool train);
+#endif
