@@ -1,0 +1,44 @@
+/* The host processor through LLVM's native target. */
+#include "codegen/host/host.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+
+LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
+    LLVMTargetRef target;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(h->triple, &target, &message)) {
+        err_set(e, "LLVM has no code generator for '%s': %s", h->triple, message);
+        LLVMDisposeMessage(message);
+        return NULL;
+    }
+    LLVMTargetMachineRef m = LLVMCreateTargetMachine(target, h->triple, h->cpu, h->features, LLVMCodeGenLevelDefault,
+                                                     LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!m)
+        err_set(e, "LLVM cannot make code for the processor '%s'", h->cpu);
+    return m;
+}
+
+bool host_init(Host *h, Err *e) {
+    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() || LLVMInitializeNativeAsmParser())
+        return err_set(e, "this build of LLVM cannot make code for this machine");
+    h->triple = LLVMGetDefaultTargetTriple();
+    h->cpu = LLVMGetHostCPUName();
+    h->features = LLVMGetHostCPUFeatures();
+    LLVMTargetMachineRef m = host_machine(h, e);
+    if (!m)
+        return false;
+    LLVMTargetDataRef data = LLVMCreateTargetDataLayout(m);
+    h->layout = LLVMCopyStringRepOfTargetData(data);
+    LLVMDisposeTargetData(data);
+    LLVMDisposeTargetMachine(m);
+    return true;
+}
+
+void host_free(Host *h) {
+    LLVMDisposeMessage(h->triple);
+    LLVMDisposeMessage(h->cpu);
+    LLVMDisposeMessage(h->features);
+    if (h->layout)
+        LLVMDisposeMessage(h->layout);
+}

@@ -1,0 +1,18 @@
+/* What is particular to the processor that compiles and runs: its name, its features and the machine that makes code
+ * for it. Everything else in codegen/ speaks of vectors of 16 lanes, which LLVM splits where the processor's are shorter. */
+#ifndef UPT_HOST_H
+#define UPT_HOST_H
+
+#include <llvm-c/TargetMachine.h>
+
+#include "base/base.h"
+
+typedef struct Host {
+    char *triple, *cpu, *features; /* LLVM's own copies; host_free */
+    char *layout;                  /* data layout */
+} Host;
+bool host_init(Host *h, Err *e);
+void host_free(Host *h);
+LLVMTargetMachineRef host_machine(const Host *h, Err *e); /* one a thread; NULL: reported */
+
+#endif

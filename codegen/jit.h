@@ -1,0 +1,16 @@
+/* Functions from kernels: IR, a light pass pipeline, an object, a place in memory. Objects of one structure are made once in
+ * a process, and once on a machine where there is a cache folder. */
+#ifndef UPT_JIT_H
+#define UPT_JIT_H
+
+#include "codegen/codegen.h"
+#include "codegen/kernel.h"
+
+typedef struct Jit Jit;
+Jit *jit_new(const CodegenOptions *o, Err *e);
+void jit_free(Jit *j);
+/* Sets fn[i] to the function of kernel[i]; those not yet known are compiled, on several threads. */
+bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e);
+size_t jit_count(const Jit *j);
+
+#endif

@@ -1,0 +1,129 @@
+/* Strides of view chains. A reshape is expressible when every run of axes that it merges or splits lies evenly in memory
+ * (the criterion is NumPy's for reshaping without a copy). */
+#include "passes/view.h"
+
+#include <string.h>
+
+enum { CHAIN = 32 }; /* longer chains of views are read in two */
+
+static View base_view(const Graph *g, Ref r) {
+    const Node *n = graph_node(g, r);
+    const Type *t = graph_type(g, r);
+    View v = {.base = r, .rank = t->rank};
+    int64_t stride = 1;
+    for (int i = t->rank - 1; i >= 0; i--) {
+        v.dim[i] = t->dim[i];
+        v.stride[i] = stride;
+        if (n->op == OP_iota)
+            v.stride[i] = i == n->attr.axis;
+        stride *= t->dim[i];
+    }
+    return v;
+}
+
+/* Axes of size 1 say nothing about memory. */
+static int drop_ones(const View *v, int64_t *dim, int64_t *stride) {
+    int n = 0;
+    for (int i = 0; i < v->rank; i++)
+        if (v->dim[i] != 1) {
+            dim[n] = v->dim[i];
+            stride[n++] = v->stride[i];
+        }
+    return n;
+}
+
+static bool evenly_spaced(const int64_t *dim, const int64_t *stride, int from, int to) {
+    for (int i = from; i + 1 < to; i++)
+        if (stride[i] != stride[i + 1] * dim[i + 1])
+            return false;
+    return true;
+}
+
+static bool apply_reshape(View *v, const Type *to) {
+    int64_t dim[RANK], stride[RANK], out[RANK] = {0};
+    int n = drop_ones(v, dim, stride), i = 0, j = 0;
+    while (i < n && j < to->rank) { /* the shortest runs [i, i2) and [j, j2) of equal product */
+        if (to->dim[j] == 1) {
+            j++;
+            continue;
+        }
+        int i2 = i + 1, j2 = j + 1;
+        int64_t a = dim[i], b = to->dim[j];
+        while (a != b) {
+            if (a < b && i2 < n)
+                a *= dim[i2++];
+            else if (b < a && j2 < to->rank)
+                b *= to->dim[j2++];
+            else
+                return false;
+        }
+        if (!evenly_spaced(dim, stride, i, i2))
+            return false;
+        int64_t step = stride[i2 - 1];
+        for (int k = j2 - 1; k >= j; k--) {
+            out[k] = step;
+            step *= to->dim[k];
+        }
+        i = i2, j = j2;
+    }
+    v->rank = to->rank;
+    memcpy(v->dim, to->dim, sizeof v->dim);
+    memcpy(v->stride, out, sizeof out);
+    return true;
+}
+
+static void apply_expand(View *v, const Type *to) {
+    View old = *v;
+    v->rank = to->rank;
+    for (int i = 0; i < to->rank; i++) {
+        int j = i - (to->rank - old.rank);
+        v->dim[i] = to->dim[i];
+        v->stride[i] = j < 0 || (old.dim[j] == 1 && to->dim[i] != 1) ? 0 : old.stride[j];
+    }
+}
+
+static void apply_transpose(View *v, const Attr *a) {
+    View old = *v;
+    for (int i = 0; i < v->rank; i++) {
+        v->dim[i] = old.dim[a->perm.axis[i]];
+        v->stride[i] = old.stride[a->perm.axis[i]];
+    }
+}
+
+static void apply_slice(View *v, const Attr *a) {
+    for (int i = 0; i < v->rank; i++) {
+        v->offset += a->slice.start[i] * v->stride[i];
+        v->dim[i] = a->slice.size[i];
+        v->stride[i] *= a->slice.step[i];
+    }
+}
+
+bool view_apply(View *v, const Node *n) {
+    switch (n->op) {
+    case OP_reshape: return apply_reshape(v, &n->type[0]);
+    case OP_expand: apply_expand(v, &n->type[0]); return true;
+    case OP_transpose: apply_transpose(v, &n->attr); return true;
+    case OP_slice: apply_slice(v, &n->attr); return true;
+    default: return false;
+    }
+}
+
+View view_of(const Graph *g, Ref r) {
+    Ref chain[CHAIN];
+    int n = 0;
+    while (n < CHAIN && op_info[graph_node(g, r)->op].lower == LOWER_VIEW && graph_node(g, r)->nin == 1) {
+        chain[n++] = r;
+        r = graph_node(g, r)->in[0];
+    }
+    View v = base_view(g, r);
+    while (n--)
+        if (!view_apply(&v, graph_node(g, chain[n])))
+            v = base_view(g, chain[n]);
+    return v;
+}
+
+bool view_is_contiguous(const View *v) {
+    int64_t dim[RANK], stride[RANK];
+    int n = drop_ones(v, dim, stride);
+    return n == 0 || (stride[n - 1] == 1 && evenly_spaced(dim, stride, 0, n));
+}
