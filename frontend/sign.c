@@ -25,7 +25,7 @@ static bool report_param(Elab *cx, const char *callee, const ParamDecls *p, cons
 
 static bool report_many(Elab *cx, const char *callee, const ParamDecls *p, int narg, Span at) {
     diag_error(cx->diag, at, "'%s' takes %zu argument%s, not %d", callee, p->n, p->n == 1 ? "" : "s", narg);
-    if (p->n) diag_note(cx->diag, span_join(p->at[0].span, p->at[p->n - 1].span), "they are declared here");
+    if (p->n && p->at[0].span.file) diag_note(cx->diag, span_join(p->at[0].span, p->at[p->n - 1].span), "they are declared here");
     return report_calls(cx);
 }
 
@@ -46,7 +46,7 @@ bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const Cal
     for (size_t k = 0; k < param->n; k++) {
         if (slot[k] || param->at[k].value) continue;
         diag_error(cx->diag, at, "'%s' needs '%s'", callee, param->at[k].name);
-        diag_note(cx->diag, param->at[k].span, "'%s' is declared here", param->at[k].name);
+        if (param->at[k].span.file) diag_note(cx->diag, param->at[k].span, "'%s' is declared here", param->at[k].name);
         return report_calls(cx);
     }
     return true;

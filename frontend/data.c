@@ -1,0 +1,352 @@
+/* Tokenizers and data pipelines: the typing of each stage of base/stages.def. A pipeline is a chain of DataSpecs, each knowing the
+ * fields of its records once these have a fixed shape. Limits: text only, in this version. */
+#include "frontend/decl.h"
+
+#include <string.h>
+
+typedef enum Takes { TAKES_SOURCE, TAKES_TEXT, TAKES_IDS, TAKES_ROWS, TAKES_ANY } Takes;
+typedef struct Build { /* one stage under construction */
+    DataDecl d;
+    const char *seq_name; /* how messages name the argument `seq` */
+    Span at;
+} Build;
+typedef struct Stage {
+    const char *name;
+    Takes takes;
+    const char *args; /* "seq, random?" */
+    bool (*type)(Elab *cx, Build *b);
+} Stage;
+
+/* ---- the fields that each stage yields */
+static void add_field(Elab *cx, Build *b, const char *name, int rank, int64_t size) {
+    DataSpec *s = &b->d.spec;
+    Field *f = NEW_N(cx->arena, Field, s->nfield + 1);
+    if (s->nfield) memcpy(f, s->field, sizeof *f * (size_t)s->nfield);
+    f[s->nfield] = (Field){.name = name, .dtype = DT_i32, .rank = rank, .dim = {size}, .dim_name = {b->seq_name}};
+    s->field = f;
+    s->nfield++;
+}
+
+static bool check_seq(Elab *cx, Build *b, int64_t least) {
+    int64_t seq = spec_int(&b->d.spec, "seq", 0);
+    if (seq >= least && seq <= 1 << 20) return true;
+    return report_error(cx, b->at, "%s takes a length of %lld to %d, not %lld", b->d.spec.stage, (long long)least, 1 << 20,
+                        (long long)seq);
+}
+
+static bool type_text(Elab *cx, Build *b) {
+    (void)cx;
+    b->d.kind = DATA_text;
+    return true;
+}
+#define type_documents type_text
+#define type_lines type_text
+
+static bool type_encode(Elab *cx, Build *b) {
+    (void)cx;
+    b->d.kind = DATA_ids;
+    return true;
+}
+
+static bool type_rows(Elab *cx, Build *b) {
+    if (!check_seq(cx, b, 1)) return false;
+    b->d.kind = DATA_rows;
+    add_field(cx, b, "ids", 1, spec_int(&b->d.spec, "seq", 0));
+    return true;
+}
+#define type_pad type_rows
+#define type_pack type_rows
+
+static bool type_share(Elab *cx, Build *b, const char *name, bool open) {
+    const SpecArg *a = spec_arg(&b->d.spec, name);
+    if (!a || (a->f >= 0 && a->f <= 1 && !(open && (a->f == 0 || a->f == 1)))) return true;
+    return report_error(cx, b->at, "%s is a share between 0 and 1, not %g", name, a->f);
+}
+
+/* [CLS] a [SEP] b [SEP], of which each sentence has at least one piece. */
+static bool type_sentence_pairs(Elab *cx, Build *b) {
+    if (!check_seq(cx, b, 5) || !type_share(cx, b, "random", false)) return false;
+    int64_t seq = spec_int(&b->d.spec, "seq", 0);
+    b->d.kind = DATA_rows;
+    add_field(cx, b, "ids", 1, seq);
+    add_field(cx, b, "segment", 1, seq);
+    add_field(cx, b, "next", 0, 0);
+    return true;
+}
+
+static bool type_split(Elab *cx, Build *b) {
+    return type_share(cx, b, "share", true);
+}
+
+static bool type_shuffle(Elab *cx, Build *b) {
+    (void)cx, (void)b;
+    return true;
+}
+
+static bool type_take(Elab *cx, Build *b) {
+    int64_t n = spec_int(&b->d.spec, "n", 0);
+    return n >= 1 || report_error(cx, b->at, "take(n) keeps at least 1 record, not %lld", (long long)n);
+}
+
+static const Stage stage_table[] = {
+#define STAGE(name, takes, args) {#name, TAKES_##takes, args, type_##name},
+#include "base/stages.def"
+#undef STAGE
+};
+enum { STAGES = sizeof stage_table / sizeof *stage_table };
+
+/* Stages that the language has and this version has not. */
+static const char *const later[] = {
+    "jsonl", "tsv", "csv", "conll", "squad_json", "spans", "align", "images", "idx", "cifar", "npy", "resize", "grayscale", "audio",
+    "crop", "table", "read_image", "read_audio", "boxes", "mix", "filter", "dedupe", "cache",
+};
+
+static const Stage *find_stage(Elab *cx, const char *name, Span at) {
+    const char *names[STAGES];
+    for (size_t i = 0; i < STAGES; i++) {
+        names[i] = stage_table[i].name;
+        if (str_eq(names[i], name)) return &stage_table[i];
+    }
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        if (!str_eq(later[i], name)) continue;
+        report_error(cx, at, "this version does not carry the data stage '%s'", name);
+        return NULL;
+    }
+    report_error(cx, at, "unknown data stage '%s'", name);
+    suggest(cx, name, names, STAGES);
+    return NULL;
+}
+
+/* ---- arguments */
+typedef struct ArgType {
+    const char *name;
+    ArgKind kind;
+} ArgType;
+static const ArgType arg_types[] = {
+    {"files", ARG_str}, {"tok", ARG_tokenizer}, {"seq", ARG_int}, {"random", ARG_float}, {"share", ARG_float}, {"n", ARG_int},
+};
+
+/* The arguments that a program may give, as parameters; `part` is set by `split` itself. */
+static void stage_params(Elab *cx, const Stage *st, const Expr *absent, ParamDecls *out) {
+    for (const char *p = st->args; *p;) {
+        size_t n = strcspn(p, "?, ");
+        ParamDecl d = {.name = arena_strndup(cx->arena, p, n)};
+        if (p[n] == '?') d.value = (Expr *)absent;
+        p += n;
+        p += strspn(p, "?, ");
+        if (!str_eq(d.name, "part")) vec_push(cx->arena, out, d);
+    }
+}
+
+static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val *v, Span at, SpecArg *out) {
+    const char *what = arena_printf(cx->arena, "'%s' of %s", name, stage);
+    ArgKind kind = ARG_int;
+    for (size_t i = 0; i < sizeof arg_types / sizeof *arg_types; i++)
+        if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
+    *out = (SpecArg){.name = name, .kind = kind};
+    switch (kind) {
+    case ARG_int: return val_int(cx, v, what, at, &out->i);
+    case ARG_float: return val_num(cx, v, what, at, &out->f);
+    case ARG_str:
+        if (v->kind != VAL_str) return report_error(cx, at, "%s must be a string, not %s", what, val_describe(cx, v));
+        out->s = v->s;
+        return true;
+    case ARG_tokenizer:
+        if (v->kind != VAL_tokenizer)
+            return report_error(cx, at, "%s must be a tokenizer, not %s", what, val_describe(cx, v));
+        out->i = v->index;
+        return true;
+    }
+    return false;
+}
+
+static bool eval_args(Elab *cx, Scope *s, const Expr *call, CallArg **out, int *n) {
+    *n = call->kind == EXPR_call ? (int)call->call.arg.n : 0;
+    *out = NEW_N(cx->arena, CallArg, *n + 1);
+    for (int i = 0; i < *n; i++) {
+        const Arg *a = &call->call.arg.at[i];
+        (*out)[i] = (CallArg){.name = a->name, .span = a->value->span};
+        if (!eval_expr(cx, s, a->value, &(*out)[i].val)) return false;
+    }
+    return true;
+}
+
+static bool stage_args(Elab *cx, Scope *s, const Stage *st, const Expr *call, Build *b) {
+    static const Expr absent = {.kind = EXPR_none};
+    ParamDecls param = {0};
+    CallArg *arg;
+    int n;
+    stage_params(cx, st, &absent, &param);
+    const CallArg **slot = NEW_N(cx->arena, const CallArg *, param.n + 1);
+    if (!eval_args(cx, s, call, &arg, &n) || !args_match(cx, st->name, &param, arg, n, call->span, slot)) return false;
+    b->d.spec.arg = NEW_N(cx->arena, SpecArg, param.n + 1);
+    for (size_t i = 0; i < param.n; i++) {
+        if (!slot[i]) continue;
+        SpecArg *to = &b->d.spec.arg[b->d.spec.narg++];
+        if (!convert_arg(cx, st->name, param.at[i].name, &slot[i]->val, slot[i]->span, to)) return false;
+        if (str_eq(to->name, "seq")) b->seq_name = slot[i]->val.dim;
+    }
+    return true;
+}
+
+/* ---- pipelines */
+static bool check_takes(Elab *cx, const Stage *st, const DataDecl *left, Span at) {
+    static const char *const yields[] = {"text", "token ids of any length", "records of fixed fields"};
+    if (!left) {
+        if (st->takes == TAKES_SOURCE) return true;
+        return report_error(cx, at, "'%s' is a stage: it needs data in front of it, as in documents(files) | %s", st->name, st->name);
+    }
+    if (st->takes == TAKES_SOURCE) return report_error(cx, at, "'%s' is a source: it stands at the beginning of a pipeline", st->name);
+    if (st->takes == TAKES_ANY || (int)st->takes - TAKES_TEXT == (int)left->kind) return true;
+    diag_error(cx->diag, at, "'%s' takes %s, and gets %s", st->name, yields[st->takes - TAKES_TEXT], yields[left->kind]);
+    diag_note(cx->diag, left->spec.span, "'%s' gives %s", left->spec.stage, yields[left->kind]);
+    if (st->takes == TAKES_IDS && left->kind == DATA_text) diag_hint(cx->diag, "| encode(tok) comes before it");
+    return report_calls(cx);
+}
+
+static Val add_data(Elab *cx, const Build *b) {
+    Decls *d = cx->decls;
+    vec_push(cx->arena, &d->data, b->d);
+    return (Val){.kind = VAL_data, .span = b->at, .index = (int)d->data.n - 1};
+}
+
+/* split gives two pipelines that differ in `part`. */
+static Val add_split(Elab *cx, Build *b) {
+    Val v = {.kind = VAL_tuple, .span = b->at, .list = {NEW_N(cx->arena, Val, 2), 2}};
+    SpecArg share = b->d.spec.arg[0];
+    for (int part = 0; part < 2; part++) {
+        b->d.spec.arg = NEW_N(cx->arena, SpecArg, 2);
+        b->d.spec.narg = 2;
+        b->d.spec.arg[0] = share;
+        b->d.spec.arg[1] = (SpecArg){.name = "part", .kind = ARG_int, .i = part};
+        v.list.at[part] = add_data(cx, b);
+    }
+    return v;
+}
+
+static const char *stage_name(const Expr *e) {
+    const Expr *name = e->kind == EXPR_call ? e->call.fn : e;
+    return name->kind == EXPR_name ? name->name : NULL;
+}
+
+static bool apply_stage(Elab *cx, Scope *s, int input, const Expr *e, Val *out) {
+    const char *name = stage_name(e);
+    *out = val_error();
+    if (!name) return report_error(cx, e->span, "a stage of a pipeline is a name with arguments, as in | pad(128)");
+    const Stage *st = find_stage(cx, name, e->span);
+    const DataDecl *left = input >= 0 ? &cx->decls->data.at[input] : NULL;
+    Build b = {.at = e->span, .d.spec = {.stage = name, .input = input, .span = e->span}};
+    if (!st || !check_takes(cx, st, left, e->span)) return false;
+    if (left) {
+        b.d.kind = left->kind;
+        if (st->takes == TAKES_ANY) b.d.spec.field = left->spec.field, b.d.spec.nfield = left->spec.nfield;
+    }
+    if (!stage_args(cx, s, st, e, &b) || !st->type(cx, &b)) return false;
+    *out = str_eq(name, "split") ? add_split(cx, &b) : add_data(cx, &b);
+    return true;
+}
+
+bool data_pipe(Elab *cx, Scope *s, const Val *left, const Expr *stage, Val *out) {
+    *out = val_error();
+    if (left->kind == VAL_error) return false;
+    if (left->kind == VAL_tuple) {
+        report_error(cx, stage->span, "split gives two pipelines: name both before going on");
+        diag_hint(cx->diag, "data (kept, held) = ... | split(0.99)");
+        return false;
+    }
+    if (left->kind != VAL_data) return report_error(cx, stage->span, "a stage needs data in front of it, not %s", val_describe(cx, left));
+    return apply_stage(cx, s, left->index, stage, out);
+}
+
+/* A pipeline; its source is a name that the file itself does not bind. */
+static bool eval_pipeline(Elab *cx, Scope *s, const Expr *e, Val *out) {
+    if (e->kind == EXPR_binary && e->binary.op == BIN_pipe) {
+        Val left;
+        return eval_pipeline(cx, s, e->binary.left, &left) && data_pipe(cx, s, &left, e->binary.right, out);
+    }
+    if (e->kind == EXPR_call && stage_name(e) && !scope_find(s, stage_name(e))) return apply_stage(cx, s, -1, e, out);
+    return eval_expr(cx, s, e, out);
+}
+
+static bool is_data(const Val *v) {
+    if (v->kind != VAL_tuple) return v->kind == VAL_data;
+    for (int i = 0; i < v->list.n; i++)
+        if (v->list.at[i].kind != VAL_data) return false;
+    return true;
+}
+
+bool exec_data(Elab *cx, Exec *x, const Stmt *s) {
+    Val v;
+    const Expr *e = s->assign.value;
+    if (!eval_pipeline(cx, x->scope, e, &v)) return false;
+    if (!is_data(&v)) return report_error(cx, e->span, "`data` takes a pipeline, not %s", val_describe(cx, &v));
+    if (v.kind == VAL_tuple && s->assign.ntarget == 1) {
+        report_error(cx, s->assign.target[0].span, "split gives two pipelines, and there is one name");
+        diag_hint(cx->diag, "data (%s, held) = ...", s->assign.target[0].name);
+        return false;
+    }
+    return assign_value(cx, x, s->assign.target, s->assign.ntarget, v, e->span);
+}
+
+/* ---- tokenizers */
+static const char *const later_tokenizers[] = {"bpe", "unigram", "characters"};
+
+static bool tokenizer_kind(Elab *cx, const char *kind, Span at) {
+    static const char *const known[] = {"wordpiece", "bytes"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (str_eq(kind, known[i])) return true;
+    for (size_t i = 0; i < sizeof later_tokenizers / sizeof *later_tokenizers; i++)
+        if (str_eq(kind, later_tokenizers[i]))
+            return report_error(cx, at, "this version does not carry the tokenizer '%s'", kind);
+    report_error(cx, at, "unknown tokenizer '%s'", kind);
+    suggest(cx, kind, known, sizeof known / sizeof *known);
+    return false;
+}
+
+static bool string_arg(Elab *cx, const CallArg *a, const char *what, const char **out) {
+    *out = "";
+    if (!a) return true;
+    if (a->val.kind != VAL_str) return report_error(cx, a->span, "%s must be a string, not %s", what, val_describe(cx, &a->val));
+    *out = a->val.s;
+    return true;
+}
+
+static bool tokenizer_args(Elab *cx, Scope *s, const Expr *e, TokenizerSpec *t) {
+    static const Expr absent = {.kind = EXPR_none};
+    ParamDecl decl[] = {{.name = "file"}, {.name = "size", .value = (Expr *)&absent}, {.name = "from", .value = (Expr *)&absent}};
+    ParamDecls param = {decl, str_eq(t->kind, "bytes") ? 0 : 3, 3};
+    const CallArg *slot[4] = {0};
+    CallArg *arg;
+    int n;
+    if (!eval_args(cx, s, e, &arg, &n) || !args_match(cx, t->kind, &param, arg, n, e->span, slot)) return false;
+    if (!string_arg(cx, slot[0], "the file of a vocabulary", &t->path)) return false;
+    if (!string_arg(cx, slot[2], "'from'", &t->from)) return false;
+    if (slot[1] && !val_int(cx, &slot[1]->val, "the size of a vocabulary", slot[1]->span, &t->size)) return false;
+    if (t->size >= 0 && t->size <= INT32_MAX) return true;
+    return report_error(cx, slot[1]->span, "a vocabulary cannot have %lld entries", (long long)t->size);
+}
+
+/* Without a host (tests) a vocabulary is as large as asked for, its special entries first as in BERT's own. */
+static bool tokenizer_open_host(Elab *cx, TokenizerDecl *t, Span at) {
+    Err e = {0};
+    if (cx->host && cx->host->tokenizer) {
+        if (cx->host->tokenizer(cx->host->cx, &t->spec, &t->info, &e)) return true;
+        return report_error(cx, at, "%s", e.msg);
+    }
+    t->info = (TokenizerInfo){.size = t->spec.size ? t->spec.size : 261, .unk = 1, .cls = 2, .sep = 3, .mask = 4};
+    return true;
+}
+
+bool exec_tokenizer(Elab *cx, Exec *x, const Stmt *s) {
+    const Expr *e = s->assign.value;
+    const char *kind = stage_name(e);
+    if (!kind || e->kind != EXPR_call)
+        return report_error(cx, e->span, "a tokenizer is wordpiece(\"vocab.txt\", size, from = \"*.txt\") or bytes()");
+    TokenizerDecl t = {.spec = {.name = s->assign.target[0].name, .kind = kind, .path = "", .from = "", .span = s->span}};
+    if (!tokenizer_kind(cx, kind, e->span) || !tokenizer_args(cx, x->scope, e, &t.spec)) return false;
+    if (!tokenizer_open_host(cx, &t, e->span)) return false;
+    t.spec.hash = t.info.hash;
+    vec_push(cx->arena, &cx->decls->tokenizer, t);
+    Val v = {.kind = VAL_tokenizer, .span = s->span, .index = (int)cx->decls->tokenizer.n - 1};
+    return assign_value(cx, x, s->assign.target, s->assign.ntarget, v, e->span);
+}
