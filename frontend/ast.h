@@ -36,6 +36,7 @@ typedef struct Arg { /* of a call; name NULL when positional */
     Expr *value;
     Span span;
 } Arg;
+typedef VEC(Arg) Args;
 
 typedef struct TypeExpr { /* f32[B, T, d], [..., d], i32, bool[B] */
     bool has_dtype;       /* else f32 */
@@ -66,8 +67,10 @@ typedef struct FnDecl {
     Span span;   /* of the header */
 } FnDecl;
 
+enum { EXPR_DEPTH = 500 }; /* of nesting: what walks expressions may recurse */
 struct Expr {
     ExprKind kind;
+    uint32_t depth; /* 1 for a leaf; at most EXPR_DEPTH */
     Span span;
     union {
         int64_t i;
@@ -76,7 +79,7 @@ struct Expr {
         const char *name;
         struct { const char *text; Exprs part; } string; /* see below */
         struct { Expr *of; const char *name; Span name_span; } field;
-        struct { Expr *fn; VEC(Arg) arg; Exprs over; bool has_over; Span over_span; } call; /* over [T, d] gives two */
+        struct { Expr *fn; Args arg; Exprs over; bool has_over; Span over_span; } call; /* over [T, d] gives two */
         struct { Expr *of; Exprs at; } index;
         struct { Expr *lo, *hi, *step; } slice; /* any may be NULL */
         struct { Expr *from, *to; } arrow;      /* to: EXPR_list as pattern */
@@ -117,12 +120,12 @@ struct Stmt {
         FnDecl *fn;
         struct { const char *name; ParamDecls param; Stmts body; Span name_span; } block; /* rule too */
         struct { const char *name; TypeExpr *type; Expr *init; Span name_span; } param;   /* state, cache; type NULL: shape of the owner */
-        struct { Exprs part; Expr *file; VEC(Expr *) from; VEC(Expr *) to; } load;
+        struct { Exprs part; Expr *file; Exprs from, to; } load;
         struct { Exprs part; } freeze;
         struct { EntryWord word; const char *name; Expr *on, *batch, *steps, *epochs, *count; Stmts body; } entry;
-        struct { VEC(Arg) item; VEC(Arg) every; } run; /* seed = 1; `eval every 500` */
-        struct { Expr *loss; VEC(Arg) over; Exprs scale; bool has_over; Expr *rule; VEC(Arg) option; } minimize; /* scale[i] of over[i] or NULL */
-        struct { ReportKind kind; VEC(Arg) item; Expr *as; } report; /* name NULL: from the expression */
+        struct { Args item, every; } run; /* seed = 1; `eval every 500` */
+        struct { Expr *loss; Args over; Exprs scale; bool has_over; Expr *rule; Args option; } minimize; /* scale[i] of over[i] or NULL */
+        struct { ReportKind kind; Args item; Expr *as; } report; /* name NULL: from the expression */
         struct { Exprs value; Expr *as; } ret;
         struct { Expr *cond; Stmts then, other; } cond;
         struct { const char *name; Span name_span; Expr *in; Stmts body; } loop;
