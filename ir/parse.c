@@ -52,6 +52,7 @@ bool parse_expect(Parser *ps, char punct) {
 /* ---- single values */
 
 bool parse_word(Parser *ps, const char *const *names, int n, const char *what, int *out) {
+    *out = 0;
     for (int i = 0; i < n; i++)
         if (parse_accept_word(ps, names[i])) {
             *out = i;
@@ -61,6 +62,7 @@ bool parse_word(Parser *ps, const char *const *names, int n, const char *what, i
 }
 
 bool parse_str(Parser *ps, const char **s) {
+    *s = "";
     if (ps->tok.kind != TOK_str) return parse_error(ps, ps->tok.span, "expected a string");
     *s = ps->tok.text;
     parse_advance(ps);
