@@ -39,12 +39,14 @@ typedef struct ReaderOptions {
     int64_t start;               /* first batch to deliver */
     const Field *field;          /* what the program was compiled for; a difference is refused */
     int nfield;
+    const Reader *share;         /* NULL, or a reader whose encoded text is used if it is the same text */
 } ReaderOptions;
 Reader *reader_open(const ReaderOptions *o, Err *e);
 int64_t reader_records(const Reader *r); /* in one epoch */
 /* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows beyond *live zero).
  * *live is the number of real rows; 0: the pass is over. False: the environment failed (a file shrank). */
 bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e);
+bool reader_seek(Reader *r, int64_t start, Err *e); /* goes on at batch `start`: an eval starts over without reading the text again */
 void reader_close(Reader *r);
 /* The records a pipeline yields for a `take`-bounded look (uptc show, tests): decoded by hand from reader_next. */
 #endif

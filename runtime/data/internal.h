@@ -1,0 +1,137 @@
+/* Inside runtime/data, from files to rows:
+ *
+ *   glob.c      the files that a pattern names
+ *   source.c    their lines, checked, in chunks
+ *   store.c     long arrays, in memory or in a temporary file
+ *   corpus.c    all texts of a source encoded once: documents of sentences of ids
+ *   view.c      which documents or records, and in which order: split, shuffle, take
+ *   pipeline.c  the stages of base/stages.def, from a source to rows with fields
+ *   rows.c pairs.c   rows made of documents: pad, pack; sentence pairs
+ *   reader.c    batches, prepared ahead on a thread */
+#ifndef UPT_DATA_INTERNAL_H
+#define UPT_DATA_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "runtime/data/data.h"
+
+/* ---- glob.c: regular files that match, sorted by name; none is an error. `**` stands for any folders. */
+typedef struct FileList {
+    const char **path;
+    size_t n;
+} FileList;
+bool glob_files(Arena *a, const char *pattern, FileList *out, Err *e);
+
+/* ---- source.c: the lines of some files in order, without their ends. */
+typedef struct Line {
+    size_t start, end; /* in Chunk.text */
+    bool starts_document;
+} Line;
+typedef struct Chunk {
+    Buf text;
+    Line *line;
+    size_t n, cap;
+} Chunk;
+typedef struct Source Source;
+/* `by_line`: every line is a document; else blank lines and ends of files part them. Blank lines are never given. */
+Source *source_open(const char *pattern, bool by_line, bool utf8, Err *e);
+/* Replaces the chunk's content by the next lines, about `want` bytes; n is 0 at the end. A file that changes meanwhile is an error. */
+bool source_read(Source *s, size_t want, Chunk *c, Err *e);
+size_t source_files(const Source *s);
+const char *source_pattern(const Source *s);
+void source_close(Source *s);
+void chunk_free(Chunk *c);
+
+/* ---- store.c: append, finish, then read through `at`. Beyond a budget it moves to a temporary file without a name. */
+typedef struct Store {
+    char *at;
+    size_t bytes, cap;
+    int fd;        /* -1: in memory */
+    bool finished; /* a store in a file is mapped */
+} Store;
+enum { STORE_BUDGET = 256 << 20 };
+Store store_new(void);
+bool store_put(Store *s, const void *p, size_t n, Err *e);
+bool store_finish(Store *s, Err *e);
+void store_free(Store *s);
+
+/* ---- corpus.c: no sentence and no document is empty. Shared by readers through a count. */
+typedef struct Corpus {
+    atomic_int users;
+    const char *pattern;
+    bool by_line;
+    const Tokenizer *tokenizer;
+    bool wide;                   /* ids are i32, else u16 */
+    Store ids, sentence, document; /* sentence: u64 end in ids; document: u64 end in sentences */
+    uint64_t nids, nsentence, ndocument;
+    Arena *arena;
+} Corpus;
+typedef struct Stretch {
+    uint64_t first, n;
+} Stretch;
+Corpus *corpus_open(const char *pattern, bool by_line, const Tokenizer *t, Err *e);
+Corpus *corpus_share(Corpus *c);
+void corpus_close(Corpus *c);
+Stretch corpus_sentences(const Corpus *c, uint64_t document); /* of a document */
+Stretch corpus_ids(const Corpus *c, Stretch sentences);       /* of neighbouring sentences */
+void corpus_copy(const Corpus *c, Stretch ids, int32_t *out);
+
+/* ---- view.c: a choice and order of `n` things. */
+typedef struct View View;
+struct View {
+    const View *of; /* NULL: the things themselves */
+    uint64_t n;
+    uint64_t (*at)(const View *v, uint64_t epoch, uint64_t i); /* index in `of` */
+    uint32_t *list;
+    uint64_t key;
+};
+const View *view_all(Arena *a, uint64_t n);
+const View *view_take(Arena *a, const View *v, uint64_t n);
+const View *view_shuffle(Arena *a, const View *v, uint64_t key);
+/* Part 0 is round(share * n) of the things, part 1 the others, each at least one; spread evenly at random, the same in every run. */
+const View *view_split(Arena *a, const View *v, double share, int64_t part, const char *things, Err *e);
+uint64_t view_at(const View *v, uint64_t epoch, uint64_t i);
+
+/* ---- pipeline.c */
+enum { FIELDS = 4 };
+typedef struct Pipeline Pipeline;
+/* Writes record `i`: field k, all i32, to out[k]. */
+typedef void RowFn(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);
+struct Pipeline {
+    Arena *arena;
+    uint64_t seed;
+    const Spec *spec;
+    Tokenizer *const *tokenizer;
+    const char *files;      /* pattern of the source */
+    Corpus *corpus;
+    TokenizerIds special;
+    const View *documents;  /* those that make the records */
+    const View *records;    /* NULL until a stage makes rows */
+    RowFn *row;
+    Field field[FIELDS];
+    int nfield;
+    int64_t seq;
+    double random;          /* sentence_pairs: share of second sentences from elsewhere among records that have a choice */
+    uint64_t key;           /* of the row stage's choices */
+    Store table;            /* the row stage's own */
+};
+typedef struct PipelineOptions {
+    const Spec *spec;
+    Tokenizer *const *tokenizer;
+    int data;
+    uint64_t seed;
+    Corpus *share; /* NULL, or used if it is of the same text and tokenizer */
+} PipelineOptions;
+bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e);
+void pipeline_close(Pipeline *p);
+uint64_t pipeline_records(const Pipeline *p);
+void pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);
+void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name); /* dim 0: a scalar */
+
+/* ---- row stages: set records, row and fields. */
+bool rows_pad(Pipeline *p, Err *e);
+bool rows_pack(Pipeline *p, Err *e);
+bool rows_pairs(Pipeline *p, Err *e);
+
+bool tokenizer_wants_utf8(const Tokenizer *t);
+#endif
