@@ -16,7 +16,7 @@
 #include "codegen/loops.h"
 #include "codegen/vecmath.h"
 
-static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,licm,early-cse,simplifycfg";
+static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,simplifycfg";
 enum { MAX_THREADS = 64 };
 
 struct Jit {
