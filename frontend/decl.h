@@ -51,6 +51,7 @@ typedef struct Decls {
     const Define *define;
     size_t ndefine;
     bool *defined;           /* which -D found their const */
+    bool broken;             /* a file had syntax errors, so that names may be missing for no fault of theirs */
     VEC(const char *) consts; /* all that -D could name */
     VEC(TokenizerDecl) tokenizer;
     VEC(DataDecl) data;
@@ -140,7 +141,6 @@ typedef VEC(int) Tensors;
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
 
 /* ---- entries: entry.c minimize.c */
-bool entry_run(Elab *cx, Module *m, const Stmt *s);
 void tensor_set(Elab *cx, int tensor, Ref value, Span at); /* a new current value; `value` is already stopped */
 bool tensor_update(Elab *cx, int tensor, const Val *v, Span at);
 bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out);

@@ -15,7 +15,8 @@ void suggest(Elab *cx, const char *name, const char *const *names, size_t n) {
 }
 
 void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at) {
-    diag_error(cx->diag, at, "%s has no '%s'", owner, name);
+    if (cx->decls->broken) return;
+    report_error(cx, at, "%s has no '%s'", owner, name);
     suggest(cx, name, map_keys(cx->arena, names), names->n);
 }
 
@@ -58,7 +59,8 @@ static bool is_stage(const char *name) {
 }
 
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at) {
-    diag_error(cx->diag, at, "unknown %s '%s'", what, name);
+    if (cx->decls->broken) return;
+    report_error(cx, at, "unknown %s '%s'", what, name);
     if (hint_import(cx, name)) return;
     if (is_stage(name)) {
         diag_hint(cx->diag, "it belongs to a pipeline: data x = documents(\"*.txt\") | ...");
