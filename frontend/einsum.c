@@ -68,10 +68,9 @@ static bool push_out(Matmul *m, char label, const char *name)
     return true;
 }
 
-/* The leading axis `back` places before the matrix; false when they clash. */
-static bool lead_labels(Matmul *m, int back, const TVal *a, const TVal *b, bool *drop_a, bool *drop_b)
+/* Axis i of a meets axis k of b, both `back` places before the last leading one; false when they clash. */
+static bool lead_labels(Matmul *m, int back, const TVal *a, int i, const TVal *b, int k, bool *drop_a, bool *drop_b)
 {
-    int i = a->type.rank - 2 - back, k = b->type.rank - 2 - back;
     bool both = i >= 0 && k >= 0;
     *drop_a = both && a->type.dim[i] == 1 && b->type.dim[k] != 1;
     *drop_b = both && b->type.dim[k] == 1 && a->type.dim[i] != 1;
@@ -125,7 +124,7 @@ bool tensor_matmul(Elab *cx, const Val *va, const Val *vb, Span at, Val *out)
     for (int back = (leads_a > leads_b ? leads_a : leads_b) - 1; back >= 0; back--) {
         bool da, db;
         int i = leads_a - 1 - back, k = leads_b - 1 - back;
-        if (!lead_labels(&m, back, &a, &b, &da, &db)) return matmul_clash(cx, va, vb, &a, &b, i, k, at);
+        if (!lead_labels(&m, back, &a, i, &b, k, &da, &db)) return matmul_clash(cx, va, vb, &a, &b, i, k, at);
         if (i >= 0) drop_a[i] = da;
         if (k >= 0) drop_b[k] = db;
     }

@@ -50,8 +50,9 @@ static void carry(const TVal *from, TVal *to)
 
 bool tensor_unary(Elab *cx, Op op, const TVal *x, Span at, TVal *out)
 {
-    *out = tensor_add(cx, op, NULL, x, 1, NULL, at);
-    carry(x, out);
+    TVal t = tensor_add(cx, op, NULL, x, 1, NULL, at);
+    carry(x, &t);
+    *out = t;
     return tensor_ok(out);
 }
 
