@@ -465,6 +465,8 @@ static bool is_covered(const Expected *e, yysymbol_kind_t kind) {
     case YYSYMBOL_NAME: case YYSYMBOL_FN: case YYSYMBOL_MINUS: case YYSYMBOL_LPAREN: case YYSYMBOL_LBRACKET:
         return expects(e, YYSYMBOL_NUMBER) || (kind != YYSYMBOL_NAME && expects(e, YYSYMBOL_PLUS));
     case YYSYMBOL_POW: case YYSYMBOL_DOT: return expects(e, YYSYMBOL_PLUS);
+    case YYSYMBOL_ASSIGN: case YYSYMBOL_ARROW: case YYSYMBOL_OVER:
+        return expects(e, YYSYMBOL_PLUS) && expects(e, YYSYMBOL_COMMA);
     default: break;
     }
     if (kind >= YYSYMBOL_PIPE && kind <= YYSYMBOL_AT) return true;
@@ -485,9 +487,9 @@ static void list_expected(const Expected *e, Buf *b) {
 
 static const char *describe(Parser *p, const Token *t) {
     const char *text = token_text(p, t);
-    if (t->kind == TOKEN_END || !*text) return "end of file";
+    if (t->start >= p->n) return "end of file";
+    if (p->text[t->start] == '\n') return "end of line";
     if (t->kind == TOKEN_STRING) return "a string";
-    if (text[0] == '\n') return "end of line";
     return arena_printf(p->arena, "'%.40s'", text);
 }
 
@@ -510,6 +512,7 @@ static bool is_comparison(yysymbol_kind_t kind) {
 static const char *choose_hint(Parser *p, const Expected *e, yysymbol_kind_t found) {
     bool operand = expects(e, YYSYMBOL_PLUS);
     if (found == YYSYMBOL_ASSIGN && operand) return "two values are compared with '=='";
+    if (found == YYSYMBOL_COMMA && operand && expects(e, YYSYMBOL_NEWLINE)) return "several values are written (a, b)";
     if (is_comparison(found) && operand) return "comparisons do not chain: write a < b & b < c";
     if (!token_is_word(p->last.kind)) return NULL;
     const Token *before = &p->before;

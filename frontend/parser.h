@@ -43,7 +43,9 @@ typedef struct Parser {
     uint32_t statement_col;
     Bracket open[NEST_MAX];
     int nopen;
-    bool panic;       /* after an error: the rest of the statement is skipped */
+    bool panic;       /* after an error: the rest of the statement is skipped, */
+    bool skip_body;   /* with the body whose brace was the error, */
+    bool skip_lines;  /* and with further lines of the brackets it happened in */
     bool quiet;       /* the next syntax error follows from one already reported */
     bool deep;        /* nesting was reported */
 

@@ -262,14 +262,15 @@ static void skip_statement(Parser *p, bool in_brackets, int depth) {
 
 void tokens_recover(Parser *p) {
     p->panic = p->last.kind != TOKEN_NEWLINE && p->last.kind != TOKEN_END;
-    while (in_group(p)) p->nopen--, p->panic = true;
+    p->skip_body = p->last.kind == TOKEN_LBRACE && p->nopen;
+    p->skip_lines = false;
+    if (p->skip_body) p->nopen--;
+    for (; in_group(p); p->nopen--) p->panic = p->skip_lines = true;
 }
 
 static void end_panic(Parser *p) {
-    bool opened = p->last.kind == TOKEN_LBRACE && p->nopen;
-    if (opened) p->nopen--;
     p->panic = false;
-    skip_statement(p, p->last.kind != TOKEN_LBRACE, opened);
+    skip_statement(p, p->skip_lines, p->skip_body);
     p->prev = TOKEN_NAME; /* so that a newline counts */
 }
 
