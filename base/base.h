@@ -120,6 +120,8 @@ uint32_t random_below(uint64_t key, uint64_t step, uint64_t index, uint32_t n); 
 /* A permutation of 0..n-1 computed one element at a time: a four-round Feistel network over the next
  * even number of bits, walked until it falls inside. */
 uint64_t permute_index(uint64_t key, uint64_t n, uint64_t i);
+/* Element i of the permutation operator: another permutation each step. */
+uint64_t random_permuted(uint64_t key, uint64_t step, uint64_t n, uint64_t i); /* permute_index(hash_mix(key, step), n, i) */
 
 /* ---- diagnostics */
 typedef struct Span { /* a stretch of source; file 0: nowhere. Lines and columns count from 1, columns in bytes. */

@@ -69,3 +69,7 @@ uint64_t permute_index(uint64_t key, uint64_t n, uint64_t i) {
     while (i >= n);
     return i;
 }
+
+uint64_t random_permuted(uint64_t key, uint64_t step, uint64_t n, uint64_t i) {
+    return permute_index(hash_mix(key, step), n, i);
+}
