@@ -115,14 +115,14 @@ static bool exact_quotient(Elab *cx, const Val *pair, Span at, TVal *out)
     return tensor_pointwise(cx, OP_div, pair, 2, TAKES_floats, &binary_rule[BIN_div].say, at, out);
 }
 
-static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out)
+static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out)
 {
     const BinaryRule *r = &binary_rule[op];
     Val pair[2] = {r->reversed ? *b : *a, r->reversed ? *a : *b};
     TVal t;
     bool ok;
     switch (op) {
-    case BIN_matmul: return tensor_matmul(cx, a, b, at, out);
+    case BIN_matmul: return tensor_matmul(cx, a, b, op_span, at, out);
     case BIN_pow: ok = tensor_power(cx, a, b, at, &t); break;
     case BIN_floordiv: ok = whole_quotient(cx, pair, at, &t); break;
     case BIN_div: ok = exact_quotient(cx, pair, at, &t); break;
@@ -255,7 +255,7 @@ bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_spa
     bool same = (op == BIN_eq || op == BIN_ne) && tree;
     bool numbers = val_is_number(a) || val_is_number(b);
     if (op == BIN_matmul && (numbers || tree)) return mismatch(cx, op, a, b, whole);
-    bool ok = tensor         ? tensor_binary(cx, op, a, b, whole, out)
+    bool ok = tensor         ? tensor_binary(cx, op, a, b, op_span, whole, out)
               : tree && !same ? tree_binary(cx, op, a, b, op_span, whole, out)
                               : compile_time(cx, op, a, b, whole, out);
     if (ok) out->span = whole;

@@ -14,7 +14,7 @@ static const char *const names[] = {
 #define BUILTIN(name, params, over, run, op) #name,
 #include "frontend/builtins.def"
 #undef BUILTIN
-    "step", "steps", "progress", "training",
+    "step", "steps", "progress", "training", "f32", "bf16", "i32", "i64", "u8", "bool",
 };
 
 const Builtin *builtin_find(const char *name)

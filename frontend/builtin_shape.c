@@ -181,7 +181,7 @@ static bool index_provable(Call *c, const TVal *x, const TVal *i, int axis)
     else if (n->op == OP_const) most = n->attr.num < 0 ? size : (int64_t)n->attr.num;
     if (most < size) return true;
     long long bad = n->op == OP_const ? (long long)n->attr.num : (long long)most;
-    return report_error(c->cx, c->at, "index %lld is outside %s of %s", bad, dim_text(c->cx, x, axis), tval_describe(c->cx, x));
+    return report_error(c->cx, c->at, "index %lld is outside %s", bad, axis_text(c->cx, x, axis));
 }
 
 static bool index_leading(Call *c, const TVal *x, TVal *i, int axis)
@@ -196,7 +196,7 @@ static bool index_leading(Call *c, const TVal *x, TVal *i, int axis)
     bool ok = i->type.rank >= axis;
     for (int k = 0; k < axis && ok; k++) ok = x->type.dim[k] == i->type.dim[k];
     if (ok) return true;
-    report_error(c->cx, c->at, "cannot %s %s by %s over %s: the dimensions before it must be the same", c->b->name,
+    report_error(c->cx, c->at, "cannot %s %s by %s over %s: the dimensions before that must be the same", c->b->name,
                  tval_describe(c->cx, x), tval_describe(c->cx, i), dim_text(c->cx, x, axis));
     return false;
 }

@@ -23,31 +23,51 @@ static bool matmul_takes(Elab *cx, const TVal *a, const TVal *b, Span at)
     return false;
 }
 
-static const char *operand_name(Elab *cx, const Val *v)
+/* The operand as the source has it, where that is short. */
+static const char *side_text(Elab *cx, Span op, Span at, bool right)
 {
-    if (v->kind != VAL_param) return NULL;
-    const char *path = cx->tensor.at[v->tensor].t.name, *dot = strrchr(path, '.');
-    return dot ? dot + 1 : path;
+    enum { SHORT = 24 };
+    Span side = at;
+    if (!op.file || op.line != at.line || op.end_line != at.end_line) return NULL;
+    if (right) side.col = op.end_col;
+    else side.end_col = op.col;
+    const char *s = span_text(cx, side);
+    if (!s) return NULL;
+    s += strspn(s, " ");
+    size_t n = strlen(s);
+    while (n && s[n - 1] == ' ') n--;
+    return n && n <= SHORT ? arena_strndup(cx->arena, s, n) : NULL;
 }
 
-static bool matmul_clash(Elab *cx, const Val *va, const Val *vb, const TVal *a, const TVal *b, int i, int k, Span at)
+static void hint_transpose(Elab *cx, const Val *v, const TVal *t, const char *text, bool right)
 {
-    diag_error(cx->diag, at, "cannot multiply %s by %s: %s does not match %s", tval_describe(cx, a), tval_describe(cx, b),
+    const char *side = text ? text : right ? "the right side" : "the left side";
+    if (v->kind == VAL_param && t->type.rank == 2)
+        diag_hint(cx->diag, "transpose(%s), or declare it [%s, %s]", side, t->name[1] ? t->name[1] : dim_text(cx, t, 1),
+                  t->name[0] ? t->name[0] : dim_text(cx, t, 0));
+    else
+        diag_hint(cx->diag, "transpose(%s)", side);
+}
+
+typedef struct Sides {
+    const Val *va, *vb;
+    TVal a, b;
+    Span op, at;
+} Sides;
+
+static bool matmul_clash(Elab *cx, const Sides *s, int i, int k)
+{
+    const TVal *a = &s->a, *b = &s->b;
+    diag_error(cx->diag, s->at, "cannot multiply %s by %s: %s does not match %s", tval_describe(cx, a), tval_describe(cx, b),
                dim_text(cx, a, i), dim_text(cx, b, k));
-    note_origin(cx, vb, at);
-    note_origin(cx, va, at);
+    note_sides(cx, s->va, s->vb, s->at);
     report_calls(cx);
-    bool inner = i == a->type.rank - 1, right = b->type.rank >= 2, left = a->type.rank >= 2;
-    if (!inner) return false;
-    if (right && a->type.dim[i] == b->type.dim[b->type.rank - 1]) {
-        const char *name = operand_name(cx, vb);
-        if (!name) diag_hint(cx->diag, "transpose the right side: a @ transpose(b)");
-        else if (b->type.rank > 2) diag_hint(cx->diag, "transpose(%s)", name);
-        else diag_hint(cx->diag, "transpose(%s), or declare it [%s, %s]", name,
-                       b->name[1] ? b->name[1] : dim_text(cx, b, 1), b->name[0] ? b->name[0] : dim_text(cx, b, 0));
-    } else if (left && a->type.dim[a->type.rank - 2] == b->type.dim[k]) {
-        diag_hint(cx->diag, "transpose the left side: transpose(a) @ b");
-    }
+    if (i != a->type.rank - 1) return false;
+    int64_t columns = b->type.dim[b->type.rank - 1];
+    if (b->type.rank >= 2 && a->type.dim[i] == columns)
+        hint_transpose(cx, s->vb, b, side_text(cx, s->op, s->at, true), true);
+    else if (a->type.rank >= 2 && a->type.dim[a->type.rank - 2] == b->type.dim[k])
+        hint_transpose(cx, s->va, a, side_text(cx, s->op, s->at, false), false);
     return false;
 }
 
@@ -109,7 +129,7 @@ static TVal matmul_dot(Elab *cx, const Matmul *m, Span at)
     return t;
 }
 
-bool tensor_matmul(Elab *cx, const Val *va, const Val *vb, Span at, Val *out)
+bool tensor_matmul(Elab *cx, const Val *va, const Val *vb, Span op_span, Span at, Val *out)
 {
     Matmul m = {0};
     TVal a, b;
@@ -118,13 +138,14 @@ bool tensor_matmul(Elab *cx, const Val *va, const Val *vb, Span at, Val *out)
         return report_error(cx, at, "@ multiplies tensors, not %s", val_describe(cx, val_is_tensor(va) ? vb : va));
     if (!val_tensor(cx, va, DT_f32, at, &a) || !val_tensor(cx, vb, DT_f32, at, &b)) return false;
     if (!matmul_takes(cx, &a, &b, at)) return false;
+    Sides sides = {va, vb, a, b, op_span, at};
     int ra = a.type.rank, rb = b.type.rank, inner = rb >= 2 ? rb - 2 : 0;
-    if (a.type.dim[ra - 1] != b.type.dim[inner]) return matmul_clash(cx, va, vb, &a, &b, ra - 1, inner, at);
+    if (a.type.dim[ra - 1] != b.type.dim[inner]) return matmul_clash(cx, &sides, ra - 1, inner);
     int leads_a = ra > 2 ? ra - 2 : 0, leads_b = rb > 2 ? rb - 2 : 0;
     for (int back = (leads_a > leads_b ? leads_a : leads_b) - 1; back >= 0; back--) {
         bool da, db;
         int i = leads_a - 1 - back, k = leads_b - 1 - back;
-        if (!lead_labels(&m, back, &a, i, &b, k, &da, &db)) return matmul_clash(cx, va, vb, &a, &b, i, k, at);
+        if (!lead_labels(&m, back, &a, i, &b, k, &da, &db)) return matmul_clash(cx, &sides, i, k);
         if (i >= 0) drop_a[i] = da;
         if (k >= 0) drop_b[k] = db;
     }
@@ -291,7 +312,7 @@ static bool einsum_dtypes(Einsum *es, const Expr *e)
     for (int i = 0; i < es->nterm && es->nterm > 1; i++) {
         Span at = e->call.arg.at[i].span;
         DType first = es->term[0].t.type.dtype, type = es->term[i].t.type.dtype;
-        if (!tensor_takes(es->cx, &es->term[i].t, TAKES_floats, "einsum multiplies", at)) return false;
+        if (!tensor_takes(es->cx, &es->term[i].t, TAKES_floats, "einsum", at)) return false;
         if (type == first) continue;
         report_error(es->cx, at, "einsum: %s and %s do not mix", dtype_name(first), dtype_name(type));
         diag_hint(es->cx->diag, "tensors never convert by themselves: cast(x, %s)", dtype_name(first));

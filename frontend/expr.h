@@ -15,7 +15,10 @@ Val val_of_list(ValKind kind, Val *at, int n);
 const char *number_text(Elab *cx, double f);      /* the shortest that reads back the same */
 const char *dim_text(Elab *cx, const TVal *t, int axis); /* "d = 768" or "768" */
 const char *shape_text(Elab *cx, const TVal *t);  /* "[B, T, d]" */
-void note_origin(Elab *cx, const Val *v, Span whole); /* where an operand was declared, unless it stands inside `whole` */
+const char *axis_text(Elab *cx, const TVal *t, int axis); /* "T = 128 of [B, T]" */
+/* Where an operand was declared, unless it stands inside `whole`; of two, the right one or else the left. */
+bool note_origin(Elab *cx, const Val *v, Span whole);
+void note_sides(Elab *cx, const Val *a, const Val *b, Span whole);
 Val dim_value(const TVal *t, int axis);
 
 /* ---- number.c: arithmetic of the compile-time phase */
@@ -48,7 +51,7 @@ bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span
 bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out);
 
 /* ---- einsum.c, rearrange.c: products and patterns */
-bool tensor_matmul(Elab *cx, const Val *a, const Val *b, Span at, Val *out);
+bool tensor_matmul(Elab *cx, const Val *a, const Val *b, Span op_span, Span at, Val *out);
 bool eval_einsum(Elab *cx, Scope *s, const Expr *e, Val *out);
 bool eval_rearrange(Elab *cx, Scope *s, const Expr *e, Val *out);
 

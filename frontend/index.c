@@ -106,11 +106,6 @@ static bool keep_axis(Indexing *ix, int64_t size, const char *name, Span at)
     return true;
 }
 
-static const char *axis_text(const Indexing *ix)
-{
-    return arena_printf(ix->cx->arena, "%s of %s", dim_text(ix->cx, &ix->x, ix->axis), tval_describe(ix->cx, &ix->x));
-}
-
 static bool whole_axis(Indexing *ix, Span at)
 {
     int i = ix->axis++;
@@ -121,7 +116,7 @@ static bool slice_axis(Indexing *ix, const Expr *e)
 {
     Cut cut;
     int64_t n = ix->x.type.dim[ix->axis];
-    const char *of = axis_text(ix);
+    const char *of = axis_text(ix->cx, &ix->x, ix->axis);
     if (!cut_slice(ix->cx, ix->s, e, n, of, &cut)) return false;
     if (cut.size == 0) return report_error(ix->cx, e->span, "this slice of %s is empty", of);
     if (cut.size == n && cut.step == 1) return whole_axis(ix, e->span);
@@ -149,7 +144,7 @@ static bool index_axis(Indexing *ix, const Expr *e)
     if (val_is_tensor(&v)) return tensor_index(ix, &v, e->span);
     if (!val_int(ix->cx, &v, "an index", e->span, &i)) return false;
     int64_t n = ix->x.type.dim[ix->axis];
-    if (!in_range(ix->cx, i, n, axis_text(ix), e->span)) return false;
+    if (!in_range(ix->cx, i, n, axis_text(ix->cx, &ix->x, ix->axis), e->span)) return false;
     ix->slice.slice.start[ix->axis] = i < 0 ? i + n : i;
     ix->slice.slice.size[ix->axis] = 1;
     ix->axis++;

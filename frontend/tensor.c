@@ -205,19 +205,17 @@ static bool leads(const TVal *a, const TVal *b)
     return memcmp(a->type.dim, b->type.dim, (size_t)b->type.rank * sizeof a->type.dim[0]) == 0;
 }
 
-static const char *clash_text(Elab *cx, const Phrase *say, const TVal *a, const TVal *b)
+static const char *clash_text(Elab *cx, const Phrase *say, const char *a, const char *b)
 {
-    const char *first = tval_describe(cx, say->swap ? b : a), *second = tval_describe(cx, say->swap ? a : b);
-    return arena_printf(cx->arena, "cannot %s %s%s%s", say->verb, first, say->joiner, second);
+    return arena_printf(cx->arena, "cannot %s %s%s%s", say->verb, say->swap ? b : a, say->joiner, say->swap ? a : b);
 }
 
 static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *in, const Clash *c, Span at)
 {
     const TVal *a = &in[c->a], *b = &in[c->b];
-    diag_error(cx->diag, at, "%s: %s does not match %s", clash_text(cx, say, a, b), dim_text(cx, a, c->axis_a),
+    diag_error(cx->diag, at, "%s: %s does not match %s", clash_text(cx, say, tval_describe(cx, a), tval_describe(cx, b)), dim_text(cx, a, c->axis_a),
                dim_text(cx, b, c->axis_b));
-    note_origin(cx, &v[c->b], at);
-    note_origin(cx, &v[c->a], at);
+    note_sides(cx, &v[c->a], &v[c->b], at);
     report_calls(cx);
     if (leads(a, b) || leads(b, a)) {
         const TVal *small = leads(a, b) ? b : a, *large = leads(a, b) ? a : b;
@@ -227,12 +225,15 @@ static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *
     return false;
 }
 
+static bool dtype_fits(DType d, enum Takes takes)
+{
+    return takes == TAKES_any || (takes == TAKES_numbers && d != DT_bool) ||
+           (takes == TAKES_floats && dtype_is_float(d)) || (takes == TAKES_bools && d == DT_bool);
+}
+
 bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Span at)
 {
-    DType d = t->type.dtype;
-    bool ok = takes == TAKES_any || (takes == TAKES_numbers && d != DT_bool) ||
-              (takes == TAKES_floats && dtype_is_float(d)) || (takes == TAKES_bools && d == DT_bool);
-    if (ok) return true;
+    if (dtype_fits(t->type.dtype, takes)) return true;
     const char *want = takes == TAKES_bools ? "bool" : takes == TAKES_floats ? "floats" : "numbers";
     report_error(cx, at, "%s: %s needed, not %s", who, want, tval_describe(cx, t));
     if (takes == TAKES_bools) diag_hint(cx->diag, "a comparison gives bool: x != 0");
@@ -245,12 +246,12 @@ static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in,
     for (int i = 1; i < n; i++) {
         if (in[i].type.dtype == in[0].type.dtype) continue;
         const char *a = dtype_name(in[0].type.dtype), *b = dtype_name(in[i].type.dtype);
-        diag_error(cx->diag, at, "%s: %s and %s do not mix", clash_text(cx, say, &in[0], &in[i]), a, b);
-        note_origin(cx, &v[i], at);
-        note_origin(cx, &v[0], at);
+        const char *say_both = clash_text(cx, say, tval_describe(cx, &in[0]), tval_describe(cx, &in[i]));
+        bool to_first = dtype_is_float(in[0].type.dtype) || !dtype_is_float(in[i].type.dtype);
+        diag_error(cx->diag, at, "%s: %s and %s do not mix", say_both, a, b);
+        note_sides(cx, &v[0], &v[i], at);
         report_calls(cx);
-        diag_hint(cx->diag, "tensors never convert by themselves: cast(x, %s)",
-                  dtype_is_float(in[0].type.dtype) || !dtype_is_float(in[i].type.dtype) ? a : b);
+        diag_hint(cx->diag, "tensors never convert by themselves: cast the %s side to %s", to_first ? b : a, to_first ? a : b);
         return false;
     }
     return true;
@@ -274,10 +275,13 @@ static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phra
 {
     DType like;
     if (!literal_dtype(cx, v, n, at, in, &like)) return false;
+    for (int i = 0; i < n; i++) {
+        if (!val_is_tensor(&v[i]) || dtype_fits(in[i].type.dtype, takes)) continue;
+        return tensor_takes(cx, &in[i], takes, clash_text(cx, say, val_describe(cx, &v[0]), val_describe(cx, &v[1])), at);
+    }
     for (int i = 0; i < n; i++)
         if (!val_is_tensor(&v[i]) && !val_tensor(cx, &v[i], like, at, &in[i])) return false;
-    if (!one_dtype(cx, say, v, in, n, at)) return false;
-    return tensor_takes(cx, &in[0], takes, n > 1 ? clash_text(cx, say, &in[0], &in[1]) : say->verb, at);
+    return one_dtype(cx, say, v, in, n, at);
 }
 
 /* Adds the node once dtypes are settled; `v` are the operands' values, for notes. */

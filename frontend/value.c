@@ -115,6 +115,13 @@ const char *dim_text(Elab *cx, const TVal *t, int axis)
     return arena_printf(cx->arena, "%s = %lld", t->name[axis], size);
 }
 
+const char *axis_text(Elab *cx, const TVal *t, int axis)
+{
+    const char *of = tval_describe(cx, t);
+    if (t->name[axis]) return arena_printf(cx->arena, "%s of %s", dim_text(cx, t, axis), of);
+    return arena_printf(cx->arena, "dimension %d of %s", axis, of);
+}
+
 static TVal param_shape(const PTensor *p)
 {
     TVal t = {.ref = REF_NONE, .type = p->t.type};
@@ -171,14 +178,28 @@ static const char *last_part(const char *path)
     return dot ? dot + 1 : path;
 }
 
-void note_origin(Elab *cx, const Val *v, Span whole)
+static bool is_name(const char *s)
+{
+    return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")] == 0;
+}
+
+bool note_origin(Elab *cx, const Val *v, Span whole)
 {
     if (v->kind == VAL_param) {
         const PTensor *p = &cx->tensor.at[v->tensor];
         diag_note(cx->diag, p->t.span, "'%s' is declared %s here", last_part(p->t.name), val_describe(cx, v));
-    } else if (v->kind == VAL_tensor && v->span.file && !span_inside(v->span, whole)) {
-        diag_note(cx->diag, v->span, "%s comes from here", tval_describe(cx, &v->t));
+        return true;
     }
+    if (v->kind != VAL_tensor || !v->span.file || span_inside(v->span, whole)) return false;
+    const char *text = span_text(cx, v->span), *shape = tval_describe(cx, &v->t);
+    if (text && is_name(text)) diag_note(cx->diag, v->span, "'%s' is %s, from here", text, shape);
+    else diag_note(cx->diag, v->span, "%s comes from here", shape);
+    return true;
+}
+
+void note_sides(Elab *cx, const Val *a, const Val *b, Span whole)
+{
+    if (!note_origin(cx, b, whole)) note_origin(cx, a, whole);
 }
 
 /* ---- errors with the chain of calls */
