@@ -87,41 +87,53 @@ static void refuse_mix(Split *s, const Node *n, uint32_t origin) {
               "reduce over the other dimensions first, or write it with sums over the batch alone");
 }
 
-static void check_mixing(Split *s, const Node *n) {
-    bool contracts = is_reduction(n->op) || n->op == OP_argmax || n->op == OP_dot;
-    bool mixed = false;
+/* Rows of one batch put together in a way that the whole set has no counterpart of. */
+static bool mixes_rows(const Graph *g, const Node *n) {
+    if (n->op == OP_argmax && graph_type(g, n->in[0])->batch_axis == n->attr.axis) return true;
+    if (!is_reduction(n->op) && n->op != OP_argmax && n->op != OP_dot) return false;
     for (int i = 0; i < n->nin; i++)
-        mixed = mixed || graph_type(s->from, n->in[i])->batch_axis == MIXED_BATCH;
-    bool index = n->op == OP_argmax && graph_type(s->from, n->in[0])->batch_axis == n->attr.axis;
-    if (!(contracts && mixed) && !index) return;
-    s->failed = true;
-    diag_error(s->diag, n->span,
-               "in %s this reduces over samples of one batch, but a reduction over the batch is "
-               "only known "
-               "after the whole set",
-               s->entry->name);
-    diag_hint(
-        s->diag,
-        "sum, mean, max and min over the whole batch dimension are computed over the whole set");
+        if (graph_type(g, n->in[i])->batch_axis == MIXED_BATCH) return true;
+    return false;
 }
 
+static void refuse_rows(Split *s, const Node *n) {
+    s->failed = true;
+    diag_error(s->diag, n->span,
+               "in %s this is computed from rows of one batch, but what is reduced over the batch "
+               "is only known after the whole set",
+               s->entry->name);
+    diag_hint(s->diag, "sum, mean, max and min over all of the batch run over the whole set");
+}
+
+static bool is_batch_leaf(const Node *n) {
+    bool sized = n->nin == 0 && n->nout > 0 && n->type[0].batch_axis != NO_BATCH;
+    return n->op == OP_field || n->op == OP_live || sized;
+}
+
+/* What was refused counts as known, so that one mistake is one error. */
 static void classify(Split *s, uint32_t i) {
     const Node *n = s->from->node[i];
     uint32_t origin = UINT32_MAX;
-    bool batch = n->op == OP_field || n->op == OP_live || n->nin == 0;
-    batch = batch && (n->op == OP_field || n->op == OP_live || n->type[0].batch_axis != NO_BATCH);
+    bool batch = is_batch_leaf(n);
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         batch = batch || s->known[in] == KNOWN_batch;
         if (s->known[in] == KNOWN_set) origin = s->origin[in];
     }
     s->known[i] = batch ? KNOWN_batch : KNOWN_always;
-    if (batch && origin != UINT32_MAX) refuse_mix(s, n, origin);
-    if (batch) check_mixing(s, n);
-    bool reduced = batch && reduces_batch(s->from, n);
-    if (reduced || origin != UINT32_MAX) s->known[i] = KNOWN_set;
-    s->origin[i] = reduced ? i : origin;
-    s->tensor[i] = -1;
+    if (batch && origin != UINT32_MAX) {
+        refuse_mix(s, n, origin);
+        s->known[i] = KNOWN_always;
+    } else if (batch && mixes_rows(s->from, n)) {
+        refuse_rows(s, n);
+        s->known[i] = KNOWN_always;
+    } else if (batch && reduces_batch(s->from, n)) {
+        s->known[i] = KNOWN_set;
+        s->origin[i] = i;
+    } else if (origin != UINT32_MAX) {
+        s->known[i] = KNOWN_set;
+        s->origin[i] = origin;
+    }
 }
 
 static void check_report(Split *s, const Output *o) {
@@ -237,11 +249,10 @@ static bool split_entry(Program *p, Entry *e, Diag *diag) {
     s.known = NEW_N(scratch, Known, g->n);
     s.origin = NEW_N(scratch, uint32_t, g->n);
     s.tensor = NEW_N(scratch, int, g->n);
-    for (uint32_t i = 0; i < g->n; i++)
-        if (s.reached[i])
-            classify(&s, i);
-        else
-            s.tensor[i] = -1;
+    for (uint32_t i = 0; i < g->n; i++) {
+        s.tensor[i] = -1;
+        if (s.reached[i]) classify(&s, i);
+    }
     for (size_t i = 0; i < g->nout; i++) check_report(&s, &g->out[i]);
     if (!s.failed) {
         e->step = batch_graph(&s);

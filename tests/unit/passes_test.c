@@ -177,8 +177,10 @@ static void remat(void) {
     EXPECT(count_op(again.g, OP_normal) > count_op(plain.g, OP_normal), "random numbers were kept");
     EXPECT(count_op(again.g, OP_state) == count_op(plain.g, OP_state), "leaves were copied");
     Array *x = evaluate(&plain, plain.g), *y = evaluate(&again, again.g);
-    for (int i = 0; x && y && i < 2; i++)
-        EXPECT(memcmp(x[i].at, y[i].at, 4 * sizeof(double)) == 0, "output %d differs", i);
+    if (x && y) { /* the second order adds the same terms, in another order */
+        EXPECT(memcmp(x[0].at, y[0].at, 4 * sizeof(double)) == 0, "the gradient differs");
+        expect_values("second order", &y[1], x[1].at);
+    }
     arena_free(plain.arena);
     arena_free(again.arena);
 }
