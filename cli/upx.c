@@ -171,9 +171,9 @@ static bool read_tokenizers(const char *path, Session *s, const Section *sec, si
 }
 
 bool upx_read(const char *path, Session *s, Err *e) {
-    char *p;
-    size_t n, count;
-    Section *sec;
+    char *p = NULL;
+    size_t n = 0, count = 0;
+    Section *sec = NULL;
     if (!file_read(s->arena, path, &p, &n, e) || !check_header(path, p, n, e)) return false;
     if (!read_sections(s->arena, path, p, n, &sec, &count, e)) return false;
     return read_program(path, s, sec, count, e) && read_tokenizers(path, s, sec, count, e);
