@@ -8,8 +8,16 @@
 enum { MAX_ARRAY = 100000 };
 
 /* ---- paths */
+/* An imported file's names are paths as they stand, unless the main file has the name too: then they go under the import's. */
+static const char *module_path(Elab *cx, const Module *m, const char *name) {
+    if (m == cx->main || !map_has(&cx->decls->own, name)) return name;
+    const char *path = arena_printf(cx->arena, "%s%s", m->prefix, name);
+    map_set(&cx->decls->moved, path, arena_strdup(cx->arena, name));
+    return path;
+}
+
 const char *path_of(Elab *cx, const Exec *x, const char *name) {
-    if (x->where == IN_module) return name;
+    if (x->where == IN_module) return module_path(cx, x->module, name);
     return arena_printf(cx->arena, "%s.%s", x->inst->path, name);
 }
 

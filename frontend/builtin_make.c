@@ -113,8 +113,9 @@ bool run_uniform(Call *c, Val *out)
     TVal t = draw(c, OP_uniform, &shape, DT_f32, 0);
     if (!c->given[1] && !c->given[2]) return call_return(&t, out);
     Val u, width, lo = c->given[1] ? c->arg[1] : val_of_int(0), hi = c->given[2] ? c->arg[2] : val_of_int(1);
+    Val scaled;
     if (!call_return(&t, &u) || !combine(c, BIN_sub, &hi, &lo, &width)) return false;
-    return combine(c, BIN_mul, &u, &width, &u) && combine(c, BIN_add, &u, &lo, out);
+    return combine(c, BIN_mul, &u, &width, &scaled) && combine(c, BIN_add, &scaled, &lo, out);
 }
 
 bool run_normal(Call *c, Val *out)

@@ -48,6 +48,8 @@ typedef struct DataDecl {
 typedef struct Decls {
     Map modules; /* by name -> Module* */
     Map paths;   /* of instances and tensors -> Span* of what made them */
+    Map own;     /* names that the main file assigns at top level */
+    Map moved;   /* paths of imported instances that had to give way to these -> the path in their own file */
     const Define *define;
     size_t ndefine;
     bool *defined;           /* which -D found their const */

@@ -20,7 +20,9 @@ static void module_run(Elab *cx, Module *m) {
     for (int pass = 0; pass < (m == cx->main ? 4 : 3); pass++)
         for (size_t i = 0; i < m->file->stmt.n && !diag_full(cx->diag); i++) {
             const Stmt *s = m->file->stmt.at[i];
-            if (pass_of(s->kind) == pass && !exec_stmt(cx, &x, s)) bind_errors(cx, m->scope, s);
+            if (pass_of(s->kind) != pass || exec_stmt(cx, &x, s)) continue;
+            if (!diag_errors(cx->diag)) BUG("%s:%u: failed without an error", m->name, s->span.line);
+            bind_errors(cx, m->scope, s);
         }
 }
 
@@ -33,11 +35,22 @@ static Module *module_new(Elab *cx, const char *key, const char *name, const cha
     return m;
 }
 
+/* Known before the imports run, which must not take the main file's paths. */
+static void note_own(Elab *cx, const Module *m) {
+    for (size_t i = 0; i < m->file->stmt.n; i++) {
+        const Stmt *s = m->file->stmt.at[i];
+        if (s->kind == STMT_param || s->kind == STMT_state) map_set(&cx->decls->own, s->param.name, cx);
+        for (int k = 0; s->kind == STMT_assign && k < s->assign.ntarget; k++)
+            if (s->assign.target[k].name) map_set(&cx->decls->own, s->assign.target[k].name, cx);
+    }
+}
+
 /* Parses and runs. What a broken file lacks cannot be known, so unknown names are silent from then on. */
 static void module_load(Elab *cx, Module *m, const char *path, const char *text, size_t n) {
     size_t errors = diag_errors(cx->diag);
     m->file = parse_upm(cx->arena, cx->diag, path, text, n);
     if (diag_errors(cx->diag) > errors) cx->decls->broken = true;
+    if (m->file && m == cx->main) note_own(cx, m);
     if (m->file) module_run(cx, m);
     m->loading = false;
 }
@@ -198,6 +211,8 @@ static Elab *elab_new(Arena *a, Diag *d, const FrontendHost *host, const Define 
     cx->decls->defined = NEW_N(a, bool, ndefine + 1);
     map_init(&cx->decls->modules, a);
     map_init(&cx->decls->paths, a);
+    map_init(&cx->decls->own, a);
+    map_init(&cx->decls->moved, a);
     map_init(&cx->decls->tensors, a);
     return cx;
 }

@@ -176,7 +176,7 @@ bool exec_entry(Elab *cx, Exec *x, const Stmt *s) {
         return report_error(cx, s->span, "this version does not carry `%s`", word[s->entry.word]);
     bool train = s->entry.word == WORD_train;
     Entry e = {.kind = train ? ENTRY_train : ENTRY_eval, .span = s->span};
-    const DataDecl *data;
+    const DataDecl *data = NULL;
     e.name = entry_name(cx, s, train);
     if (!entry_data(cx, x->scope, s, word[s->entry.word], &data, &e.data)) return false;
     return entry_counts(cx, x->scope, s, &e) && run_body(cx, x->module, s, &e, data);

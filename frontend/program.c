@@ -98,6 +98,7 @@ static bool init_tensor(Elab *cx, const PTensor *p, int index) {
     TVal t;
     bool ok = init_value(cx, p, &t);
     cx->frame = f.up;
+    if (!ok && !diag_errors(cx->diag)) BUG("'%s': no initial value and no error", p->t.name);
     if (!ok) return false;
     Ref r = g_expand(cx->g, t.ref, p->t.type.rank, p->t.type.dim, p->init_span);
     graph_out(cx->g, OUT_state, NULL, index, r, p->t.span);

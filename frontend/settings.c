@@ -1,6 +1,8 @@
 /* `load` and `run`: what a program says about where its values come from and how it is run. */
 #include "frontend/decl.h"
 
+#include <string.h>
+
 /* ---- load */
 static bool load_paths(Elab *cx, const Val *v, Span at, LoadSpec *l) {
     switch (v->kind) {
@@ -27,11 +29,26 @@ static bool load_string(Elab *cx, Scope *s, const Expr *e, const char *what, con
     return true;
 }
 
+/* An imported instance that had to move is in a checkpoint by its own file's path. */
+static void rename_moved(Elab *cx, LoadSpec *l) {
+    const Map *moved = &cx->decls->moved;
+    for (size_t i = 0; i < moved->n; i++) {
+        const char *path = moved->at[i].key;
+        size_t n = strlen(path);
+        bool loaded = false;
+        for (int k = 0; k < l->npart; k++)
+            loaded = loaded || (str_starts(l->part[k], path) && (!l->part[k][n] || l->part[k][n] == '.'));
+        if (!loaded) continue;
+        l->from[l->nrename] = moved->at[i].value;
+        l->to[l->nrename++] = path;
+    }
+}
+
 bool exec_load(Elab *cx, Exec *x, const Stmt *s) {
     size_t n = s->load.from.n;
     LoadSpec l = {.span = s->span, .nrename = (int)n};
-    l.from = NEW_N(cx->arena, const char *, n + 1);
-    l.to = NEW_N(cx->arena, const char *, n + 1);
+    l.from = NEW_N(cx->arena, const char *, n + cx->decls->moved.n + 1);
+    l.to = NEW_N(cx->arena, const char *, n + cx->decls->moved.n + 1);
     for (size_t i = 0; i < s->load.part.n; i++) {
         const Expr *e = s->load.part.at[i];
         Val v;
@@ -42,6 +59,7 @@ bool exec_load(Elab *cx, Exec *x, const Stmt *s) {
         if (!load_string(cx, x->scope, s->load.from.at[i], "a name to rename", &l.from[i]) ||
             !load_string(cx, x->scope, s->load.to.at[i], "the new name", &l.to[i]))
             return false;
+    rename_moved(cx, &l);
     vec_push(cx->arena, &cx->decls->load, l);
     return true;
 }

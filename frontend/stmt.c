@@ -90,7 +90,8 @@ static bool declare_once(Elab *cx, const Exec *x, const Target *t) {
 }
 
 static bool assign_one(Elab *cx, Exec *x, const Target *t, Val v, Span at) {
-    if (!declare_once(cx, x, t) || !settle(cx, &v, at)) return false;
+    if (!declare_once(cx, x, t)) return false;
+    if ((x->where == IN_fn || x->where == IN_entry) && !settle(cx, &v, at)) return false;
     if (x->where == IN_module || !v.span.file) v.span = t->span;
     if (x->where == IN_entry && v.kind == VAL_tensor)
         vec_push(cx->arena, &cx->decls->binding, (Binding){t->name, t->span, v.t.ref});
