@@ -203,7 +203,7 @@ static bool index_finish(Indexing *ix, Val *out)
 static bool index_tensor(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out)
 {
     Indexing ix = {.cx = cx, .s = s, .at = e->span};
-    int rest;
+    int rest = 0;
     if (!val_tensor(cx, of, DT_f32, e->index.of->span, &ix.x)) return false;
     ix.slice.slice.rank = ix.x.type.rank;
     for (int i = 0; i < ix.x.type.rank; i++) {
