@@ -1,0 +1,593 @@
+/* The IR without its meaning: consing, shape rules and the batch axis, the verifier, and that
+ * printing and reading are inverses for every operator of the table and every part of a program. */
+#include "ir/ir.h"
+#include "tests/unit/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const Span nowhere = {0};
+
+/* ---- one node of every operator, by its shape rule */
+
+static Ref leaf(Graph *g, DType t, int rank, const int64_t *dim, int number) {
+    Type type = type_make(t, rank, dim);
+    return graph_add(g, OP_arg, &(Attr){.count = number}, NULL, 0, &type, nowhere);
+}
+
+static Ref matrix(Graph *g, DType t, int number) {
+    return leaf(g, t, 2, (int64_t[]){4, 6}, number);
+}
+
+static Ref add(Graph *g, Op op, Attr attr, const Ref *in, int nin) {
+    return graph_add(g, op, &attr, in, nin, NULL, nowhere);
+}
+
+static Ref sample_given(Graph *g, Op op) {
+    bool ints = op == OP_randint || op == OP_permutation || op == OP_iota;
+    Type t = type_make(op == OP_live ? DT_bool : ints ? DT_i32 : DT_f32, 1, (int64_t[]){8});
+    Attr attr;
+    memset(&attr, 0, sizeof attr);
+    if (op == OP_const) attr.num = 0.1;
+    if (op == OP_field) attr.name = "ids \"quoted\"\n\x01";
+    if (op_info[op].attr == ATTR_PLACE) attr.random.place = 0xfedcba9876543210;
+    if (op == OP_randint) attr.random.below = 7;
+    if (op == OP_live) t.batch_axis = 0;
+    return graph_add(g, op, &attr, NULL, 0, &t, nowhere);
+}
+static Ref sample_scalar(Graph *g, Op op) {
+    return add(g, op, (Attr){.num = 0}, NULL, 0);
+}
+
+static Ref sample_unary(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.num = 0}, &x, 1);
+}
+static Ref sample_unaryf(Graph *g, Op op) {
+    return sample_unary(g, op);
+}
+static Ref sample_unaryb(Graph *g, Op op) {
+    Ref x = matrix(g, DT_bool, 0);
+    return add(g, op, (Attr){.num = 0}, &x, 1);
+}
+static Ref sample_cast(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.dtype = DT_bf16}, &x, 1);
+}
+static Ref sample_bcast(Graph *g, Op op) {
+    return add(g, op, (Attr){.num = 0},
+               (Ref[]){matrix(g, DT_f32, 0), leaf(g, DT_f32, 1, (int64_t[]){6}, 1)}, 2);
+}
+static Ref sample_bcastf(Graph *g, Op op) {
+    return sample_bcast(g, op);
+}
+static Ref sample_compare(Graph *g, Op op) {
+    return sample_bcast(g, op);
+}
+static Ref sample_logic(Graph *g, Op op) {
+    return add(g, op, (Attr){.num = 0}, (Ref[]){matrix(g, DT_bool, 0), matrix(g, DT_bool, 1)}, 2);
+}
+static Ref sample_where(Graph *g, Op op) {
+    Ref in[] = {matrix(g, DT_bool, 0), matrix(g, DT_f32, 1), leaf(g, DT_f32, 0, NULL, 2)};
+    return add(g, op, (Attr){.num = 0}, in, 3);
+}
+static Ref sample_reshape(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.shape = {3, {2, 3, 4}}}, &x, 1);
+}
+static Ref sample_expand(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.shape = {3, {5, 4, 6}}}, &x, 1);
+}
+static Ref sample_transpose(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.perm = {2, {1, 0}}}, &x, 1);
+}
+static Ref sample_slice(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.slice = {2, {3, 0}, {-1, 2}, {4, 3}}}, &x, 1);
+}
+static Ref sample_pad(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.pad = {2, {1, 0}, {0, 2}, {0, 3}}}, &x, 1);
+}
+static Ref sample_concat(Graph *g, Op op) {
+    return add(g, op, (Attr){.axis = 1},
+               (Ref[]){matrix(g, DT_f32, 0), matrix(g, DT_f32, 1), matrix(g, DT_f32, 0)}, 3);
+}
+static Ref sample_reduce(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.axes = 3}, &x, 1);
+}
+static Ref sample_argmax(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.axis = 1}, &x, 1);
+}
+static Ref sample_dot(Graph *g, Op op) {
+    Ref in[] = {matrix(g, DT_f32, 0), leaf(g, DT_f32, 2, (int64_t[]){6, 5}, 1)};
+    return add(g, op, (Attr){.dot = {"mk", "kn", "nm"}}, in, 2);
+}
+static Ref sample_take(Graph *g, Op op) {
+    return add(g, op, (Attr){.axis = 0},
+               (Ref[]){matrix(g, DT_f32, 0), leaf(g, DT_i32, 1, (int64_t[]){3}, 1)}, 2);
+}
+static Ref sample_put(Graph *g, Op op) {
+    Ref in[] = {matrix(g, DT_f32, 0), leaf(g, DT_i32, 2, (int64_t[]){4, 3}, 1),
+                leaf(g, DT_f32, 2, (int64_t[]){4, 3}, 2)};
+    return add(g, op, (Attr){.axis = 1}, in, 3);
+}
+static Ref sample_compact(Graph *g, Op op) {
+    Ref x = matrix(g, DT_bool, 0), r = add(g, op, (Attr){.count = 2}, &x, 1);
+    return (Ref){r.node, 1};
+}
+static Ref sample_grad(Graph *g, Op op) {
+    Ref in[] = {leaf(g, DT_f32, 0, NULL, 0), matrix(g, DT_f32, 1), leaf(g, DT_f32, 0, NULL, 2)};
+    return (Ref){add(g, op, (Attr){.num = 0}, in, 3).node, 1};
+}
+static Ref sample_body(Graph *g, Op op) {
+    Graph *body = graph_new(g->arena, "softplus");
+    Ref x = g_unary(body, OP_exp, matrix(body, DT_f32, 0), nowhere);
+    graph_out(body, OUT_value, NULL, 0, g_unary(body, OP_log1p, x, nowhere), nowhere);
+    graph_out(body, OUT_value, NULL, 0, g_reduce(body, OP_max, x, 2, nowhere), nowhere);
+    Ref in = matrix(g, DT_f32, 0), r = add(g, op, (Attr){.body = body}, &in, 1);
+    return (Ref){r.node, 1};
+}
+
+typedef Ref Sample(Graph *g, Op op);
+static Sample *const sample[OP_COUNT] = {
+#define OP(name, arity, attr, shape, vjp, lower, flags) [OP_##name] = sample_##shape,
+#include "ir/ops.def"
+#undef OP
+};
+
+/* ---- text */
+
+static Program *parse(Arena *a, const char *text, Diag **d) {
+    *d = diag_new(a);
+    return program_parse(a, *d, "test.ir", text, strlen(text));
+}
+
+static void round_trip(const Program *p, const char *what) {
+    Arena *a = arena_new();
+    Diag *d;
+    Buf first = {0}, second = {0};
+    program_print(&first, p);
+    Program *again = parse(a, first.data, &d);
+    EXPECT(again, "%s cannot be read:\n%s", what, first.data);
+    if (again) {
+        program_print(&second, again);
+        EXPECT(str_eq(first.data, second.data), "%s:\n%s----\n%s", what, first.data, second.data);
+    } else {
+        diag_print(d, stderr, false);
+    }
+    buf_free(&first);
+    buf_free(&second);
+    arena_free(a);
+}
+
+static Program *program_of(Arena *a, Graph *g) {
+    Program *p = program_new(a, diag_new(a));
+    Entry e = {.kind = ENTRY_eval, .name = "eval", .batch = 8, .step = g};
+    p->entry = arena_memdup(a, &e, sizeof e);
+    p->nentry = p->entrycap = 1;
+    return p;
+}
+
+static void test_every_operator_round_trips(void) {
+    for (int op = 0; op < OP_COUNT; op++) {
+        Arena *a = arena_new();
+        Graph *g = graph_new(a, "g");
+        g->copy = 3;
+        g->region = 4294967295u;
+        Ref r = sample[op](g, (Op)op);
+        graph_out(g, OUT_value, NULL, 0, r, nowhere);
+        EXPECT(graph_node(g, r)->op == (Op)op, "%s", op_info[op].name);
+        round_trip(program_of(a, g), op_info[op].name);
+        arena_free(a);
+    }
+}
+
+static void test_whole_program_round_trips(void) {
+    Arena *a = arena_new();
+    Diag *d = diag_new(a);
+    Program *p = program_new(a, d);
+    uint32_t plain = diag_add_source(d, "models/a.upm", "x", 1),
+             odd = diag_add_source(d, "my \"file\".upm", NULL, 0);
+    p->stage = STAGE_BUILT | STAGE_WHOLE_SET;
+    Span s1 = {plain, 3, 5, 3, 9}, s2 = {odd, 1, 1, 2, 4294967295u};
+    p->spec.run =
+        (RunSpec){.seed = UINT64_MAX, .eval_every = -1, .save_every = INT64_MAX, .alternate = true};
+    TokenizerSpec tok = {"tok", "bytes", "", "a\\b/*.txt", 256, 0xdeadbeefcafe, s1};
+    p->spec.tokenizer = &tok;
+    p->spec.ntokenizer = 1;
+    SpecArg args[] = {
+        {"files", ARG_str, 0, 0, "\xc3\xa4\n"}, {"n", ARG_int, -3, 0, NULL},
+        {"share", ARG_float, 0, 0.95, NULL},    {"odd", ARG_float, 0, -INFINITY, NULL},
+        {"whole", ARG_float, 0, 3, NULL},       {"tok", ARG_tokenizer, 0, 0, NULL}};
+    Field fields[] = {{"ids", DT_i32, 2, {128, 4}, {"T", NULL}}, {"label", DT_u8, 0, {0}, {NULL}}};
+    DataSpec data[] = {{"lines", -1, args, 6, NULL, 0, s2},
+                       {"encode", 0, NULL, 0, fields, 2, nowhere}};
+    p->spec.data = data;
+    p->spec.ndata = 2;
+    const char *part[] = {"bert", "head"}, *from[] = {"a"}, *to[] = {"b.c"};
+    LoadSpec load = {"runs/x", part, 2, from, to, 1, s1};
+    p->spec.load = &load;
+    p->spec.nload = 1;
+    Type t = type_make(DT_f32, 2, (int64_t[]){4, 6});
+    program_add_tensor(
+        p, &(Tensor){.name = "w", .kind = TENSOR_param, .type = t, .like = -1, .span = s1});
+    program_add_tensor(
+        p, &(Tensor){.name = "key.w", .kind = TENSOR_state, .type = t, .like = 0, .span = s2});
+    program_add_tensor(
+        p, &(Tensor){.name = "sum", .kind = TENSOR_acc, .type = t, .like = -1, .fill = -0.0});
+    p->init = graph_new(a, "init");
+    graph_out(p->init, OUT_state, NULL, 0, g_fill(p->init, &t, NAN, s1), s2);
+    Graph *g = graph_new(a, "train");
+    Ref w = graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, s1);
+    Ref sum = g_reshape(g, g_reduce(g, OP_sum, w, 3, s2), 0, NULL, s2);
+    graph_out(g, OUT_state, NULL, 0, w, s1);
+    graph_out(g, OUT_loss, "loss", 0, sum, s1);
+    graph_out(g, OUT_report, "a \"b\"", 0, sum, nowhere);
+    graph_out(g, OUT_text, "guess", 0, sample_argmax(g, OP_argmax), s2);
+    Entry entry[] = {{ENTRY_train, "train", 1, 8, 100, 0, g, g, s1},
+                     {ENTRY_eval, "eval", 1, 8, 0, 0, g, NULL, nowhere}};
+    p->entry = entry;
+    p->nentry = 2;
+    round_trip(p, "a whole program");
+    arena_free(a);
+}
+
+static const char *header =
+    "program built\nrun {seed=0x0, precision=none, eval_every=0, save_every=0, log_every=0, "
+    "keep=0, "
+    "alternate=false}\nentry eval {name=\"e\", data=0, batch=1, steps=0, epochs=0}\n";
+
+/* Reads a broken graph; it is refused with the sentence. */
+static void refused(const char *graph, const char *sentence) {
+    Arena *a = arena_new();
+    Diag *d;
+    Buf b = {0};
+    buf_printf(&b, "%s%s", header, graph);
+    Program *p = parse(a, b.data, &d);
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    diag_print(d, f, false);
+    fclose(f);
+    EXPECT(!p && diag_errors(d) == 1, "was read: %s", graph);
+    EXPECT(strstr(text, sentence), "'%s' instead of '%s'", text, sentence);
+    free(text);
+    buf_free(&b);
+    arena_free(a);
+}
+
+static void test_broken_text_is_refused(void) {
+    refused("step graph \"g\" { %0 = neg %0 : f32 }", "%0 is not defined before this line");
+    refused("step graph \"g\" { %1 = step : f32 }", "numbered in order; this is %0");
+    refused("step graph \"g\" { %0 = steep : f32 }", "expected the name of an operator");
+    refused("step graph \"g\" { %0 = step : f32[1] }",
+            "result 0 of step is f32, but f32[1] is written");
+    refused("step graph \"g\" { %0 = step : f32\n out value = %0.1 }", "%0 has no result 1");
+    refused("step graph \"g\" { %0 = const {value=0.5} : i32 }", "0.5 does not fit i32");
+    refused("step graph \"g\" { %0 = const {value=1} : f32[1099511627776,2] }",
+            "more than 2^40 elements");
+    refused(
+        "step graph \"g\" { %0 = const {value=1} : f32[9223372036854775807,9223372036854775807] }",
+        "more than 2^40");
+    refused("step graph \"g\" { %0 = const {value=1} : f32[0] }", "0 is out of range");
+    refused("step graph \"g\" { %0 = const {value=1} : f32[1,1,1,1,1,1,1,1,1] }",
+            "more than 8 dimensions");
+    refused("step graph \"g\" { %0 = const {value=99999999999999999999} : i64 }",
+            "does not fit 64 bits");
+    refused("step graph \"g\" { %0 = const {value=1 : i64 }", "expected '}'");
+    refused("step graph \"g", "a string with a bad character or without its end");
+    refused("step graph \"g\" { %0 = field {name=none} : f32 }", "a name is missing");
+    refused("step graph \"g\" { %0 = fused graph \"b\" { } : f32 }", "a body without results");
+    refused("step graph \"g\" { %99999999999 = step : f32 }", "a malformed reference");
+    refused("step graph \"g\" { %0 = step : f32 @ a:1:2 }", "a malformed place");
+    refused("step graph \"g\" { %0 = iota {axis=0} : i32[3]\n%1 = slice %0 {start=[0], step=[1,1], "
+            "size=[2]} : i32[2] }",
+            "lists of different lengths");
+    refused("step graph \"g\" { %0 = iota {axis=0} : i32[3]\n%1 = transpose %0 "
+            "{perm=[0,1,2,3,4,5,6,7,8]} : i32[3] }",
+            "more than 8 numbers");
+    refused("nonsense", "expected run, tokenizer");
+    Buf deep = {0};
+    buf_puts(&deep, "step ");
+    for (int i = 0; i < 100000; i++) buf_puts(&deep, "graph \"g\" { %0 = fused ");
+    refused(deep.data, "nested too deeply");
+    buf_free(&deep);
+}
+
+/* Every prefix of a program, and every program with one byte changed, is read or refused. */
+static void test_damaged_text(void) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "g");
+    for (int op = 0; op < OP_COUNT; op++)
+        graph_out(g, OUT_value, NULL, 0, sample[op](g, (Op)op), nowhere);
+    Buf b = {0};
+    program_print(&b, program_of(a, g));
+    uint32_t read = 0;
+    for (uint32_t i = 0; i < 3000; i++) {
+        Arena *scratch = arena_new();
+        size_t cut = random_below(1, 0, i, (uint32_t)b.n);
+        char *text = arena_memdup(scratch, b.data, b.n), *part = arena_memdup(scratch, b.data, cut);
+        text[random_below(2, 0, i, (uint32_t)b.n)] = (char)random_below(3, 0, i, 256);
+        read += program_parse(scratch, diag_new(scratch), "cut", part, cut) != NULL;
+        read += program_parse(scratch, diag_new(scratch), "changed", text, b.n) != NULL;
+        arena_free(scratch);
+    }
+    EXPECT(read > 0 && read < 3000, "%u of 6000 were read", read);
+    buf_free(&b);
+    arena_free(a);
+}
+
+/* ---- consing */
+
+static void test_equal_nodes_are_one(void) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "g");
+    Ref x = matrix(g, DT_f32, 0), y = matrix(g, DT_f32, 1);
+    Ref first = g_binary(g, OP_add, x, y, nowhere),
+        again = g_binary(g, OP_add, x, y, (Span){1, 2, 3, 4, 5});
+    EXPECT(ref_same(first, again), "equal sums are two nodes");
+    EXPECT(!ref_same(first, g_binary(g, OP_add, y, x, nowhere)), "the builder has rewritten a sum");
+    EXPECT(!ref_same(g_const(g, DT_f32, 0, nowhere), g_const(g, DT_f32, -0.0, nowhere)),
+           "the zeros are one");
+    EXPECT(ref_same(g_const(g, DT_f32, NAN, nowhere), g_const(g, DT_f32, -NAN, nowhere)),
+           "two NaNs");
+    g->copy = 1;
+    EXPECT(!ref_same(first, g_binary(g, OP_add, x, y, nowhere)), "a recomputation is its original");
+    g->copy = 0;
+    g->region = 1;
+    EXPECT(!ref_same(first, g_binary(g, OP_add, x, y, nowhere)), "regions are mixed up");
+    EXPECT(ref_same(sample_body(g, OP_fused), sample_body(g, OP_fused)), "equal bodies are two");
+    arena_free(a);
+}
+
+static bool keep_reports(const Output *o) {
+    return o->kind == OUT_report;
+}
+
+static void test_prune(void) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "g");
+    Ref x = matrix(g, DT_f32, 0), y = matrix(g, DT_f32, 1), unused = g_unary(g, OP_exp, y, nowhere);
+    graph_out(g, OUT_value, NULL, 0, g_unary(g, OP_neg, y, nowhere), nowhere);
+    graph_out(g, OUT_report, "r", 0, g_unary(g, OP_abs, x, nowhere), nowhere);
+    EXPECT(!graph_reached(g, a)[unused.node], "an unused node is reached");
+    Graph *all = graph_prune(a, g, "all", NULL), *some = graph_prune(a, g, "some", keep_reports);
+    EXPECT(all->n == 4 && all->nout == 2, "%zu nodes, %zu outputs", all->n, all->nout);
+    EXPECT(some->n == 2 && some->nout == 1 && some->out[0].kind == OUT_report, "%zu nodes",
+           some->n);
+    arena_free(a);
+}
+
+/* ---- shapes */
+
+static Type typed(const char *text) { /* a type by its text, read by way of a program */
+    Arena *a = arena_new();
+    Diag *d;
+    Buf b = {0};
+    buf_printf(&b, "%sstep graph \"g\" { %%0 = arg {n=0} : %s }", header, text);
+    Program *p = parse(a, b.data, &d);
+    EXPECT(p, "no type: %s", text);
+    Type t = p ? p->entry[0].step->node[0]->type[0] : type_scalar(DT_f32);
+    buf_free(&b);
+    arena_free(a);
+    return t;
+}
+
+/* The result type, or the sentence of the refusal. Inputs are types as text, up to a NULL. */
+static void infers(const char *expect, Op op, Attr attr, const char *const *in) {
+    Type t[8], out[8];
+    int nin = 0, nout = 0;
+    Err e = {{0}};
+    Buf b = {0};
+    for (; in[nin]; nin++) t[nin] = typed(in[nin]);
+    if (shape_infer(op, &attr, t, nin, NULL, out, &nout, NULL, &e))
+        type_print(&b, &out[0]);
+    else
+        buf_puts(&b, e.msg);
+    bool same = str_eq(b.data, expect) || (expect[0] == '~' && strstr(b.data, expect + 1));
+    EXPECT(same, "%s: '%s' instead of '%s'", op_info[op].name, b.data, expect);
+    buf_free(&b);
+}
+#define IN(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define NO_ATTR ((Attr){.num = 0})
+
+static void test_pointwise_shapes(void) {
+    infers("f32[4,5,6]", OP_add, NO_ATTR, IN("f32[4,1,6]", "f32[5,1]"));
+    infers("f32[8*,5]", OP_add, NO_ATTR, IN("f32[8*,5]", "f32[5]"));
+    infers("f32[8*,5]", OP_mul, NO_ATTR, IN("f32[8,1]", "f32[8*,5]"));
+    infers("f32[8,8]?", OP_mul, NO_ATTR, IN("f32[8*,1]", "f32[8*]"));
+    infers("f32[8,5]?", OP_add, NO_ATTR, IN("f32[8*,5]", "f32[5]?"));
+    infers("bool[8*]", OP_lt, NO_ATTR, IN("i32[8*]", "i32"));
+    infers("i32[8*,3]", OP_where, NO_ATTR, IN("bool[8*,1]", "i32[3]", "i32"));
+    infers("~4 against 5", OP_add, NO_ATTR, IN("f32[4]", "f32[5]"));
+    infers("~different element types", OP_add, NO_ATTR, IN("f32[4]", "i32[4]"));
+    infers("~takes numbers", OP_add, NO_ATTR, IN("bool", "bool"));
+    infers("~takes floats", OP_exp, NO_ATTR, IN("i32"));
+    infers("~takes bool", OP_and, NO_ATTR, IN("i32", "i32"));
+    infers("~the condition is bool", OP_where, NO_ATTR, IN("i32", "i32", "i32"));
+    infers("~more than 2^40", OP_add, NO_ATTR, IN("f32[1073741824,1]", "f32[1073741824]"));
+    infers("~takes 2 inputs, not 1", OP_add, NO_ATTR, IN("f32"));
+}
+
+static void test_view_shapes(void) {
+    infers("f32[12*]", OP_reshape, (Attr){.shape = {1, {12}}}, IN("f32[4*,3]"));
+    infers("f32[4*,3]", OP_reshape, (Attr){.shape = {2, {4, 3}}}, IN("f32[12*]"));
+    infers("f32[1,4*,3]", OP_reshape, (Attr){.shape = {3, {1, 4, 3}}}, IN("f32[4*,3]"));
+    infers("f32[4*,1,3]", OP_reshape, (Attr){.shape = {3, {4, 1, 3}}}, IN("f32[4*,3]"));
+    infers("f32[1*,3]", OP_reshape, (Attr){.shape = {2, {1, 3}}}, IN("f32[1*,1,3]"));
+    infers("f32[3*]", OP_reshape, (Attr){.shape = {1, {3}}}, IN("f32[1*,3]"));
+    infers("f32[12]?", OP_reshape, (Attr){.shape = {1, {12}}}, IN("f32[3,4*]"));
+    infers("f32[3,2]?", OP_reshape, (Attr){.shape = {2, {3, 2}}}, IN("f32[2*,3]"));
+    infers("~6 elements", OP_reshape, (Attr){.shape = {1, {7}}}, IN("f32[6]"));
+    infers("f32[2,8*,3]", OP_expand, (Attr){.shape = {3, {2, 8, 3}}}, IN("f32[8*,1]"));
+    infers("~does not broadcast", OP_expand, (Attr){.shape = {1, {4}}}, IN("f32[2]"));
+    infers("f32[3,4*]", OP_transpose, (Attr){.perm = {2, {1, 0}}}, IN("f32[4*,3]"));
+    infers("~not a permutation", OP_transpose, (Attr){.perm = {2, {1, 1}}}, IN("f32[4,3]"));
+    infers("f32[4*,2]", OP_slice, (Attr){.slice = {2, {0, 2}, {1, -2}, {4, 2}}}, IN("f32[4*,3]"));
+    infers("f32[2,3]?", OP_slice, (Attr){.slice = {2, {0, 0}, {1, 1}, {2, 3}}}, IN("f32[4*,3]"));
+    infers("~has no 3 elements", OP_slice, (Attr){.slice = {1, {2}, {1}, {3}}}, IN("f32[4]"));
+    infers("~has no 2 elements", OP_slice, (Attr){.slice = {1, {0}, {INT64_MAX}, {2}}},
+           IN("f32[4]"));
+    infers("f32[4*,9]", OP_pad, (Attr){.pad = {2, {0, 1}, {0, 1}, {0, 2}}}, IN("f32[4*,3]"));
+    infers("f32[5,3]?", OP_pad, (Attr){.pad = {2, {1, 0}, {0, 0}, {0, 0}}}, IN("f32[4*,3]"));
+    infers("~padding axis 0", OP_pad, (Attr){.pad = {1, {-1}, {0}, {0}}}, IN("f32[4]"));
+    infers("f32[4*,5]", OP_concat, (Attr){.axis = 1}, IN("f32[4*,3]", "f32[4,2]"));
+    infers("f32[8,3]?", OP_concat, (Attr){.axis = 0}, IN("f32[4*,3]", "f32[4,3]"));
+    infers("~do not fit along axis 1", OP_concat, (Attr){.axis = 1}, IN("f32[4,3]", "f32[3,3]"));
+}
+
+static void test_other_shapes(void) {
+    infers("i32[1,3]", OP_sum, (Attr){.axes = 1}, IN("bool[4*,3]"));
+    infers("i64[4*,1]", OP_sum, (Attr){.axes = 2}, IN("i64[4*,3]"));
+    infers("bool[1,1]", OP_max, (Attr){.axes = 3}, IN("bool[4*,3]"));
+    infers("~axes 0x4", OP_sum, (Attr){.axes = 4}, IN("f32[4,3]"));
+    infers("i32[4*,1]", OP_argmax, (Attr){.axis = 1}, IN("f32[4*,3]"));
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("f32[8*,3]", "f32[3,5]"));
+    infers("f32[3,5]", OP_dot, (Attr){.dot = {"bm", "bn", "mn"}}, IN("f32[8*,3]", "f32[8*,5]"));
+    infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc"}}, IN("f32[8*,3]", "f32[8*,3]"));
+    infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn"}},
+           IN("f32[8*,2,3]", "f32[8*,2,3,5]"));
+    infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", ""}}, IN("f32[3]", "f32[4]"));
+    infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", ""}},
+           IN("f32[2,3]", "f32[3]"));
+    infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n"}}, IN("f32[3]", "f32[3]"));
+    infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", ""}}, IN("f32[3,3]", "f32[3]"));
+    infers("f32[8*,7,5]", OP_take, (Attr){.axis = 0}, IN("f32[100,5]", "i32[8*,7]"));
+    infers("f32[8*,2,5]", OP_take, (Attr){.axis = 1}, IN("f32[8*,7,5]", "i32[8*,2]"));
+    infers("f32[3,5]?", OP_take, (Attr){.axis = 0}, IN("f32[8*,5]", "i32[3]"));
+    infers("~the index is i32", OP_take, (Attr){.axis = 0}, IN("f32[8]", "f32[2]"));
+    infers("~does not fit axis 1", OP_take, (Attr){.axis = 1}, IN("f32[8,5]", "i32[7]"));
+    infers("f32[100,5]", OP_put_add, (Attr){.axis = 0},
+           IN("f32[100,5]", "i32[8*,7]", "f32[8*,7,5]"));
+    infers("f32[100,5]?", OP_put, (Attr){.axis = 0}, IN("f32[100,5]", "i32[8*]", "f32[8*,5]"));
+    infers("f32[8*,9]", OP_put, (Attr){.axis = 1}, IN("f32[8*,9]", "i32[8*,2]", "f32[8*,2]"));
+    infers("~not f32[3,4]", OP_put, (Attr){.axis = 0}, IN("f32[100,5]", "i32[3]", "f32[3,4]"));
+    infers("i32[8*,2]", OP_compact, (Attr){.count = 2}, IN("bool[8*,9]"));
+    infers("~takes bool", OP_compact, (Attr){.count = 2}, IN("i32[8,9]"));
+    infers("f32[3]", OP_grad, NO_ATTR, IN("f32[1,1]", "f32[3]"));
+    infers("~differentiates one float", OP_grad, NO_ATTR, IN("f32[2]", "f32[3]"));
+}
+
+static void test_sum_to(void) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "g");
+    Ref x = leaf(g, DT_f32, 3, (int64_t[]){2, 4, 6}, 0);
+    Type same = *graph_type(g, x), row = type_make(DT_f32, 1, (int64_t[]){6}),
+         column = type_make(DT_f32, 2, (int64_t[]){4, 1});
+    EXPECT(ref_same(x, g_sum_to(g, x, &same, nowhere)), "nothing to sum");
+    EXPECT(type_same(graph_type(g, g_sum_to(g, x, &row, nowhere)), &row), "to a row");
+    EXPECT(type_same(graph_type(g, g_sum_to(g, x, &column, nowhere)), &column), "to a column");
+    Type one = typed("f32[1*,5]"), bias = type_make(DT_f32, 1, (int64_t[]){5});
+    Ref y = graph_add(g, OP_arg, &(Attr){.count = 1}, NULL, 0, &one, nowhere);
+    EXPECT(graph_type(g, g_sum_to(g, y, &bias, nowhere))->batch_axis == NO_BATCH,
+           "a batch of one is still summed");
+    arena_free(a);
+}
+
+/* ---- the verifier */
+
+static void rejects(const Program *p, const char *sentence) {
+    Buf b = {0};
+    EXPECT(!program_verify(p, &b), "accepted, though: %s", sentence);
+    EXPECT(b.data && strstr(b.data, sentence), "'%s' instead of '%s'", b.data ? b.data : "",
+           sentence);
+    buf_free(&b);
+}
+
+static Program *small_program(Arena *a, Graph **g) {
+    *g = graph_new(a, "g");
+    Program *p = program_of(a, *g);
+    DataSpec *d = NEW(a, DataSpec);
+    *d = (DataSpec){.stage = "lines", .input = -1, .nfield = 1, .field = NEW(a, Field)};
+    d->field[0] = (Field){.name = "ids", .dtype = DT_i32, .rank = 1, .dim = {4}};
+    p->spec.data = d;
+    p->spec.ndata = 1;
+    p->init = graph_new(a, "init");
+    Type t = type_make(DT_f32, 1, (int64_t[]){4});
+    program_add_tensor(p, &(Tensor){.name = "w", .kind = TENSOR_param, .type = t, .like = -1});
+    graph_out(p->init, OUT_state, NULL, 0, g_fill(p->init, &t, 1, nowhere), nowhere);
+    return p;
+}
+
+static void test_verifier(void) {
+    Arena *a = arena_new();
+    Graph *g;
+    Type t = type_make(DT_f32, 1, (int64_t[]){4}), ids = typed("i32[8*,4]"),
+         wrong = typed("i32[8*,5]");
+    Program *p = small_program(a, &g);
+    Ref w = graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere);
+    graph_add(g, OP_field, &(Attr){.name = "ids"}, NULL, 0, &ids, nowhere);
+    graph_out(g, OUT_state, NULL, 0, w, nowhere);
+    Buf b = {0};
+    EXPECT(program_verify(p, &b), "%s", b.data);
+    buf_free(&b);
+    p->entry[0].data = 1;
+    rejects(p, "there is no data 1");
+    p->entry[0].data = 0;
+    graph_out(g, OUT_state, NULL, 0, w, nowhere);
+    rejects(p, "two new values for 'w'");
+
+    p = small_program(a, &g);
+    graph_add(g, OP_field, &(Attr){.name = "ids"}, NULL, 0, &wrong, nowhere);
+    rejects(p, "field 'ids' is i32[8*,4], not i32[8*,5]");
+    p = small_program(a, &g);
+    graph_add(g, OP_state, &(Attr){.tensor = 1}, NULL, 0, &t, nowhere);
+    rejects(p, "there is no tensor 1");
+    p = small_program(a, &g);
+    p->init->nout = 0;
+    rejects(p, "'w' has no initial value");
+    p = small_program(a, &g);
+    graph_add(p->init, OP_step, NULL, NULL, 0, NULL, nowhere);
+    rejects(p, "initial values depend on nothing");
+    p = small_program(a, &g);
+    sample_unary(g, OP_stop);
+    rejects(p, "only a body has inputs");
+    p = small_program(a, &g);
+    g_unary(g, OP_stop, graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere),
+            nowhere);
+    p->stage |= STAGE_PRIMITIVE;
+    rejects(p, "autodiff has not removed this");
+    p = small_program(a, &g);
+    p->stage |= STAGE_PRIMITIVE | STAGE_FUSED;
+    g_unary(g, OP_exp, graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
+    rejects(p, "computes outside of a kernel");
+    p = small_program(a, &g);
+    graph_out(g, OUT_report, "r", 0,
+              graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
+    rejects(p, "a report is one value");
+    p = small_program(a, &g);
+    g_unary(g, OP_exp, graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
+    g->node[1]->type[0].dim[0] = 5;
+    rejects(p, "result 0 is f32[5], the rule says f32[4]");
+    p = small_program(a, &g);
+    program_add_tensor(p, &(Tensor){.name = "w", .kind = TENSOR_acc, .type = t, .like = -1});
+    rejects(p, "two tensors are called 'w'");
+    p = small_program(a, &g);
+    p->spec.data->input = 0;
+    rejects(p, "data 0 reads 0, which does not come before it");
+    p = small_program(a, &g);
+    p->spec.data->stage = "magic";
+    rejects(p, "there is no stage 'magic'");
+    arena_free(a);
+}
+
+int main(void) {
+    test_every_operator_round_trips();
+    test_whole_program_round_trips();
+    test_broken_text_is_refused();
+    test_damaged_text();
+    test_equal_nodes_are_one();
+    test_prune();
+    test_pointwise_shapes();
+    test_view_shapes();
+    test_other_shapes();
+    test_sum_to();
+    test_verifier();
+    return check_done("ir");
+}
