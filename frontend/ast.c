@@ -3,6 +3,7 @@
 #include "frontend/ast.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 
 const char *binary_name(BinaryOp op) {
     static const char *const names[] = {
@@ -39,6 +40,14 @@ static void print_quoted(Printer *o, const char *s) {
     }
     line(o, "string \"%s\"", q.data);
     buf_free(&q);
+}
+
+/* The shortest of the usual precisions that reads back equal. */
+static void print_float(Printer *o, double f) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.15g", f);
+    if (strtod(digits, NULL) != f) snprintf(digits, sizeof digits, "%.17g", f);
+    line(o, "float %s", digits);
 }
 
 static void print_expr(Printer *o, const Expr *e);
@@ -145,7 +154,7 @@ static void print_slice(Printer *o, const Expr *e) {
 static void print_expr(Printer *o, const Expr *e) {
     switch (e->kind) {
     case EXPR_int: line(o, "int %lld", (long long)e->i); break;
-    case EXPR_float: line(o, "float %.17g", e->f); break;
+    case EXPR_float: print_float(o, e->f); break;
     case EXPR_string:
         if (e->string.text) print_quoted(o, e->string.text);
         else print_items(o, "interpolated", &e->string.part);

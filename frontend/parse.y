@@ -511,14 +511,15 @@ static bool is_comparison(yysymbol_kind_t kind) {
 
 static const char *choose_hint(Parser *p, const Expected *e, yysymbol_kind_t found) {
     bool operand = expects(e, YYSYMBOL_PLUS);
-    if (found == YYSYMBOL_ASSIGN && operand) return "two values are compared with '=='";
+    if (found == YYSYMBOL_ASSIGN && operand && !expects(e, YYSYMBOL_NEWLINE)) return "two values are compared with '=='";
     if (found == YYSYMBOL_COMMA && operand && expects(e, YYSYMBOL_NEWLINE)) return "several values are written (a, b)";
     if (is_comparison(found) && operand) return "comparisons do not chain: write a < b & b < c";
-    if (!token_is_word(p->last.kind)) return NULL;
     const Token *before = &p->before;
-    bool second = before->kind == TOKEN_NAME && before->span.col == p->statement_col && before->span.line == p->last.span.line;
+    if (found == YYSYMBOL_NUMBER && before->kind == TOKEN_DOT) return "an element of an array is written layer[3]";
+    if (!token_is_word(p->last.kind)) return NULL;
+    bool second = before->span.col == p->statement_col && before->span.line == p->last.span.line;
     const char *hint = word_hint(p, &p->last, false);
-    if (!hint && second) hint = word_hint(p, before, true);
+    if (!hint && before->kind == TOKEN_NAME) hint = word_hint(p, before, second);
     const char *near = hint ? NULL : near_word(p, e);
     return near ? arena_printf(p->arena, "did you mean '%s'?", near) : hint;
 }

@@ -152,8 +152,11 @@ static bool continues_after(int kind) {
     }
 }
 
-static bool continues_before(const Parser *p, const Token *t) {
-    return t->kind == TOKEN_PIPE || token_says(p, t, "else") || token_says(p, t, "over") || token_says(p, t, "with");
+/* Does the line that starts with the i-th token ahead go on with the statement before it? `over = 3` does not. */
+static bool continues_before(Parser *p, size_t i) {
+    const Token *t = token_ahead(p, i);
+    if (t->kind == TOKEN_PIPE || token_says(p, t, "else")) return true;
+    return (token_says(p, t, "over") || token_says(p, t, "with")) && token_ahead(p, i + 1)->kind != TOKEN_ASSIGN;
 }
 
 /* Does the line end or semicolon at hand end a statement? */
@@ -162,7 +165,7 @@ static bool newline_counts(Parser *p) {
     if (in_group(p)) return semicolon;
     if (starts_statement(p)) return false;
     if (semicolon) return true;
-    return !continues_after(p->prev) && !continues_before(p, token_ahead(p, lines_ahead(p)));
+    return !continues_after(p->prev) && !continues_before(p, lines_ahead(p));
 }
 
 /* ---- brackets */
@@ -246,7 +249,7 @@ static int pop_bracket(Parser *p, int kind, Span at) {
 static bool line_ends_skip(Parser *p, bool in_brackets) {
     size_t i = lines_ahead(p);
     const Token *next = token_ahead(p, i);
-    if (!i || continues_before(p, next)) return i == 0;
+    if (!i || continues_before(p, i)) return i == 0;
     return !in_brackets || next->kind == TOKEN_RBRACE || next->kind == TOKEN_END || next->span.col <= p->statement_col;
 }
 
