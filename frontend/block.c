@@ -178,7 +178,7 @@ bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out) {
             if (!part_tensors(cx, &part->list.at[i], at, out)) return false;
         return true;
     default:
-        return report_error(cx, at, "this names a part of the model, an instance or a param, not %s", val_describe(cx, part));
+        return report_error(cx, at, "a part of the model is an instance or a param, not %s", val_describe(cx, part));
     }
 }
 

@@ -53,7 +53,7 @@ struct Val {
     ValKind kind;
     Span span;        /* where the value was written or declared, for notes */
     const char *dim;  /* VAL_int: how messages name it when it is a dimension ("T", "4*d"); NULL: its digits */
-    const char *outer; /* VAL_int of a block's or fn's dimension: how its caller names it. Lost in arithmetic */
+    const char *outer; /* VAL_int of a block's or fn's dimension: how its caller names it, "" if by a number. Lost in arithmetic */
     bool batch;       /* VAL_int: counts samples of the batch (B, 2*B): tensors made with it have a batch axis */
     union {
         int64_t i;

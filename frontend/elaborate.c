@@ -64,9 +64,10 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 
 /* ---- imports */
 static void report_library(Elab *cx, const char *name, Span at) {
-    static const char *const known[] = {"nn", "init", "loss", "optim", "corrupt", "metric"};
-    report_error(cx, at, "there is no library module 'std.%s'", name);
-    suggest(cx, name, known, sizeof known / sizeof *known);
+    static const char *const known[] = {"std.nn", "std.init", "std.loss", "std.optim", "std.corrupt", "std.metric"};
+    const char *full = arena_printf(cx->arena, "std.%s", name);
+    report_error(cx, at, "there is no library module '%s'", full);
+    suggest(cx, full, known, sizeof known / sizeof *known);
 }
 
 Module *module_library(Elab *cx, const char *name, Span at) {
@@ -129,8 +130,7 @@ static bool import_library(Elab *cx, Exec *x, const Stmt *s, Module **m) {
     const char *name = s->import.module;
     if (!str_starts(name, "std.")) {
         report_error(cx, s->span, "there is no library '%s'", name);
-        diag_hint(cx->diag, "library modules are std.nn, std.optim, ...; a file is imported by its path: import \"%s.upm\" as %s",
-                  name, name);
+        diag_hint(cx->diag, "library modules are std.nn, std.optim, ...; a file is imported by its path: import \"bert.upm\" as pre");
         return false;
     }
     *m = module_library(cx, name + 4, s->span);

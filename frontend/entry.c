@@ -33,7 +33,8 @@ static bool entry_count(Elab *cx, Scope *scope, const Expr *e, const char *what,
     if (!e) return true;
     if (!eval_expr(cx, scope, e, &v) || !val_int(cx, &v, what, e->span, out)) return false;
     if (*out >= 1 && *out <= most) return true;
-    return report_error(cx, e->span, "%s must be at least 1 and at most %lld, not %lld", what, (long long)most, (long long)*out);
+    if (*out < 1) return report_error(cx, e->span, "%s must be at least 1, not %lld", what, (long long)*out);
+    return report_error(cx, e->span, "%s must be at most %lld, not %lld", what, (long long)most, (long long)*out);
 }
 
 static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {

@@ -22,7 +22,7 @@ bool tensor_update(Elab *cx, int tensor, const Val *v, Span at) {
         tensor_set(cx, tensor, stopped, at);
         return true;
     }
-    diag_error(cx->diag, at, "cannot update '%s', %s, with %s", p->t.name, tval_describe(cx, &was), tval_describe(cx, &t));
+    diag_error(cx->diag, at, "cannot update '%s' %s with %s", p->t.name, tval_describe(cx, &was), tval_describe(cx, &t));
     diag_note(cx->diag, p->t.span, "'%s' is declared here", p->t.name);
     return report_calls(cx);
 }

@@ -69,7 +69,7 @@ bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const Call
         Val v;
         Span where;
         if (!arg_value(cx, p, slot[k], s, &v, &where)) return false;
-        if (v.kind == VAL_int) v.outer = v.dim, v.dim = p->name;
+        if (v.kind == VAL_int) v.outer = v.dim ? v.dim : "", v.dim = p->name;
         scope_set(cx, s, p->name, &v);
     }
     return true;
@@ -204,7 +204,7 @@ static bool rename_dims(Elab *cx, const Check *k, int lead) {
         const char *name = v.dim;
         if (e->kind == EXPR_int) name = NULL;
         else if (!k->result && e->kind == EXPR_name) name = e->name;
-        else if (k->result && v.outer) name = v.outer;
+        else if (k->result && v.outer) name = *v.outer ? v.outer : NULL;
         k->t->name[lead + (int)(i - first)] = name;
     }
     k->t->full = 0; /* a reduction's memory ends where a shape is declared */
