@@ -109,7 +109,7 @@ Corpus *corpus_open(const char *pattern, bool by_line, const Tokenizer *t, Err *
     c->by_line = by_line;
     c->tokenizer = t;
     c->wide = tokenizer_ids(t).size > UINT16_MAX + 1;
-    c->ids = c->sentence = c->document = store_new();
+    c->ids = c->sentence = c->document = store_new(STORE_BUDGET);
     int workers = worker_count();
     Work *work = NEW_N(a, Work, workers);
     for (int i = 0; i < workers; i++) work[i].tokenizer = t;

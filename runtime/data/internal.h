@@ -42,15 +42,15 @@ const char *source_pattern(const Source *s);
 void source_close(Source *s);
 void chunk_free(Chunk *c);
 
-/* ---- store.c: append, finish, then read through `at`. Beyond a budget it moves to a temporary file without a name. */
+/* ---- store.c: append, finish, then read through `at`. Beyond its budget it moves to a temporary file without a name. */
 typedef struct Store {
     char *at;
-    size_t bytes, cap;
+    size_t bytes, cap, budget;
     int fd;        /* -1: in memory */
     bool finished; /* a store in a file is mapped */
 } Store;
 enum { STORE_BUDGET = 256 << 20 };
-Store store_new(void);
+Store store_new(size_t budget); /* bytes of memory */
 bool store_put(Store *s, const void *p, size_t n, Err *e);
 bool store_finish(Store *s, Err *e);
 void store_free(Store *s);
@@ -93,7 +93,7 @@ const View *view_split(Arena *a, const View *v, double share, int64_t part, cons
 uint64_t view_at(const View *v, uint64_t epoch, uint64_t i);
 
 /* ---- pipeline.c */
-enum { FIELDS = 4 };
+enum { FIELDS = 4, SEQ_MAX = 1 << 20 };
 typedef struct Pipeline Pipeline;
 /* Writes record `i`: field k, all i32, to out[k]. */
 typedef void RowFn(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);

@@ -12,7 +12,7 @@
 typedef struct Pack {
     uint64_t first;    /* sentence */
     uint32_t document; /* place in the view of documents */
-    uint16_t n, target;
+    uint32_t n, target;
 } Pack;
 
 typedef struct Draws { /* the random numbers of one record in one epoch */
@@ -28,11 +28,11 @@ static double draw_uniform(Draws *d) {
 }
 
 /* ---- packing */
-static uint16_t pack_target(Pipeline *p, uint64_t record) {
+static uint32_t pack_target(Pipeline *p, uint64_t record) {
     static const double short_share = 0.1;
     Draws d = {hash_mix(p->key, record), UINT64_MAX, 0}; /* an epoch that never comes */
     uint32_t most = (uint32_t)p->seq - 3;
-    return (uint16_t)(draw_uniform(&d) < short_share ? 2 + draw_below(&d, most - 1) : most);
+    return draw_uniform(&d) < short_share ? 2 + draw_below(&d, most - 1) : most;
 }
 
 static bool pack_document(Pipeline *p, uint32_t document, uint64_t *records, uint64_t *single, Err *e) {
@@ -99,7 +99,7 @@ static void write_row(const Pipeline *p, Stretch a, Stretch b, int32_t *ids, int
 static void pair_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]) {
     const Pack *k = (const Pack *)(const void *)p->table.at + i;
     Draws d = {hash_mix(p->key, i), epoch, 0};
-    uint64_t cut = k->n > 1 ? 1 + draw_below(&d, k->n - 1u) : 1, next = k->first + cut;
+    uint64_t cut = k->n > 1 ? 1 + draw_below(&d, k->n - 1) : 1, next = k->first + cut;
     bool random = draw_uniform(&d) < p->random || k->n == 1;
     Stretch a = corpus_ids(p->corpus, (Stretch){k->first, cut}), b;
     if (random) b = elsewhere(p, &d, k, next, k->target > a.n ? k->target - a.n : 0);

@@ -64,8 +64,8 @@ static bool begin_rows(Pipeline *p, const DataSpec *d, int depth, int64_t least,
     p->seq = spec_int(d, "seq", 0);
     p->key = stage_key(p, d, depth);
     if (p->records) return err_set(e, "%s needs token ids, but an earlier stage made records of them already", d->stage);
-    if (p->seq < least || p->seq > UINT16_MAX)
-        return err_set(e, "%s needs a length from %lld to %d, not %lld", d->stage, (long long)least, UINT16_MAX, (long long)p->seq);
+    if (p->seq < least || p->seq > SEQ_MAX)
+        return err_set(e, "%s needs a length from %lld to %d, not %lld", d->stage, (long long)least, SEQ_MAX, (long long)p->seq);
     return true;
 }
 
@@ -154,7 +154,7 @@ static bool build(const PipelineOptions *o, Pipeline *p, Err *e) {
 }
 
 bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e) {
-    *p = (Pipeline){.arena = arena_new(), .seed = o->seed, .table = store_new()};
+    *p = (Pipeline){.arena = arena_new(), .seed = o->seed, .table = store_new(STORE_BUDGET)};
     if (build(o, p, e)) return true;
     pipeline_close(p);
     return false;
@@ -164,7 +164,7 @@ void pipeline_close(Pipeline *p) {
     corpus_close(p->corpus);
     store_free(&p->table);
     arena_free(p->arena);
-    *p = (Pipeline){.table = store_new()};
+    *p = (Pipeline){.table = store_new(STORE_BUDGET)};
 }
 
 uint64_t pipeline_records(const Pipeline *p) {

@@ -11,8 +11,8 @@
 
 enum { WINDOW = 4 << 20 }; /* what a store in a file collects before it writes */
 
-Store store_new(void) {
-    return (Store){.fd = -1};
+Store store_new(size_t budget) {
+    return (Store){.fd = -1, .budget = budget};
 }
 
 static const char *temporary_folder(void) {
@@ -43,7 +43,7 @@ static bool move_to_file(Store *s, Err *e) {
     s->fd = mkostemp(path, O_CLOEXEC);
     if (s->fd < 0) return no_room(e);
     unlink(path);
-    s->cap = s->bytes;
+    s->cap = s->bytes; /* all that is in memory */
     if (!write_window(s, e)) return false;
     s->at = heap_resize(s->at, WINDOW);
     return true;
@@ -70,7 +70,7 @@ static bool put_in_file(Store *s, const char *p, size_t n, Err *e) {
 }
 
 bool store_put(Store *s, const void *p, size_t n, Err *e) {
-    if (s->fd < 0 && s->bytes + n > STORE_BUDGET && s->bytes >= WINDOW && !move_to_file(s, e)) return false;
+    if (s->fd < 0 && s->bytes + n > s->budget && !move_to_file(s, e)) return false;
     if (s->fd >= 0) return put_in_file(s, p, n, e);
     if (s->bytes + n > s->cap) grow(s, s->bytes + n);
     if (n) memcpy(s->at + s->bytes, p, n);
@@ -96,5 +96,5 @@ void store_free(Store *s) {
     if (s->fd >= 0 && s->finished) munmap(s->at, s->bytes);
     else heap_free(s->at);
     if (s->fd >= 0) close(s->fd);
-    *s = store_new();
+    *s = store_new(s->budget);
 }
