@@ -21,6 +21,7 @@ typedef struct Planner {
     Arena *arena;
     const Program *program;
     const Graph *g;
+    const bool *reached; /* by node; what no output needs is not executed */
     Plan *plan;
     int *owner;     /* value -> node */
     int *root;      /* value -> the value whose storage it shares as a view */
@@ -162,7 +163,8 @@ static void place_value(Planner *cx, const Node *n, int v) {
     } else if (view_moves_nothing(cx->g, n)) {
         cx->root[v] = root_of(cx, n->in[0]);
     } else {
-        b->where = is_leaf_without_storage(n->op) ? PLAN_NONE : PLAN_ARENA;
+        bool stored = cx->reached[cx->owner[v]] && !is_leaf_without_storage(n->op);
+        b->where = stored ? PLAN_ARENA : PLAN_NONE;
     }
 }
 
@@ -201,6 +203,7 @@ static void find_live(Planner *cx) {
     const Graph *g = cx->g;
     for (size_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
+        if (!cx->reached[i]) continue;
         bool kernel = op_info[n->op].lower == LOWER_MAP || op_info[n->op].lower == LOWER_REDUCE;
         for (int j = 0; j < n->nin; j++) {
             int r = root_of(cx, n->in[j]);
@@ -400,6 +403,7 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
     CHECK(g->n < INT_MAX / 2);
     Planner cx = {.arena = a, .program = p, .g = g, .plan = NEW(a, Plan)};
     cx.plan->graph = g;
+    cx.reached = graph_reached(g, a);
     cx.old = NEW_N(a, int, p->ntensor);
     cx.changed = NEW_N(a, bool, p->ntensor);
     for (size_t i = 0; i < p->ntensor; i++) cx.old[i] = -1;
