@@ -1,0 +1,334 @@
+/* From fused graphs and their memory plans to the steps that the runtime walks. Every kernel of a program is analysed
+ * first, then all structures not yet known are compiled together. */
+#include <string.h>
+
+#include "codegen/build.h"
+#include "codegen/jit.h"
+#include "codegen/table.h"
+
+struct Codegen {
+    Jit *jit;
+    Arena *arena;
+};
+
+Codegen *codegen_new(const CodegenOptions *o, Err *e) {
+    Jit *jit = jit_new(o, e);
+    if (!jit)
+        return NULL;
+    Arena *a = arena_new();
+    Codegen *c = NEW(a, Codegen);
+    *c = (Codegen){jit, a};
+    return c;
+}
+void codegen_free(Codegen *c) {
+    if (!c)
+        return;
+    jit_free(c->jit);
+    arena_free(c->arena);
+}
+size_t codegen_kernels(const Codegen *c) { return jit_count(c->jit); }
+
+/* ---- buffers */
+static int32_t push_buffer(Build *b, const PlanBuffer *p) {
+    RtBuffer r = {.index = p->index, .offset = p->offset, .bytes = p->bytes};
+    switch (p->where) {
+    case PLAN_ARENA: r.where = RT_ARENA; break;
+    case PLAN_TENSOR: r.where = RT_TENSOR; break;
+    case PLAN_FIELD:
+        r.where = RT_FIELD;
+        r.index = b->field[p->index];
+        break;
+    case PLAN_NONE: BUG("%s: a value without storage is used", b->label);
+    }
+    vec_push(b->arena, &b->buffer, r);
+    return (int32_t)b->buffer.n - 1;
+}
+
+int32_t build_value(Build *b, Ref r) {
+    int v = b->plan->first[r.node] + (int)r.out;
+    if (b->value[v] < 0)
+        b->value[v] = push_buffer(b, &b->plan->buffer[v]);
+    return b->value[v];
+}
+
+int32_t build_scratch(Build *b, int64_t bytes) {
+    PlanBuffer p = {.where = PLAN_ARENA, .offset = b->plan->arena_bytes + b->scratch, .bytes = bytes};
+    p.offset = (p.offset + 63) / 64 * 64;
+    b->scratch = p.offset + bytes - b->plan->arena_bytes;
+    b->most_scratch = b->scratch > b->most_scratch ? b->scratch : b->most_scratch;
+    return push_buffer(b, &p);
+}
+
+/* ---- steps */
+RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
+    RtStep s = {.kind = kind, .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf), .nbuf = nbuf, .tasks = 1};
+    s.label = b->label;
+    vec_push(b->arena, &b->step, s);
+    return &b->step.at[b->step.n - 1];
+}
+
+void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
+    if (!k)
+        return;
+    RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf);
+    kernel_arguments(k, step, b->arena);
+    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
+}
+
+View view_contiguous(int rank, const int64_t *dim) {
+    View v = {.rank = rank};
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        v.dim[i] = dim[i];
+        v.stride[i] = stride;
+        stride *= dim[i];
+    }
+    return v;
+}
+
+void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {
+    int32_t both[] = {from, to};
+    build_kernel(b, kernel_of_copy(b->arena, t, src, dst), src ? both : &to);
+}
+
+void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count) {
+    Graph *body = graph_new(b->arena, "cast");
+    Type t = type_make(from_type, 1, &count);
+    Ref x = graph_add(body, OP_arg, &(Attr){.count = 0}, NULL, 0, &t, (Span){0});
+    graph_out(body, OUT_value, NULL, 0, g_cast(body, x, to_type, (Span){0}), (Span){0});
+    build_kernel(b, kernel_of_body(b->arena, body, 1, b->err), (int32_t[]){from, to});
+}
+
+/* ---- groups */
+/* The buffer behind a value of a body: an argument of the group. */
+static bool body_argument(const Node *group, Ref r, View *v, int *arg) {
+    *v = view_of(group->attr.body, r);
+    const Node *n = graph_node(group->attr.body, v->base);
+    *arg = (int)n->attr.count;
+    return n->op == OP_arg;
+}
+
+static void build_concat(Build *b, const Node *group, const Node *n, int32_t out) {
+    View whole = view_contiguous(n->type[0].rank, n->type[0].dim);
+    int axis = n->attr.axis;
+    for (int i = 0; i < n->nin; i++) {
+        View src, dst = whole;
+        int arg;
+        if (!body_argument(group, n->in[i], &src, &arg))
+            BUG("%s: concat of a computed value", b->label);
+        dst.dim[axis] = src.dim[axis];
+        build_copy(b, n->type[0].dtype, &src, build_value(b, group->in[arg]), &dst, out);
+        whole.offset += src.dim[axis] * whole.stride[axis];
+    }
+}
+
+static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
+    View whole = view_contiguous(n->type[0].rank, n->type[0].dim), src, dst = whole;
+    int arg;
+    if (!body_argument(group, n->in[0], &src, &arg))
+        BUG("%s: pad of a computed value", b->label);
+    for (int i = 0; i < whole.rank; i++) {
+        dst.offset += n->attr.pad.lo[i] * whole.stride[i];
+        dst.stride[i] *= 1 + n->attr.pad.gap[i];
+        dst.dim[i] = src.dim[i];
+    }
+    build_copy(b, n->type[0].dtype, NULL, -1, &whole, out);
+    build_copy(b, n->type[0].dtype, &src, build_value(b, group->in[arg]), &dst, out);
+}
+
+static void build_group(Build *b, uint32_t at, const Node *n) {
+    const Node *only = graph_node(n->attr.body, n->attr.body->out[0].ref);
+    if (only->op == OP_concat || only->op == OP_pad) {
+        (only->op == OP_concat ? build_concat : build_pad)(b, n, only, build_value(b, (Ref){at, 0}));
+        return;
+    }
+    int32_t *buf = NEW_N(b->arena, int32_t, n->nin + n->nout);
+    for (int i = 0; i < n->nin; i++)
+        buf[i] = build_value(b, n->in[i]);
+    for (int i = 0; i < n->nout; i++)
+        buf[n->nin + i] = build_value(b, (Ref){at, (uint32_t)i});
+    build_kernel(b, kernel_of_body(b->arena, n->attr.body, n->nin, b->err), buf);
+}
+
+static void build_table(Build *b, uint32_t at, const Node *n) {
+    int32_t buf[5];
+    int nbuf = 0;
+    for (int i = 0; i < n->nin; i++)
+        buf[nbuf++] = build_value(b, n->in[i]);
+    for (int i = 0; i < n->nout; i++)
+        buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
+    table_step(b->g, n, build_step(b, RT_KERNEL, buf, nbuf), b->arena);
+}
+
+/* "bert.upm:41:21 softmax": for faults and profiles. */
+static const char *node_label(const Build *b, const Node *n) {
+    const char *path = n->span.file ? diag_path(b->program->diag, n->span.file) : NULL;
+    const char *name = op_info[n->op].name;
+    if (n->op == OP_fused)
+        name = op_info[graph_node(n->attr.body, n->attr.body->out[0].ref)->op].name;
+    if (!path)
+        return arena_strdup(b->arena, name);
+    return arena_printf(b->arena, "%s:%u:%u %s", path, n->span.line, n->span.col, name);
+}
+
+static void build_node(Build *b, uint32_t at) {
+    const Node *n = b->g->node[at];
+    b->label = node_label(b, n);
+    b->scratch = 0;
+    Lower lower = op_info[n->op].lower;
+    if (n->op == OP_fused)
+        build_group(b, at, n);
+    else if (lower == LOWER_DOT)
+        build_dot(b, n, (Ref){at, 0});
+    else if (lower == LOWER_TABLE)
+        build_table(b, at, n);
+    else if (lower != LOWER_LEAF && !(lower == LOWER_VIEW && view_moves_nothing(b->g, n)))
+        BUG("%s: the graph is not fused", b->label);
+}
+
+/* ---- plans */
+static void finish_outputs(Build *b) {
+    for (int i = 0; i < b->plan->ncopy; i++) {
+        const PlanCopy *c = &b->plan->copy[i];
+        b->label = "state";
+        int32_t from = push_buffer(b, &c->source);
+        build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2);
+    }
+    RtPlan *out = b->out;
+    out->out = NEW_N(b->arena, RtOutput, b->g->nout);
+    for (size_t i = 0; i < b->g->nout; i++) {
+        const Output *o = &b->g->out[i];
+        const Type *t = graph_type(b->g, o->ref);
+        if (o->kind == OUT_state)
+            continue;
+        b->label = o->name ? o->name : "output";
+        out->out[out->nout++] = (RtOutput){.kind = (int)o->kind, .name = o->name, .index = o->index,
+                                           .buffer = push_buffer(b, &b->plan->out[i]), .dtype = t->dtype,
+                                           .count = type_count(t), .width = t->rank ? t->dim[t->rank - 1] : 1};
+    }
+}
+
+/* `fields` of the entry by name; those of the plan that it lacks are a bug of whoever made it. */
+static int32_t *number_fields(Arena *a, const Plan *plan, const RtEntry *entry) {
+    int32_t *number = NEW_N(a, int32_t, plan->nfield);
+    for (int i = 0; i < plan->nfield; i++) {
+        number[i] = entry ? -1 : i;
+        for (int k = 0; entry && k < entry->nfield; k++)
+            if (str_eq(entry->field[k].name, plan->field[i]))
+                number[i] = k;
+        CHECK(number[i] >= 0);
+    }
+    return number;
+}
+
+static RtPlan *make_plan(Arena *a, const Program *p, const Graph *g, const RtEntry *entry, PendingList *pending, Err *e) {
+    Plan *plan = plan_graph(a, p, g);
+    RtPlan *out = NEW(a, RtPlan);
+    Build b = {.arena = a, .program = p, .g = g, .plan = plan, .out = out, .pending = pending, .err = e};
+    b.field = number_fields(a, plan, entry);
+    b.value = NEW_N(a, int32_t, plan->nvalue);
+    memset(b.value, -1, (size_t)plan->nvalue * sizeof *b.value);
+    bool *reached = graph_reached(g, a);
+    for (uint32_t i = 0; i < g->n && !e->msg[0]; i++)
+        if (reached[i])
+            build_node(&b, i);
+    finish_outputs(&b);
+    out->name = g->name;
+    out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
+    out->step = b.step.at, out->nstep = (int)b.step.n;
+    out->arena_bytes = plan->arena_bytes + b.most_scratch + 64;
+    return e->msg[0] ? NULL : out;
+}
+
+/* ---- kernels of all plans together */
+static bool compile_pending(Codegen *c, PendingList *pending, Err *e) {
+    Arena *scratch = arena_new();
+    Kernel **kernel = NEW_N(scratch, Kernel *, pending->n);
+    RtKernel **fn = NEW_N(scratch, RtKernel *, pending->n);
+    for (size_t i = 0; i < pending->n; i++)
+        kernel[i] = pending->at[i].kernel;
+    bool ok = !e->msg[0] && jit_functions(c->jit, kernel, pending->n, fn, e);
+    for (size_t i = 0; i < pending->n; i++) {
+        if (ok)
+            pending->at[i].plan->step[pending->at[i].step].kernel = fn[i];
+        kernel_free(kernel[i]);
+    }
+    arena_free(scratch);
+    return ok;
+}
+
+RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e) {
+    PendingList pending = {0};
+    RtPlan *plan = make_plan(a, p, g, NULL, &pending, e);
+    return compile_pending(c, &pending, e) ? plan : NULL;
+}
+
+/* ---- programs */
+static void copy_tensors(Arena *a, const Program *p, RtProgram *out) {
+    out->tensor = NEW_N(a, RtTensor, p->ntensor);
+    out->ntensor = (int)p->ntensor;
+    for (size_t i = 0; i < p->ntensor; i++) {
+        const Tensor *t = &p->tensor[i];
+        out->tensor[i] = (RtTensor){.name = t->name, .kind = (int)t->kind, .dtype = t->type.dtype, .rank = t->type.rank,
+                                    .like = t->like, .fill = t->fill};
+        memcpy(out->tensor[i].dim, t->type.dim, sizeof t->type.dim);
+        out->tensor[i].bytes = type_count(&t->type) * (int64_t)dtype_size(t->type.dtype);
+    }
+}
+
+/* The fields of an entry: all that its pipeline yields; without one (tests), those its graphs read. */
+typedef VEC(Field) FieldList;
+static void add_graph_fields(Arena *a, const Graph *g, FieldList *list) {
+    for (size_t i = 0; g && i < g->n; i++) {
+        const Node *n = g->node[i];
+        bool known = n->op != OP_field;
+        for (size_t k = 0; k < list->n && !known; k++)
+            known = str_eq(list->at[k].name, n->attr.name);
+        if (known)
+            continue;
+        Field f = {.name = n->attr.name, .dtype = n->type[0].dtype, .rank = n->type[0].rank - 1};
+        memcpy(f.dim, n->type[0].dim + 1, (RANK - 1) * sizeof *f.dim);
+        vec_push(a, list, f);
+    }
+}
+
+static void set_fields(Arena *a, const Program *p, const Entry *from, RtEntry *to) {
+    FieldList list = {0};
+    if (from->data >= 0 && from->data < p->spec.ndata)
+        for (int i = 0; i < p->spec.data[from->data].nfield; i++)
+            vec_push(a, &list, p->spec.data[from->data].field[i]);
+    else {
+        add_graph_fields(a, from->step, &list);
+        add_graph_fields(a, from->logged, &list);
+    }
+    to->field = list.at;
+    to->nfield = (int)list.n;
+}
+
+static const char *program_name(Arena *a, const Program *p) {
+    const char *path = diag_sources(p->diag) ? diag_path(p->diag, 1) : "program";
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return arena_strndup(a, base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
+}
+
+RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
+    RtProgram *out = NEW(a, RtProgram);
+    PendingList pending = {0};
+    out->name = program_name(a, p);
+    out->spec = p->spec;
+    copy_tensors(a, p, out);
+    if (p->init)
+        out->init = make_plan(a, p, p->init, NULL, &pending, e);
+    out->entry = NEW_N(a, RtEntry, p->nentry);
+    out->nentry = (int)p->nentry;
+    for (size_t i = 0; i < p->nentry && !e->msg[0]; i++) {
+        const Entry *from = &p->entry[i];
+        RtEntry *to = &out->entry[i];
+        *to = (RtEntry){.train = from->kind == ENTRY_train, .name = from->name, .data = from->data, .batch = from->batch,
+                        .steps = from->steps, .epochs = from->epochs};
+        set_fields(a, p, from, to);
+        to->step = from->step ? make_plan(a, p, from->step, to, &pending, e) : NULL;
+        to->logged = from->logged && !e->msg[0] ? make_plan(a, p, from->logged, to, &pending, e) : NULL;
+    }
+    return compile_pending(c, &pending, e) ? out : NULL;
+}
