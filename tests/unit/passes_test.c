@@ -61,8 +61,23 @@ static Ref gradient(Test *t, Ref y, Ref x) {
     return graph_add(t->g, OP_grad, NULL, (Ref[]){y, x}, 2, NULL, nowhere);
 }
 
+/* What the verifier wants around the graph: data with its fields, and initial values. */
+static void complete(Test *t) {
+    static Field field[] = {{.name = "x", .dtype = DT_f32, .rank = 1, .dim = {3}},
+                            {.name = "k", .dtype = DT_i32, .rank = 1, .dim = {3}}};
+    static DataSpec data = {.stage = "lines", .input = -1, .field = field, .nfield = 2};
+    if (t->p->init) return;
+    t->p->spec.data = &data;
+    t->p->spec.ndata = 1;
+    t->p->init = graph_new(t->arena, "init");
+    for (size_t i = 0; i < t->p->ntensor; i++) {
+        Ref zero = g_fill(t->p->init, &t->p->tensor[i].type, 0, nowhere);
+        graph_out(t->p->init, OUT_state, NULL, (int)i, zero, nowhere);
+    }
+}
 static bool run(Test *t, const char *const *pass, size_t n) {
-    Program *p = passes_run_named(t->p, t->diag, pass, n, &(PassOptions){0});
+    complete(t);
+    Program *p = passes_run_named(t->p, t->diag, pass, n, &(PassOptions){.check_each = true});
     if (p) {
         t->p = p;
         t->g = p->entry[0].step;
