@@ -256,8 +256,7 @@ static int inplace_root(Planner *cx, int at, int out) {
     int v = cx->plan->first[at] + out;
     for (int j = 0; j < n->nin; j++) {
         int q = root_of(cx, n->in[j]);
-        if (cx->group[q] < 0 || cx->live[q].last != at) continue;
-        if (cx->groups.at[cx->group[q]].live.last != at) continue; /* another result took it */
+        if (cx->group[q] < 0 || cx->groups.at[cx->group[q]].live.last != at) continue;
         if (cx->plan->buffer[q].bytes != cx->plan->buffer[v].bytes) continue;
         if (may_overwrite(cx, n, out, q)) return q;
     }

@@ -184,7 +184,8 @@ static void run_node(const Memory *m, const Plan *plan, size_t at, const EvalCx 
         for (int64_t k = 0; k < type_count(t); k++) in[j].at[k] = from ? from[k] : (double)k; /* iota has no storage */
     }
     EXPECT(node_eval(n, in, out, cx, &e), "%s", e.msg);
-    for (int o = 0; o < n->nout; o++) {
+    for (int i = 0; i < n->nout; i++) { /* in either order: kernels choose their own */
+        int o = at % 2 ? i : n->nout - 1 - i;
         double *to = value_place(m, plan, (Ref){(uint32_t)at, (uint32_t)o});
         if (to) memcpy(to, out[o].at, (size_t)type_count(&out[o].type) * sizeof *to);
     }
