@@ -78,21 +78,20 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool none_found(const char *pattern, Err *e) {
+static bool none_found(Arena *a, const char *pattern, Err *e) {
     struct stat st;
     char here[400];
-    const char *where = getcwd(here, sizeof here) ? here : "the working directory";
+    const char *where = *pattern != '/' && getcwd(here, sizeof here) ? arena_printf(a, " in %s", here) : "";
     if (is_magic(pattern, strlen(pattern)))
-        return err_set(e, "no file matches '%s'%s%s; check the pattern, or put the text there", pattern,
-                       *pattern == '/' ? "" : " in ", *pattern == '/' ? "" : where);
-    if (stat(pattern, &st)) return err_set(e, "cannot read '%s' in %s: %s", pattern, where, strerror(errno));
+        return err_set(e, "no file matches '%s'%s; check the pattern, or put the text there", pattern, where);
+    if (stat(pattern, &st)) return err_set(e, "cannot read '%s'%s: %s", pattern, where, strerror(errno));
     return err_set(e, "'%s' is not a file; for all files of a folder write '%s/*'", pattern, pattern);
 }
 
 bool glob_files(Arena *a, const char *pattern, FileList *out, Err *e) {
     Walk w = {.arena = a, .e = e};
     if (!walk(&w, *pattern == '/' ? "/" : "", pattern, 0)) return false;
-    if (!w.found.n) return none_found(pattern, e);
+    if (!w.found.n) return none_found(a, pattern, e);
     qsort(w.found.at, w.found.n, sizeof *w.found.at, by_name);
     size_t n = 0;
     for (size_t i = 0; i < w.found.n; i++) /* `**` twice can find a file twice */

@@ -406,7 +406,7 @@ static void test_epochs(Arena *a, Tokenizer *t) {
     for (int64_t b = 0; b < 2 * batches && next_rows(r, &rows, &live); b++) {
         if (b == 0) first = rows;
         if (b == batches) same = !memcmp(&first, &rows, sizeof rows);
-        for (int i = 0; i < BATCH * SEQ && b < batches; i++) seen[rows.ids[0][i]] = 1;
+        for (int i = 0; i < BATCH * SEQ && b < batches; i++) seen[rows.ids[i / SEQ][i % SEQ]] = 1;
     }
     for (int i = FIRST_WORD; i < WORDS + FIRST_WORD; i++) found += seen[i];
     EXPECT(!same, "the second epoch repeats the first");
