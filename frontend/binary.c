@@ -184,7 +184,11 @@ bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span
         const char *path = paths->leaf.at[i].path;
         Val x = left ? val_of_tensor(tree_leaf(&ta, path)) : *a;
         Val y = right ? val_of_tensor(tree_leaf(&tb, path)) : *b, z;
-        if (!apply_binary(cx, op, &x, &y, op_span, at, &z) || !tree_put(cx, result, path, &z, at)) return false;
+        if (!apply_binary(cx, op, &x, &y, op_span, at, &z)) {
+            diag_note(cx->diag, at, "this is '%s' of %s", path, val_describe(cx, left ? a : b));
+            return false;
+        }
+        if (!tree_put(cx, result, path, &z, at)) return false;
     }
     *out = (Val){.kind = VAL_tree, .tree = result};
     return true;

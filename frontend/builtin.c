@@ -140,7 +140,7 @@ bool call_tensor(Call *c, int i, TVal *out)
 {
     const Val *v = &c->arg[i];
     if (val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool) return tensor_of(c->cx, v, c->arg_span[i], out);
-    report_error(c->cx, c->arg_span[i], "%s takes a tensor, not %s", c->b->name, val_describe(c->cx, v));
+    report_error(c->cx, c->arg_span[i], "%s takes a tensor or a number, not %s", c->b->name, val_describe(c->cx, v));
     return false;
 }
 

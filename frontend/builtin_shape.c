@@ -47,9 +47,12 @@ static bool parts_match(Call *c, const TVal *part, int n, int axis)
     for (int i = 1; i < n; i++) {
         const TVal *a = &part[0], *b = &part[i];
         const char *who = arena_printf(c->cx->arena, "cannot %s %s and %s", c->b->name, tval_describe(c->cx, a), tval_describe(c->cx, b));
-        if (a->type.dtype != b->type.dtype)
-            return report_error(c->cx, c->at, "%s: %s and %s do not mix", who, dtype_name(a->type.dtype), dtype_name(b->type.dtype));
-        if (a->type.rank != b->type.rank) return report_error(c->cx, c->at, "%s: they differ in rank", who);
+        if (a->type.dtype != b->type.dtype) {
+            report_error(c->cx, c->at, "%s: %s and %s do not mix", who, dtype_name(a->type.dtype), dtype_name(b->type.dtype));
+            return hint_cast(c->cx, a->type.dtype, b->type.dtype);
+        }
+        if (a->type.rank != b->type.rank)
+            return report_error(c->cx, c->at, "%s: they have %d and %d dimensions", who, a->type.rank, b->type.rank);
         for (int k = 0; k < a->type.rank; k++)
             if (k != axis && a->type.dim[k] != b->type.dim[k])
                 return report_error(c->cx, c->at, "%s: %s does not match %s", who, dim_text(c->cx, a, k), dim_text(c->cx, b, k));
@@ -262,7 +265,7 @@ bool run_put(Call *c, Val *out)
         return report_error(c->cx, c->at, "cannot %s %s into %s: %s and %s do not mix", name, tval_describe(c->cx, v), table,
                             dtype_name(v->type.dtype), dtype_name(in[0].type.dtype));
     if (!expandable(v, &shape))
-        return report_error(c->cx, c->at, "cannot %s %s into %s: these rows are %s", name, tval_describe(c->cx, v), table,
+        return report_error(c->cx, c->at, "cannot %s %s into %s: the rows to set are %s", name, tval_describe(c->cx, v), table,
                             tval_describe(c->cx, &shape));
     *v = tensor_expand(c->cx, v, &shape, c->at);
     Attr attr = {.axis = axis};

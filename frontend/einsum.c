@@ -19,8 +19,7 @@ static bool matmul_takes(Elab *cx, const TVal *a, const TVal *b, Span at)
     if (a->type.dtype == b->type.dtype) return true;
     const char *left = dtype_name(a->type.dtype), *right = dtype_name(b->type.dtype);
     report_error(cx, at, "%s: %s and %s do not mix", who, left, right);
-    diag_hint(cx->diag, "tensors never convert by themselves: cast(x, %s)", left);
-    return false;
+    return hint_cast(cx, a->type.dtype, b->type.dtype);
 }
 
 /* The operand as the source has it, where that is short. */
@@ -310,13 +309,13 @@ static bool contract(Einsum *es, Term *acc, int i)
 static bool einsum_dtypes(Einsum *es, const Expr *e)
 {
     for (int i = 0; i < es->nterm && es->nterm > 1; i++) {
-        Span at = e->call.arg.at[i].span;
+        const Expr *arg = e->call.arg.at[i].value;
+        Span at = arg->kind == EXPR_arrow ? arg->arrow.from->span : arg->span;
         DType first = es->term[0].t.type.dtype, type = es->term[i].t.type.dtype;
         if (!tensor_takes(es->cx, &es->term[i].t, TAKES_floats, "einsum", at)) return false;
         if (type == first) continue;
         report_error(es->cx, at, "einsum: %s and %s do not mix", dtype_name(first), dtype_name(type));
-        diag_hint(es->cx->diag, "tensors never convert by themselves: cast(x, %s)", dtype_name(first));
-        return false;
+        return hint_cast(es->cx, first, type);
     }
     return true;
 }

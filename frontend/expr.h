@@ -40,6 +40,7 @@ typedef struct Phrase { /* "cannot <verb> [B, T]<joiner>[T, d]"; swap: the secon
 enum Takes { TAKES_any, TAKES_numbers, TAKES_floats, TAKES_bools };
 /* One pointwise operator on values: literals take the tensors' dtype, reductions are aligned as they remember, shapes broadcast. */
 bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *out);
+bool hint_cast(Elab *cx, DType a, DType b); /* of two that do not mix, which to convert; returns false */
 bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Span at);
 TVal tensor_cast(Elab *cx, const TVal *x, DType to, Span at);
 TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span at); /* unnamed, without memory */

@@ -219,8 +219,8 @@ static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *
     report_calls(cx);
     if (leads(a, b) || leads(b, a)) {
         const TVal *small = leads(a, b) ? b : a, *large = leads(a, b) ? a : b;
-        diag_hint(cx->diag, "shapes align at the last dimension; [..., None] after the %s side makes it line up with %s",
-                  small == a ? "left" : "right", shape_text(cx, large));
+        diag_hint(cx->diag, "shapes align at the last dimension; [..., None] after %s makes it line up with %s",
+                  tval_describe(cx, small), shape_text(cx, large));
     }
     return false;
 }
@@ -241,18 +241,25 @@ bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Sp
     return false;
 }
 
+/* Floats before integers, f32 before the rest. */
+bool hint_cast(Elab *cx, DType a, DType b)
+{
+    bool keep_a = dtype_is_float(a) == dtype_is_float(b) ? a == DT_f32 || b != DT_f32 : dtype_is_float(a);
+    diag_hint(cx->diag, "tensors never convert by themselves: cast %s to %s", dtype_name(keep_a ? b : a),
+              dtype_name(keep_a ? a : b));
+    return false;
+}
+
 static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in, int n, Span at)
 {
     for (int i = 1; i < n; i++) {
         if (in[i].type.dtype == in[0].type.dtype) continue;
         const char *a = dtype_name(in[0].type.dtype), *b = dtype_name(in[i].type.dtype);
         const char *say_both = clash_text(cx, say, tval_describe(cx, &in[0]), tval_describe(cx, &in[i]));
-        bool to_first = dtype_is_float(in[0].type.dtype) || !dtype_is_float(in[i].type.dtype);
         diag_error(cx->diag, at, "%s: %s and %s do not mix", say_both, a, b);
         note_sides(cx, &v[0], &v[i], at);
         report_calls(cx);
-        diag_hint(cx->diag, "tensors never convert by themselves: cast the %s side to %s", to_first ? b : a, to_first ? a : b);
-        return false;
+        return hint_cast(cx, in[0].type.dtype, in[i].type.dtype);
     }
     return true;
 }
@@ -305,6 +312,6 @@ bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, co
     CHECK(n <= MOST);
     if (op != OP_where)
         return operands(cx, v, n, takes, say, at, in) && broadcast_op(cx, op, v, in, n, say, at, out);
-    return val_tensor(cx, &v[0], DT_bool, at, &in[0]) && tensor_takes(cx, &in[0], TAKES_bools, "the condition", at) &&
+    return val_tensor(cx, &v[0], DT_bool, at, &in[0]) && tensor_takes(cx, &in[0], TAKES_bools, "the condition of where", at) &&
            operands(cx, v + 1, n - 1, takes, say, at, in + 1) && broadcast_op(cx, op, v, in, n, say, at, out);
 }

@@ -178,11 +178,6 @@ static const char *last_part(const char *path)
     return dot ? dot + 1 : path;
 }
 
-static bool is_name(const char *s)
-{
-    return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")] == 0;
-}
-
 bool note_origin(Elab *cx, const Val *v, Span whole)
 {
     if (v->kind == VAL_param) {
@@ -191,9 +186,7 @@ bool note_origin(Elab *cx, const Val *v, Span whole)
         return true;
     }
     if (v->kind != VAL_tensor || !v->span.file || span_inside(v->span, whole)) return false;
-    const char *text = span_text(cx, v->span), *shape = tval_describe(cx, &v->t);
-    if (text && is_name(text)) diag_note(cx->diag, v->span, "'%s' is %s, from here", text, shape);
-    else diag_note(cx->diag, v->span, "%s comes from here", shape);
+    diag_note(cx->diag, v->span, "%s comes from here", tval_describe(cx, &v->t));
     return true;
 }
 
