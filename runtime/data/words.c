@@ -93,10 +93,10 @@ static bool is_cased(int32_t c) {
 /* The nearest character before or after a sigma that says something about case: is it a cased letter of the same word? */
 static bool cased_before(const Splitter *s, size_t i) {
     while (i > 0) {
-        int32_t c = 0xFFFD;
+        int32_t c;
         size_t end = i--;
         while (i > 0 && end - i < 4 && ((unsigned char)s->text[i] & 0xC0) == 0x80) i--;
-        if (utf8_char(s->text, s->size, i, &c) != end - i) { /* not UTF-8: as if absent */
+        if (utf8_char(s->text, s->size, i, &c) != end - i) {
             i = end - 1;
             continue;
         }
@@ -108,11 +108,12 @@ static bool cased_before(const Splitter *s, size_t i) {
 
 static bool cased_after(const Splitter *s, size_t i) {
     while (i < s->size) {
-        int32_t c = 0xFFFD;
+        int32_t c;
         size_t length = utf8_char(s->text, s->size, i, &c);
         i += length ? length : 1;
+        if (!length) continue; /* not UTF-8: as if absent */
         if (is_space(c) || is_chinese(c)) return false;
-        if (length && !is_dropped(c) && !is_case_ignorable(c)) return is_cased(c);
+        if (!is_dropped(c) && !is_case_ignorable(c)) return is_cased(c);
     }
     return false;
 }

@@ -18,7 +18,8 @@ void words_split(const char *text, size_t n, WordFn *fn, void *cx);
 
 /* The place of the first byte that is not UTF-8, or n. */
 size_t utf8_valid(const char *text, size_t n);
-/* Decodes the character at text[i] (i < n). Its length; 0 where the bytes are not UTF-8. */
+/* Decodes the character at text[i] (i < n). Its length; 0 where the bytes are not UTF-8, and then
+ * no character. */
 size_t utf8_char(const char *text, size_t n, size_t i, int32_t *c);
 bool char_is_punct(int32_t c);
 #endif

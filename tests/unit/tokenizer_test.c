@@ -111,6 +111,7 @@ static void test_unicode(void) {
     expect_ids(t, "a\0b", 3, "27"); /* a zero byte is a control character */
     expect_ids(t, "a\xFF" "b\xC3", 4, "27"); /* bytes that are not UTF-8 are passed over */
     expect_ids(t, "a\xED\xA0\x80" "b", 5, "27"); /* surrogates */
+    expect_ids(t, "A\xFF\xCE\xA3\xFF.\xC3", 7, "5 12 18"); /* also beside a sigma */
     tokenizer_free(t);
 }
 
