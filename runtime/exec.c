@@ -132,6 +132,7 @@ static void bind_step(Exec *x, Bound *b, int number) {
 
 static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
     if (!plan) return;
+    for (int i = 0; i < x->nbound; i++) CHECK(x->bound[i].plan != plan); /* it reads one entry's batch */
     Bound *b = &x->bound[x->nbound++];
     b->plan = plan;
     b->buf = NEW_N(x->small, char *, plan->nbuffer);

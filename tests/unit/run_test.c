@@ -63,7 +63,7 @@ static void count_kernel(const RtCall *c, int64_t first, int64_t last) {
 typedef struct Fixture {
     RtProgram p;
     RtTensor tensor[4];
-    RtEntry entry[2];
+    RtEntry entry[3];
     Field ids;
     DataSpec data[3];
     TokenizerSpec tok_spec;
@@ -74,7 +74,7 @@ typedef struct Fixture {
     RtStep step[2], init_step, count_step;
     int32_t index[16];
     int64_t size[1];
-    RtPlan init, quiet, logged, count, result;
+    RtPlan init, quiet, logged, count, result, quiet2, logged2;
     RtOutput out[3];
     RtOutput count_out;
     char folder[64], text[96];
@@ -333,6 +333,63 @@ static void test_eval(Fixture *f) {
     EXPECT(run_eval(&f->p, f->tok, &o, "/no/such", &e) == 1 && strstr(e.msg, "/no/such"), "%s", e.msg);
 }
 
+/* The lines a person gets in a pipe; the rate and the time left differ from run to run. */
+static void test_progress(Fixture *f) {
+    char path[256], *text = NULL;
+    size_t n = 0;
+    RunOptions o = options(f, "shown", path, sizeof path);
+    o.out = open_memstream(&text, &n);
+    o.quiet = false, o.steps = 10;
+    f->word[0] = NOTHING;
+    Err e = {0};
+    EXPECT(run_train(&f->p, f->tok, &o, &e) == 0, "%s", e.msg);
+    o.steps = 20;
+    EXPECT(run_train(&f->p, f->tok, &o, &e) == 0, "%s", e.msg);
+    fclose(o.out);
+    const char *part[] = {"step 1/10  size 0.", "  loss 0.", " tokens/s", "  text  aaabcdfh\n", "step 5/10 ", "step 10/10  eval.count 37.0000\n",
+                          "going on from step 10 of '", "step 15/20 ", " s left\n", "step 20/20  eval.count 37.0000\n"};
+    const char *at = text;
+    for (size_t i = 0; at && i < sizeof part / sizeof *part; i++) {
+        const char *found = strstr(at, part[i]);
+        EXPECT(found, "no '%s' in:\n%s", part[i], at);
+        at = found;
+    }
+    EXPECT(!strchr(text, '\033') && !strchr(text, '\r'), "a pipe got a terminal's codes");
+    free(text);
+}
+
+static void test_entries(Fixture *f) {
+    Err e = {0};
+    f->entry[2] = f->entry[0];
+    f->entry[2].name = "train.2";
+    f->quiet2 = f->quiet, f->logged2 = f->logged; /* a plan is of one entry, whose batch it reads */
+    f->entry[2].step = &f->quiet2, f->entry[2].logged = &f->logged2;
+    f->entry[0].steps = 0, f->entry[0].epochs = 2; /* 9 batches each */
+    f->entry[2].steps = 5;
+    f->p.nentry = 3;
+    EXPECT(train(f, "follow", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
+    char *m = metrics(f, "follow");
+    const char *order[] = {"{\"step\":1,\"entry\":\"train\"", "{\"step\":18,\"entry\":\"train\"", "{\"step\":19,\"entry\":\"train.2\"",
+                           "{\"step\":23,\"entry\":\"train.2\"", "{\"step\":23,\"eval.count\""};
+    const char *at = m;
+    for (size_t i = 0; at && i < sizeof order / sizeof *order; i++) {
+        at = strstr(at, order[i]);
+        EXPECT(at, "no %s in its place: %s", order[i], m);
+    }
+    free(m);
+    f->p.spec.run.alternate = true;
+    EXPECT(train(f, "turns", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
+    m = metrics(f, "turns");
+    EXPECT(strstr(m, "{\"step\":2,\"entry\":\"train.2\"") && strstr(m, "{\"step\":10,\"entry\":\"train.2\""), "no turns: %s", m);
+    free(m);
+    EXPECT(train(f, "turns.stopped", 2, INTERRUPT, 3, &e) == 130, "%s", e.msg);
+    EXPECT(train(f, "turns.stopped", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
+    expect_same(f, "turns", "turns.stopped");
+    f->entry[0].batch = 64;
+    EXPECT(train(f, "few", 2, NOTHING, 0, &e) == 1 && *e.msg, "a batch larger than the data: %s", e.msg);
+    EXPECT(strstr(e.msg, "37") && strstr(e.msg, "64"), "%s", e.msg);
+}
+
 int main(void) {
     Fixture f = {.null = fopen("/dev/null", "w")};
     make_text(&f);
@@ -344,6 +401,8 @@ int main(void) {
     test_misfit(&f);
     test_load(&f);
     test_eval(&f);
+    test_progress(&f);
+    test_entries(&f);
     tokenizer_free(f.tok[0]);
     fclose(f.null);
     char command[128];
