@@ -53,7 +53,7 @@ typedef struct Decls {
     const Define *define;
     size_t ndefine;
     bool *defined;           /* which -D found their const */
-    bool broken;             /* a file had syntax errors, so that names may be missing for no fault of theirs */
+    bool broken;             /* a file had syntax errors or an import failed: names may be missing that are no fault of their users */
     VEC(const char *) consts; /* all that -D could name */
     VEC(TokenizerDecl) tokenizer;
     VEC(DataDecl) data;

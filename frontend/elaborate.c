@@ -65,7 +65,14 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 /* ---- imports */
 static void report_library(Elab *cx, const char *name, Span at) {
     static const char *const known[] = {"std.nn", "std.init", "std.loss", "std.optim", "std.corrupt", "std.metric"};
+    static const char *const later[] = {"probe", "vision", "augment", "speech"};
     const char *full = arena_printf(cx->arena, "std.%s", name);
+    cx->decls->broken = true; /* its names will be missing */
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (str_eq(name, later[i])) {
+            report_error(cx, at, "this version does not carry '%s'", full);
+            return;
+        }
     report_error(cx, at, "there is no library module '%s'", full);
     suggest(cx, full, known, sizeof known / sizeof *known);
 }
