@@ -40,7 +40,7 @@ static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char
         if (live == 0) break;
         clock->stepf = (float)clock->step;
         clock->live = live;
-        if (!exec_run(r->x, entry->step, clock, e)) return false;
+        if (!exec_plan(r->x, entry->step, clock, e)) return false;
         if (clock->step == 0) report_add(out, r->x, entry->step, r->tok, prefix); /* texts: of the first batch */
     }
     return clock->step || err_set(e, "'%s' has no records to evaluate on", entry->name);
@@ -55,7 +55,7 @@ static bool evaluate_entry(Run *r, const RtEntry *entry, const char *prefix, Rep
     bool ok = run_batches(r, entry, reader, prefix, out, &clock, e);
     run_reader_close(r, reader);
     if (!ok || !entry->logged) return ok;
-    if (!exec_run(r->x, entry->logged, &clock, e)) return false;
+    if (!exec_plan(r->x, entry->logged, &clock, e)) return false;
     report_add(out, r->x, entry->logged, r->tok, prefix);
     return true;
 }

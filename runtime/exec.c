@@ -237,7 +237,7 @@ static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
                    (long long)x->fault.limit - 1);
 }
 
-bool exec_run(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
+bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
     const Bound *b = bound_find(x, plan);
     x->clock = *clock;
     atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);

@@ -107,7 +107,7 @@ static bool init_fresh(Run *r, Err *e) {
     r->at.seed = r->o->has_seed ? r->o->seed : r->p->spec.run.seed;
     RtClock clock = {.seed = r->at.seed};
     FILE *log = r->o->quiet || r->o->json ? NULL : r->o->out;
-    return (!r->p->init || exec_run(r->x, r->p->init, &clock, e)) &&
+    return (!r->p->init || exec_plan(r->x, r->p->init, &clock, e)) &&
            state_load_declared(r->p, r->x, r->tok, log, e);
 }
 
@@ -207,7 +207,7 @@ static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e
     RtClock clock = {.seed = r->at.seed, .step = (uint64_t)at, .stepf = (float)at,
                      .stepsf = (float)r->total[i], .live = live};
     Err why = {0};
-    if (!exec_run(r->x, plan, &clock, &why))
+    if (!exec_plan(r->x, plan, &clock, &why))
         return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
     return check_losses(r, entry, plan, loss, e);
 }

@@ -29,7 +29,7 @@ void exec_free(Exec *x);
 char *exec_tensor(Exec *x, int tensor);                 /* its bytes */
 char *const *exec_fields(Exec *x, const RtEntry *entry); /* where a batch's fields are to be written */
 /* Runs a plan once. False: a fault, named in `e` by its source line. */
-bool exec_run(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
+bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
 const void *exec_output(const Exec *x, const RtPlan *plan, int out);
 void exec_reset(Exec *x); /* accumulators get their value before the first batch */

@@ -100,19 +100,19 @@ static void test_run(Fixture *f, int threads, char *bytes) {
     Exec *x = exec_new(&f->p, pool, &e);
     EXPECT(x, "%s", e.msg);
     RtClock clock = {.step = 5};
-    EXPECT(exec_run(x, &f->plan, &clock, &e), "%s", e.msg);
+    EXPECT(exec_plan(x, &f->plan, &clock, &e), "%s", e.msg);
     double want = exact_sum(5);
     EXPECT(fabs(exec_scalar(x, &f->plan, 0) - want) < 1e-5 * want, "%g, not %g", exec_scalar(x, &f->plan, 0), want);
     memcpy(bytes, exec_tensor(x, 0), 4 * M * N);
     struct mallinfo2 before = mallinfo2();
-    for (clock.step = 0; clock.step < 20; clock.step++) EXPECT(exec_run(x, &f->plan, &clock, &e), "%s", e.msg);
+    for (clock.step = 0; clock.step < 20; clock.step++) EXPECT(exec_plan(x, &f->plan, &clock, &e), "%s", e.msg);
     struct mallinfo2 after = mallinfo2();
     EXPECT(before.uordblks == after.uordblks && before.hblkhd == after.hblkhd, "steps allocate");
     clock.step = 99;
-    EXPECT(!exec_run(x, &f->plan, &clock, &e) && strcmp(e.msg, "x.upm:4:2 take: index -3 is out of range, 0 to 9 is what there is") == 0,
+    EXPECT(!exec_plan(x, &f->plan, &clock, &e) && strcmp(e.msg, "x.upm:4:2 take: index -3 is out of range, 0 to 9 is what there is") == 0,
            "%s", e.msg);
     clock.step = 5;
-    EXPECT(exec_run(x, &f->plan, &clock, &e), "a fault stays: %s", e.msg);
+    EXPECT(exec_plan(x, &f->plan, &clock, &e), "a fault stays: %s", e.msg);
     exec_reset(x);
     for (int i = 0; i < SCALARS; i++)
         EXPECT(exec_scalar(x, &f->plan, 1 + i) == SCALAR[i].fill, "%s: %g", dtype_name(SCALAR[i].t), exec_scalar(x, &f->plan, 1 + i));
