@@ -1,5 +1,5 @@
 /* Makes the nodes of the syntax. Every expression knows its depth; one nested deeper than EXPR_DEPTH is
- * reported once and replaced by a leaf, so that what walks the syntax may recurse. */
+ * reported once and replaced by a leaf, so that what walks the syntax may recurse; its statement is left out. */
 #include "frontend/parser.h"
 
 /* ---- expressions */
@@ -13,7 +13,7 @@ Expr *expr_new(Parser *p, ExprKind kind, Span at) {
 
 static void too_deep(Parser *p, Expr *e) {
     if (!p->deep) diag_error(p->diag, e->span, "this expression is nested more than %d deep", EXPR_DEPTH);
-    p->deep = true;
+    p->deep = p->drop = true;
     *e = (Expr){.kind = EXPR_none, .depth = 1, .span = e->span};
 }
 
@@ -132,7 +132,8 @@ Args *args_add(Parser *p, Args *list, Arg arg) {
 
 Stmts *stmts_add(Parser *p, Stmts *list, Stmt *s) {
     list = LIST_OR_NEW(p, list, Stmts);
-    if (s) vec_push(p->arena, list, s);
+    if (s && !p->drop) vec_push(p->arena, list, s);
+    p->drop = false;
     return list;
 }
 

@@ -48,6 +48,7 @@ typedef struct Parser {
     bool skip_lines;  /* and with further lines of the brackets it happened in */
     bool quiet;       /* the next syntax error follows from one already reported */
     bool deep;        /* nesting was reported */
+    bool drop;        /* and the statement at hand is left out for it */
 
     Stmts stmts;      /* results */
     Expr *expr;
