@@ -193,7 +193,7 @@ static void freeze_value(Elab *cx, const Val *v) {
     for (int i = 0; i < v->list.n; i++) freeze_value(cx, &v->list.at[i]);
 }
 
-bool stmt_freeze(Elab *cx, Exec *x, const Stmt *s) {
+bool do_freeze(Elab *cx, Exec *x, const Stmt *s) {
     for (size_t i = 0; i < s->freeze.part.n; i++) {
         const Expr *e = s->freeze.part.at[i];
         Val v;

@@ -76,7 +76,7 @@ static bool run_body(Elab *cx, const FnDecl *f, const char *name, Scope *s, Span
         Exec x = {.where = IN_fn, .scope = s};
         Stmt ret = {.kind = STMT_return, .span = f->value->span};
         vec_push(cx->arena, &ret.ret.value, f->value);
-        if (!stmt_return(cx, &x, &ret)) return false;
+        if (!do_return(cx, &x, &ret)) return false;
         *out = x.result;
     } else {
         Exec x = {.where = IN_fn, .scope = s, .result = {.kind = VAL_none, .span = f->span}};

@@ -275,7 +275,7 @@ static bool is_data(const Val *v) {
     return true;
 }
 
-bool stmt_data(Elab *cx, Exec *x, const Stmt *s) {
+bool do_data(Elab *cx, Exec *x, const Stmt *s) {
     Val v;
     const Expr *e = s->assign.value;
     if (!eval_pipeline(cx, x->scope, e, &v)) return false;
@@ -337,7 +337,7 @@ static bool tokenizer_open_host(Elab *cx, TokenizerDecl *t, Span at) {
     return true;
 }
 
-bool stmt_tokenizer(Elab *cx, Exec *x, const Stmt *s) {
+bool do_tokenizer(Elab *cx, Exec *x, const Stmt *s) {
     const Expr *e = s->assign.value;
     const char *kind = stage_name(e);
     if (!kind || e->kind != EXPR_call)

@@ -113,7 +113,7 @@ bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at);
     X(if, "if", IN_module | IN_block | IN_rule | IN_fn | IN_entry)                                 \
     X(for, "for", IN_module | IN_block | IN_fn | IN_entry)                                         \
     X(expr, "an expression", IN_fn | IN_entry)
-#define X(name, what, where) bool stmt_##name(Elab *cx, Exec *x, const Stmt *s);
+#define X(name, what, where) bool do_##name(Elab *cx, Exec *x, const Stmt *s);
 STMT_TABLE(X)
 #undef X
 

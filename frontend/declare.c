@@ -95,15 +95,15 @@ static bool declare_tensor(Elab *cx, Exec *x, const Stmt *s, TensorKind kind) {
     return assign_value(cx, x, &(Target){.name = s->param.name, .span = s->param.name_span}, 1, v, s->span);
 }
 
-bool stmt_param(Elab *cx, Exec *x, const Stmt *s) {
+bool do_param(Elab *cx, Exec *x, const Stmt *s) {
     return declare_tensor(cx, x, s, TENSOR_param);
 }
 
-bool stmt_state(Elab *cx, Exec *x, const Stmt *s) {
+bool do_state(Elab *cx, Exec *x, const Stmt *s) {
     return declare_tensor(cx, x, s, x->where == IN_rule ? TENSOR_optim : TENSOR_state);
 }
 
-bool stmt_cache(Elab *cx, Exec *x, const Stmt *s) {
+bool do_cache(Elab *cx, Exec *x, const Stmt *s) {
     (void)x;
     return report_error(cx, s->span, "this version does not carry `cache`, which only generation uses");
 }

@@ -145,7 +145,7 @@ static bool import_library(Elab *cx, Exec *x, const Stmt *s, Module **m) {
     return *m;
 }
 
-bool stmt_import(Elab *cx, Exec *x, const Stmt *s) {
+bool do_import(Elab *cx, Exec *x, const Stmt *s) {
     Module *m;
     if (s->import.module) {
         if (!import_library(cx, x, s, &m)) return false;
@@ -169,7 +169,7 @@ static bool define_value(Elab *cx, const Define *d, Val *out) {
     return e && eval_expr(cx, cx->core ? cx->core->scope : cx->main->scope, e, out) && out->kind != VAL_error;
 }
 
-bool stmt_const(Elab *cx, Exec *x, const Stmt *s) {
+bool do_const(Elab *cx, Exec *x, const Stmt *s) {
     Decls *d = cx->decls;
     const Target *t = s->assign.target;
     const char *full = arena_printf(cx->arena, "%s%s", x->module->prefix, t->name);
@@ -200,11 +200,11 @@ static bool define_block(Elab *cx, Exec *x, const Stmt *s, ValKind kind) {
     return assign_value(cx, x, &(Target){.name = s->block.name, .span = s->block.name_span}, 1, v, s->span);
 }
 
-bool stmt_block(Elab *cx, Exec *x, const Stmt *s) {
+bool do_block(Elab *cx, Exec *x, const Stmt *s) {
     return define_block(cx, x, s, VAL_block);
 }
 
-bool stmt_rule(Elab *cx, Exec *x, const Stmt *s) {
+bool do_rule(Elab *cx, Exec *x, const Stmt *s) {
     return define_block(cx, x, s, VAL_rule);
 }
 

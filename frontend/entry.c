@@ -171,7 +171,7 @@ static const char *entry_name(Elab *cx, const Stmt *s, bool train) {
     return n == 1 ? word : arena_printf(cx->arena, "%s.%d", word, n);
 }
 
-bool stmt_entry(Elab *cx, Exec *x, const Stmt *s) {
+bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
     static const char *const word[] = {"train", "eval", "sample", "generate", "predict", "features"};
     if (s->entry.word != WORD_train && s->entry.word != WORD_eval)
         return report_error(cx, s->span, "this version does not carry `%s`", word[s->entry.word]);
@@ -244,7 +244,7 @@ static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
     return true;
 }
 
-bool stmt_report(Elab *cx, Exec *x, const Stmt *s) {
+bool do_report(Elab *cx, Exec *x, const Stmt *s) {
     static const char *const kind[] = {"", "text", "image", "audio", "histogram"};
     bool ok = true;
     if (s->report.kind > REPORT_text)
@@ -254,7 +254,7 @@ bool stmt_report(Elab *cx, Exec *x, const Stmt *s) {
     return ok;
 }
 
-bool stmt_watch(Elab *cx, Exec *x, const Stmt *s) {
+bool do_watch(Elab *cx, Exec *x, const Stmt *s) {
     (void)x;
     return report_error(cx, s->span, "this version does not carry `watch`");
 }

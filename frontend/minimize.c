@@ -322,7 +322,7 @@ static bool only_in_train(Elab *cx, const char *what, Span at) {
     return report_error(cx, at, "%s belongs to `train`: an eval changes nothing", what);
 }
 
-bool stmt_minimize(Elab *cx, Exec *x, const Stmt *s) {
+bool do_minimize(Elab *cx, Exec *x, const Stmt *s) {
     Minimize m = {.s = s};
     if (!only_in_train(cx, "minimize", s->span)) return false;
     m.number = cx->decls->minimizes++;
@@ -373,7 +373,7 @@ static bool update_value(Elab *cx, Exec *x, const Stmt *s, const Val *target) {
     return target->kind == VAL_param ? tensor_update(cx, target->tensor, &v, at) : update_instance(cx, target->inst, &v, at);
 }
 
-bool stmt_update(Elab *cx, Exec *x, const Stmt *s) {
+bool do_update(Elab *cx, Exec *x, const Stmt *s) {
     const Target *t = s->assign.target;
     Val target;
     if (x->where == IN_fn && (!cx->in_train || !cx->training)) return true;

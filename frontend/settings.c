@@ -44,7 +44,7 @@ static void rename_moved(Elab *cx, LoadSpec *l) {
     }
 }
 
-bool stmt_load(Elab *cx, Exec *x, const Stmt *s) {
+bool do_load(Elab *cx, Exec *x, const Stmt *s) {
     size_t n = s->load.from.n;
     LoadSpec l = {.span = s->span, .nrename = (int)n};
     l.from = NEW_N(cx->arena, const char *, n + cx->decls->moved.n + 1);
@@ -156,7 +156,7 @@ static bool apply_setting(const RunCx *r, const Setting *table, size_t n, const 
     return false;
 }
 
-bool stmt_run(Elab *cx, Exec *x, const Stmt *s) {
+bool do_run(Elab *cx, Exec *x, const Stmt *s) {
     bool ok = true;
     if (x->module != cx->main) return true; /* an imported file's run is its own */
     if (cx->decls->run.file) {

@@ -8,7 +8,7 @@ typedef struct StmtInfo {
     unsigned where;
 } StmtInfo;
 static const StmtInfo stmt_info[] = {
-#define X(name, what, where) [STMT_##name] = {stmt_##name, what, where},
+#define X(name, what, where) [STMT_##name] = {do_##name, what, where},
     STMT_TABLE(X)
 #undef X
 };
@@ -110,7 +110,7 @@ bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at) {
     return true;
 }
 
-bool stmt_assign(Elab *cx, Exec *x, const Stmt *s) {
+bool do_assign(Elab *cx, Exec *x, const Stmt *s) {
     const Target *t = s->assign.target;
     if (t->count) return exec_array(cx, x, t, s->assign.value);
     Val v;
@@ -121,7 +121,7 @@ bool stmt_assign(Elab *cx, Exec *x, const Stmt *s) {
 }
 
 /* ---- control */
-bool stmt_return(Elab *cx, Exec *x, const Stmt *s) {
+bool do_return(Elab *cx, Exec *x, const Stmt *s) {
     int n = (int)s->ret.value.n;
     if (s->ret.as)
         return report_error(cx, s->ret.as->span, "`as` belongs to the return of `sample`");
@@ -137,7 +137,7 @@ bool stmt_return(Elab *cx, Exec *x, const Stmt *s) {
     return true;
 }
 
-bool stmt_if(Elab *cx, Exec *x, const Stmt *s) {
+bool do_if(Elab *cx, Exec *x, const Stmt *s) {
     Val c;
     const Expr *e = s->cond.cond;
     if (!eval_expr(cx, x->scope, e, &c) || c.kind == VAL_error) return false;
@@ -158,7 +158,7 @@ static bool loop_items(Elab *cx, const Val *v, Span at) {
     return false;
 }
 
-bool stmt_for(Elab *cx, Exec *x, const Stmt *s) {
+bool do_for(Elab *cx, Exec *x, const Stmt *s) {
     Val list;
     bool ok = true;
     if (!eval_expr(cx, x->scope, s->loop.in, &list) || !loop_items(cx, &list, s->loop.in->span)) return false;
@@ -169,12 +169,12 @@ bool stmt_for(Elab *cx, Exec *x, const Stmt *s) {
     return ok;
 }
 
-bool stmt_expr(Elab *cx, Exec *x, const Stmt *s) {
+bool do_expr(Elab *cx, Exec *x, const Stmt *s) {
     Val v;
     return eval_expr(cx, x->scope, s->expr, &v) && v.kind != VAL_error;
 }
 
-bool stmt_fn(Elab *cx, Exec *x, const Stmt *s) {
+bool do_fn(Elab *cx, Exec *x, const Stmt *s) {
     const FnDecl *f = s->fn;
     Closure *c = NEW(cx->arena, Closure);
     *c = (Closure){.decl = f, .scope = x->scope, .self = x->inst};
