@@ -18,9 +18,20 @@ Ref rewrite_fill(const Rewrite *r, double v) {
     return g_fill(r->g, t, v, r->n->span);
 }
 
+bool reshape_of_ones(const Graph *g, const Node *n) {
+    const Type *to = &n->type[0], *from = graph_type(g, n->in[0]);
+    int k = 0;
+    for (int i = 0; i < to->rank; i++) {
+        if (to->dim[i] == 1) continue;
+        while (k < from->rank && from->dim[k] == 1) k++;
+        if (k == from->rank || from->dim[k++] != to->dim[i]) return false;
+    }
+    return true; /* the counts are equal, so what is left of `from` is ones */
+}
+
 /* A pointwise operator on constants is a constant: computed once, in f64, where kernels would do it
  * for every element. */
-Ref fold_constants(const Rewrite *r) {
+static Ref fold_constants(const Rewrite *r) {
     const Node *n = r->n;
     if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0 || n->nin > 3 ||
         n->nout != 1 || n->type[0].dtype == DT_bf16) /* whose rounding f64 would leave out */
@@ -40,8 +51,8 @@ Ref fold_constants(const Rewrite *r) {
     return rewrite_fill(r, out.at[0]);
 }
 
-/* What is computed on repeated values can be computed once and repeated: expands move to the result of
- * a pointwise operator, and vanish where another input has the whole shape. */
+/* What is computed on repeated values can be computed once and repeated: expands move to the result
+ * of a pointwise operator, and vanish where another input has the whole shape. */
 static Ref hoist_expands(const Rewrite *r) {
     const Node *n = r->n;
     if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0) return REF_NONE;
@@ -56,6 +67,34 @@ static Ref hoist_expands(const Rewrite *r) {
     return rewrite_expand(r, graph_add(r->g, n->op, &n->attr, in, n->nin, NULL, n->span));
 }
 
+/* Reductions keep their axes as 1, and programs drop them: pointwise operators between the two are
+ * moved before the reshape, so that a whole chain stays aligned by position and can be one kernel.
+ */
+static Ref sink_reshape(const Rewrite *r) {
+    const Node *n = r->n;
+    if (op_info[n->op].lower != LOWER_MAP || n->op == OP_fused || n->nin == 0) return REF_NONE;
+    const Type *from = NULL;
+    Ref in[3];
+    for (int i = 0; i < n->nin; i++) {
+        const Node *x = rewrite_input(r, i);
+        double v;
+        in[i] = r->in[i];
+        if (x->op == OP_reshape && reshape_of_ones(r->g, x)) {
+            const Type *t = graph_type(r->g, x->in[0]);
+            if (!type_same_shape(&x->type[0], &n->type[0]) || (from && !type_same_shape(from, t)))
+                return REF_NONE;
+            from = t;
+            in[i] = x->in[0];
+        } else if (rewrite_const(r, i, &v))
+            in[i] = g_const(r->g, x->type[0].dtype, v, n->span);
+        else if (x->type[0].rank > 0)
+            return REF_NONE;
+    }
+    if (!from) return REF_NONE;
+    Ref y = graph_add(r->g, n->op, &n->attr, in, n->nin, NULL, n->span);
+    return g_reshape(r->g, y, n->type[0].rank, n->type[0].dim, n->span);
+}
+
 static Ref try_rules(const Rewrite *r, const Rule *rule, size_t n) {
     for (size_t i = 0; i < n; i++) {
         Ref to = rule[i].op == r->n->op ? rule[i].rule(r) : REF_NONE;
@@ -67,6 +106,7 @@ static Ref try_rules(const Rewrite *r, const Rule *rule, size_t n) {
 static Ref rewrite(const Rewrite *r) {
     Ref to = fold_constants(r);
     if (!ref_is(to)) to = hoist_expands(r);
+    if (!ref_is(to)) to = sink_reshape(r);
     if (!ref_is(to)) to = try_rules(r, algebra_rules, algebra_count);
     if (!ref_is(to)) to = try_rules(r, shape_rules, shape_count);
     if (!ref_is(to)) to = try_rules(r, sum_rules, sum_count);

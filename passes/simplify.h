@@ -21,7 +21,6 @@ typedef struct Rule {
 /* Tried in order; each file lists its own. */
 extern const Rule algebra_rules[], shape_rules[], sum_rules[];
 extern const size_t algebra_count, shape_count, sum_count;
-RuleFn fold_constants;
 
 static inline const Node *rewrite_input(const Rewrite *r, int i) {
     return graph_node(r->g, r->in[i]);
@@ -38,5 +37,7 @@ static inline Ref rewrite_expand(const Rewrite *r, Ref x) {
 }
 Ref rewrite_fill(const Rewrite *r,
                  double v); /* a constant result; REF_NONE where its type cannot hold v exactly */
+
+bool reshape_of_ones(const Graph *g, const Node *reshape); /* only adds and drops axes of size 1 */
 
 #endif

@@ -190,7 +190,36 @@ dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with bro
                     r->n->span);
 }
 
+/* ---- tables read and written in order */
+
+/* Is input `i` 0, 1, 2, ... along the axis? */
+static bool counts_up(const Rewrite *r, int i) {
+    const Node *x = rewrite_input(r, i);
+    return x->op == OP_iota && x->type[0].rank == 1 && r->n->attr.axis == 0 &&
+           x->type[0].dim[0] <= rewrite_input_type(r, 0)->dim[0];
+}
+static Ref take_in_order(const Rewrite *r) {
+    if (!counts_up(r, 1)) return REF_NONE;
+    const Type *t = &r->n->type[0];
+    Attr a = {.slice.rank = t->rank};
+    for (int i = 0; i < t->rank; i++) {
+        a.slice.step[i] = 1;
+        a.slice.size[i] = t->dim[i];
+    }
+    return graph_add(r->g, OP_slice, &a, r->in, 1, NULL, r->n->span);
+}
+static Ref put_add_in_order(const Rewrite *r) {
+    if (!counts_up(r, 1)) return REF_NONE;
+    const Type *t = &r->n->type[0], *rows = rewrite_input_type(r, 2);
+    Attr a = {.pad.rank = t->rank};
+    a.pad.hi[0] = t->dim[0] - rows->dim[0];
+    Ref v = graph_add(r->g, OP_pad, &a, &r->in[2], 1, NULL, r->n->span);
+    return g_binary(r->g, OP_add, r->in[0], v, r->n->span);
+}
+
 const Rule shape_rules[] = {
+    {OP_take, take_in_order},
+    {OP_put_add, put_add_in_order},
     {OP_reshape, still_const},
     {OP_reshape, same_shape},
     {OP_reshape, reshape_again},

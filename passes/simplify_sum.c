@@ -57,6 +57,28 @@ static Ref reduce_expand(const Rewrite *r) {
     return rewrite_expand(r, y);
 }
 
+/* A sum of -x is the sum of x, negated: less to do, if nothing else reads -x. */
+static Ref sum_neg(const Rewrite *r) {
+    const Node *x = rewrite_input(r, 0);
+    if (x->op != OP_neg || r->uses[r->n->in[0].node] != 1) return REF_NONE;
+    return g_unary(r->g, OP_neg, reduce_again(r, x->in[0], r->n->attr.axes), r->n->span);
+}
+
+/* Before a reshape that only adds or drops axes of size 1: see sink_reshape. */
+static Ref reduce_reshape(const Rewrite *r) {
+    const Node *x = rewrite_input(r, 0);
+    if (x->op != OP_reshape || !reshape_of_ones(r->g, x)) return REF_NONE;
+    const Type *to = &x->type[0], *from = graph_type(r->g, x->in[0]);
+    uint32_t axes = 0;
+    for (int i = 0, k = 0; i < to->rank; i++) {
+        if (to->dim[i] == 1) continue;
+        while (from->dim[k] == 1) k++;
+        axes |= (r->n->attr.axes >> i & 1) << k++;
+    }
+    Ref y = reduce_again(r, x->in[0], axes);
+    return g_reshape(r->g, y, r->n->type[0].rank, r->n->type[0].dim, r->n->span);
+}
+
 static Ref argmax_of_one(const Rewrite *r) {
     return rewrite_input_type(r, 0)->dim[r->n->attr.axis] == 1 ? rewrite_fill(r, 0) : REF_NONE;
 }
@@ -106,10 +128,11 @@ static Ref reduce_long(const Rewrite *r) {
 }
 
 const Rule sum_rules[] = {
-    {OP_sum, reduce_const},     {OP_sum, reduce_ones},   {OP_sum, reduce_expand},
-    {OP_sum, reduce_long},      {OP_max, reduce_const},  {OP_max, reduce_ones},
-    {OP_max, reduce_expand},    {OP_max, reduce_long},   {OP_min, reduce_const},
-    {OP_min, reduce_ones},      {OP_min, reduce_expand}, {OP_min, reduce_long},
-    {OP_argmax, argmax_of_one},
+    {OP_sum, reduce_const},   {OP_sum, reduce_ones},      {OP_sum, reduce_expand},
+    {OP_sum, sum_neg},        {OP_sum, reduce_reshape},   {OP_sum, reduce_long},
+    {OP_max, reduce_const},   {OP_max, reduce_ones},      {OP_max, reduce_expand},
+    {OP_max, reduce_reshape}, {OP_max, reduce_long},      {OP_min, reduce_const},
+    {OP_min, reduce_ones},    {OP_min, reduce_expand},    {OP_min, reduce_reshape},
+    {OP_min, reduce_long},    {OP_argmax, argmax_of_one},
 };
 const size_t sum_count = sizeof sum_rules / sizeof *sum_rules;

@@ -290,8 +290,26 @@ static Ref put_rows(Vjp *v, Op op, Ref x, Ref index, Ref rows) {
     return with_attr(v, op, &a, (Ref[]){x, index, rows}, 3);
 }
 
+/* One element of each row taken: its place in the row, compared along the axis. Unlike rows added
+ * to a table this is pointwise, and joins the kernel of what else reaches x (the softmax of a
+ * loss). */
+static Ref put_back_one(Vjp *v) {
+    Type t = *type_of(v, v->x[0]), index = *type_of(v, v->x[1]), rows = t;
+    int axis = v->n->attr.axis;
+    for (int i = axis; i < t.rank; i++) index.dim[i] = 1;
+    rows.dim[axis] = 1;
+    Type line = type_make(DT_i32, t.rank, index.dim);
+    for (int i = 0; i < axis; i++) line.dim[i] = 1;
+    line.dim[axis] = t.dim[axis];
+    Ref place = graph_add(v->g, OP_iota, &(Attr){.axis = axis}, NULL, 0, &line, v->at);
+    Ref here = binary(v, OP_eq, place, g_reshape(v->g, v->x[1], t.rank, index.dim, v->at));
+    return where(v, here, g_reshape(v->g, v->gy, t.rank, rows.dim, v->at), num(v, 0));
+}
 static void vjp_take(Vjp *v) {
-    if (vjp_wants(v, 0))
+    if (!vjp_wants(v, 0)) return;
+    if (type_of(v, v->x[1])->rank == v->n->attr.axis)
+        vjp_give(v, 0, put_back_one(v));
+    else
         vjp_give(v, 0, put_rows(v, OP_put_add, zeros_like(v, v->x[0]), v->x[1], v->gy));
 }
 static void vjp_put_add(Vjp *v) {

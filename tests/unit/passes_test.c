@@ -336,13 +336,20 @@ static int roll(Dice *d, int sides) {
 static Ref random_shape(Test *t, Dice *d, Ref x) { /* [3,4] to [3,4] by way of something else */
     const int64_t flat[1] = {12}, full[2] = {3, 4}, wide[3] = {2, 3, 4};
     Graph *g = t->g;
-    switch (roll(d, 5)) {
+    switch (roll(d, 6)) {
     case 0:
         return g_reshape(g, g_reshape(g, x, 1, flat, nowhere), 2, full, nowhere);
     case 1:
         return g_transpose(g, g_transpose(g, x, (int[]){1, 0}, nowhere), (int[]){1, 0}, nowhere);
     case 2:
         return g_expand(g, g_reduce(g, OP_sum, x, 1u << roll(d, 2), nowhere), 2, full, nowhere);
+    case 4: {
+        Ref sums = g_reshape(g, g_reduce(g, OP_sum, x, 2, nowhere), 1, full, nowhere);
+        sums = binary(t, OP_add, g_unary(g, OP_tanh, sums, nowhere), number(t, 1));
+        Ref all = g_reshape(g, g_reduce(g, OP_max, sums, 1, nowhere), 0, NULL, nowhere);
+        sums = g_reshape(g, sums, 2, (int64_t[]){3, 1}, nowhere);
+        return binary(t, OP_mul, binary(t, OP_sub, x, sums), all);
+    }
     case 3: {
         Ref sum =
             g_reduce(g, roll(d, 2) ? OP_sum : OP_max, g_expand(g, x, 3, wide, nowhere), 1, nowhere);

@@ -126,6 +126,12 @@ static Ref taken(Graph *g, Op op, const Ref *x) {
 static Ref taken_inside(Graph *g, Op op, const Ref *x) {
     return with(g, op, (Attr){.axis = 1}, (Ref[]){x[0], index_of(g, (int64_t[]){2, 4})}, 2);
 }
+static Ref taken_one(Graph *g, Op op, const Ref *x) { /* x[i, i, :] */
+    return with(g, op, (Attr){.axis = 1}, (Ref[]){x[0], iota(g, 1, (int64_t[]){2}, 0)}, 2);
+}
+static Ref taken_in_order(Graph *g, Op op, const Ref *x) {
+    return with(g, op, (Attr){.axis = 0}, (Ref[]){x[0], iota(g, 1, (int64_t[]){3}, 0)}, 2);
+}
 static Ref written(Graph *g, Op op, const Ref *x) {
     return with(g, op, (Attr){.axis = 0}, (Ref[]){x[0], index_of(g, (int64_t[]){2, 3}), x[1]}, 3);
 }
@@ -210,6 +216,8 @@ static const Case cases[] = {
     {OP_dot, "inner", inner, 2, {ANY_SIGN(2, {2, 3}), ANY_SIGN(2, {3, 2})}},
     {OP_take, "take", taken, 1, {ANY_SIGN(2, {4, 2})}},
     {OP_take, "take inside", taken_inside, 1, {ANY_SIGN(3, {2, 3, 2})}},
+    {OP_take, "take one", taken_one, 1, {ANY_SIGN(3, {2, 3, 2})}},
+    {OP_take, "take in order", taken_in_order, 1, {ANY_SIGN(2, {4, 2})}},
     {OP_put, "put", written, 2, {ANY_SIGN(2, {4, 2}), ANY_SIGN(3, {2, 3, 2})}},
     {OP_put, "put inside", written_inside, 2, {ANY_SIGN(3, {2, 3, 2}), ANY_SIGN(3, {2, 4, 2})}},
     {OP_put_add, "put_add", written, 2, {ANY_SIGN(2, {4, 2}), ANY_SIGN(3, {2, 3, 2})}},
