@@ -9,19 +9,36 @@ int64_t count_entries(const RtProgram *p, bool train) {
     return n;
 }
 
-Reader *run_reader(Run *r, const RtEntry *entry, int64_t start, Err *e) {
-    ReaderOptions o = {.spec = &r->p->spec, .tokenizer = r->tok, .data = entry->data, .batch = entry->batch,
-                       .train = entry->train, .seed = r->at.seed, .start = start, .field = entry->field,
-                       .nfield = entry->nfield};
-    pool_pin_caller(r->pool, false);
-    Reader *reader = reader_open(&o, e);
-    pool_pin_caller(r->pool, true);
-    return reader;
+static int source_of(const Spec *s, int data) {
+    while (s->data[data].input >= 0 && s->data[data].input < data) data = s->data[data].input;
+    return data;
 }
 
-void run_reader_close(Run *r, Reader *reader) {
-    (void)r;
-    if (reader) reader_close(reader);
+/* A reader of the same source, whose encoded text serves again. */
+static const Reader *reader_to_share(const Run *r, int entry) {
+    const Spec *s = &r->p->spec;
+    for (int i = 0; i < r->p->nentry; i++)
+        if (r->reader[i] && source_of(s, r->p->entry[i].data) == source_of(s, r->p->entry[entry].data))
+            return r->reader[i];
+    return NULL;
+}
+
+Reader *run_reader(Run *r, int entry, int64_t start, Err *e) {
+    const RtEntry *of = &r->p->entry[entry];
+    ReaderOptions o = {.spec = &r->p->spec, .tokenizer = r->tok, .data = of->data, .batch = of->batch,
+                       .train = of->train, .seed = r->at.seed, .start = start, .field = of->field,
+                       .nfield = of->nfield, .share = reader_to_share(r, entry)};
+    pool_pin_caller(r->pool, false);
+    bool sought = r->reader[entry] && reader_seek(r->reader[entry], start, e);
+    if (r->reader[entry] && !sought) run_reader_close(r, entry);
+    else if (!sought) r->reader[entry] = reader_open(&o, e);
+    pool_pin_caller(r->pool, true);
+    return r->reader[entry];
+}
+
+void run_reader_close(Run *r, int entry) {
+    if (r->reader[entry]) reader_close(r->reader[entry]);
+    r->reader[entry] = NULL;
 }
 
 /* Whether the plan gives reports, which then come from it and not from single batches. */
@@ -46,14 +63,14 @@ static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char
     return clock->step || err_set(e, "'%s' has no records to evaluate on", entry->name);
 }
 
-static bool evaluate_entry(Run *r, const RtEntry *entry, const char *prefix, Report *out, Err *e) {
+static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, Err *e) {
+    const RtEntry *entry = &r->p->entry[number];
     CHECK(!(entry->logged && reports_scalars(entry->step)));
-    Reader *reader = run_reader(r, entry, 0, e);
+    Reader *reader = run_reader(r, number, 0, e);
     if (!reader) return false;
     RtClock clock = {.seed = r->at.seed};
     exec_reset(r->x);
     bool ok = run_batches(r, entry, reader, prefix, out, &clock, e);
-    run_reader_close(r, reader);
     if (!ok || !entry->logged) return ok;
     if (!exec_plan(r->x, entry->logged, &clock, e)) return false;
     report_add(out, r->x, entry->logged, r->tok, prefix);
@@ -66,7 +83,7 @@ bool evaluate_all(Run *r, bool named, Report *out, Err *e) {
         const RtEntry *entry = &r->p->entry[i];
         if (entry->train) continue;
         const char *prefix = named || several ? arena_printf(out->arena, "%s.", entry->name) : "";
-        if (!evaluate_entry(r, entry, prefix, out, e)) return false;
+        if (!evaluate_entry(r, i, prefix, out, e)) return false;
     }
     return true;
 }
@@ -113,9 +130,11 @@ int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, con
     Arena *a = arena_new();
     Run r = {.p = p, .tok = tok, .o = o, .arena = a, .at = {.seed = p->spec.run.seed}};
     r.at.entry = NEW_N(a, int64_t, p->nentry);
+    r.reader = NEW_N(a, Reader *, p->nentry);
     const char *dir = o->dir ? o->dir : arena_printf(a, "runs/%s", p->name);
     if (!checkpoint) checkpoint = arena_printf(a, "%s/last.safetensors", dir);
     bool ok = evaluate_checkpoint(&r, checkpoint, e);
+    for (int i = 0; i < p->nentry; i++) run_reader_close(&r, i);
     exec_free(r.x);
     pool_free(r.pool);
     arena_free(a);

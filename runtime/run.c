@@ -79,12 +79,10 @@ static bool entry_steps(Run *r, int i, Err *e) {
 }
 
 static bool open_data(Run *r, Err *e) {
-    r->reader = NEW_N(r->arena, Reader *, r->p->nentry);
     r->total = NEW_N(r->arena, int64_t, r->p->nentry);
     for (int i = 0; i < r->p->nentry; i++) {
         if (!r->p->entry[i].train) continue;
-        r->reader[i] = run_reader(r, &r->p->entry[i], r->at.entry[i], e);
-        if (!r->reader[i] || !entry_steps(r, i, e)) return false;
+        if (!run_reader(r, i, r->at.entry[i], e) || !entry_steps(r, i, e)) return false;
     }
     /* unless said otherwise, twenty lines for a short run and one every hundred steps for a long one */
     if (r->log_every < 0) r->log_every = r->total_all / 20 < DEFAULT_LOG ? r->total_all / 20 + 1 : DEFAULT_LOG;
@@ -235,9 +233,7 @@ static bool train_step(Run *r, int i, Err *e) {
 
 /* One entry's data is closed as soon as it has done its steps. */
 static void close_finished(Run *r, int i) {
-    if (r->at.entry[i] < r->total[i]) return;
-    run_reader_close(r, r->reader[i]);
-    r->reader[i] = NULL;
+    if (r->at.entry[i] >= r->total[i]) run_reader_close(r, i);
 }
 
 static int stop(Run *r, Err *e) {
@@ -280,7 +276,7 @@ static bool prepare(Run *r, Err *e) {
 
 static void release(Run *r) {
     if (r->progress.out) progress_clear(&r->progress);
-    for (int i = 0; r->reader && i < r->p->nentry; i++) run_reader_close(r, r->reader[i]);
+    for (int i = 0; i < r->p->nentry; i++) run_reader_close(r, i);
     metrics_close(&r->metrics);
     exec_free(r->x);
     pool_free(r->pool);
@@ -295,6 +291,7 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
     Arena *a = arena_new();
     Run r = {.p = p, .tok = tok, .o = o, .arena = a, .dir = {.lock = -1}};
     r.at.entry = NEW_N(a, int64_t, p->nentry);
+    r.reader = NEW_N(a, Reader *, p->nentry);
     take_settings(&r);
     Signals old;
     signals_take(&old);

@@ -27,9 +27,9 @@ typedef struct Run {
 } Run;
 
 double run_now(void); /* seconds, monotonic */
-/* Opens a reader on the entry's data; its thread may run on any core. */
-Reader *run_reader(Run *r, const RtEntry *entry, int64_t start, Err *e);
-void run_reader_close(Run *r, Reader *reader);
+/* The entry's reader, opened or set to batch `start`; its thread may run on any core. NULL: failed. */
+Reader *run_reader(Run *r, int entry, int64_t start, Err *e);
+void run_reader_close(Run *r, int entry);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to `out`, with the entry's
  * name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);
