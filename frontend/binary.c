@@ -166,13 +166,6 @@ static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, co
                         val_describe(cx, b), left ? left : right, left ? "first" : "second");
 }
 
-static bool tree_put(Elab *cx, Tree *t, const char *path, const Val *v, Span at)
-{
-    if (v->kind != VAL_tensor) return report_error(cx, at, "'%s' becomes %s, which no part can hold", path, val_describe(cx, v));
-    vec_push(cx->arena, &t->leaf, (struct TreeLeaf){path, v->t});
-    return true;
-}
-
 bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out)
 {
     Tree ta = {0}, tb = {0}, *result = NEW(cx->arena, Tree);
@@ -188,7 +181,8 @@ bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span
             diag_note(cx->diag, at, "this is '%s' of %s", path, val_describe(cx, left ? a : b));
             return false;
         }
-        if (!tree_put(cx, result, path, &z, at)) return false;
+        CHECK(z.kind == VAL_tensor);
+        vec_push(cx->arena, &result->leaf, (struct TreeLeaf){path, z.t});
     }
     *out = (Val){.kind = VAL_tree, .tree = result};
     return true;

@@ -105,11 +105,19 @@ static bool combine(Call *c, BinaryOp op, const Val *a, const Val *b, Val *out)
     return apply_binary(c->cx, op, a, b, c->at, c->at, out);
 }
 
+static bool check_bound(Call *c, int i)
+{
+    const Val *v = &c->arg[i];
+    if (!c->given[i] || val_is_number(v) || val_is_tensor(v)) return true;
+    return report_error(c->cx, c->arg_span[i], "%s must be a number or a tensor, not %s", call_arg_name(c, i),
+                        val_describe(c->cx, v));
+}
+
 bool run_uniform(Call *c, Val *out)
 {
     TVal shape;
     if (val_is_number(&c->arg[0]) && !c->given[1] && !c->given[2]) return initialiser(c, "uniform_init", out);
-    if (!call_shape(c, 0, &shape)) return false;
+    if (!call_shape(c, 0, &shape) || !check_bound(c, 1) || !check_bound(c, 2)) return false;
     TVal t = draw(c, OP_uniform, &shape, DT_f32, 0);
     if (!c->given[1] && !c->given[2]) return call_return(&t, out);
     Val u, width, lo = c->given[1] ? c->arg[1] : val_of_int(0), hi = c->given[2] ? c->arg[2] : val_of_int(1);

@@ -139,10 +139,6 @@ bool number_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, V
     case BIN_lt: case BIN_le: case BIN_gt: case BIN_ge: *out = val_of_bool(compare(op, a, b)); return true;
     case BIN_and: case BIN_pipe:
         return report_error(cx, at, "%s combines true and false, not numbers", binary_name(op));
-    case BIN_matmul:
-        report_error(cx, at, "@ multiplies matrices, not numbers");
-        diag_hint(cx->diag, "* multiplies numbers");
-        return false;
     default: return arithmetic(cx, op, a, b, at, out);
     }
 }

@@ -199,12 +199,17 @@ void note_sides(Elab *cx, const Val *a, const Val *b, Span whole)
 
 enum { CHAIN_SHOWN = 6 };
 
+static bool same_place(Span a, Span b) { return a.file == b.file && a.line == b.line && a.col == b.col; }
+
+/* A call that comes from the same place again and again (recursion) is shown once. */
 bool report_calls(Elab *cx)
 {
+    Span last = {0};
     int shown = 0;
     for (const Frame *f = cx->frame; f && shown < CHAIN_SHOWN; f = f->up) {
-        if (!f->up || !f->what || !f->call.file) continue;
+        if (!f->up || !f->what || !f->call.file || same_place(f->call, last)) continue;
         diag_note(cx->diag, f->call, "in the call to %s", f->what);
+        last = f->call;
         shown++;
     }
     return false;
