@@ -142,6 +142,16 @@ static void print_ref(Buf *b, Ref r) {
 
 static void print_body(const Printer *pr, const Graph *g, int indent);
 
+/* For the human reader: which tensor, and constants in decimals. */
+static void print_remark(const Printer *pr, const Node *n) {
+    int tensor = n->op == OP_state ? n->attr.tensor : -1;
+    if (tensor >= 0 && pr->p && (size_t)tensor < pr->p->ntensor) {
+        buf_puts(pr->b, "  # ");
+        print_str(pr->b, pr->p->tensor[tensor].name);
+    }
+    if (n->op == OP_const && isfinite(n->attr.num)) buf_printf(pr->b, "  # %g", n->attr.num);
+}
+
 static void print_node(const Printer *pr, const Node *n, size_t number, int indent) {
     Buf *b = pr->b;
     AttrKind attr = op_info[n->op].attr;
@@ -162,11 +172,7 @@ static void print_node(const Printer *pr, const Node *n, size_t number, int inde
     if (n->copy) buf_printf(b, " copy=%u", n->copy);
     if (n->region) buf_printf(b, " region=%u", n->region);
     print_place(b, sources(pr), n->span);
-    int tensor = attr == ATTR_TENSOR ? n->attr.tensor : -1;
-    if (tensor >= 0 && pr->p && (size_t)tensor < pr->p->ntensor) {
-        buf_puts(b, "  # ");
-        print_str(b, pr->p->tensor[tensor].name);
-    }
+    print_remark(pr, n);
     buf_puts(b, "\n");
 }
 

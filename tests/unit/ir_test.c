@@ -3,6 +3,7 @@
 #include "ir/ir.h"
 #include "tests/unit/check.h"
 
+#include <glob.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +237,45 @@ static void test_whole_program_round_trips(void) {
     p->nentry = 2;
     round_trip(p, "a whole program");
     arena_free(a);
+}
+
+static void mark_operators(const Graph *g, bool *occurs) {
+    for (size_t i = 0; g && i < g->n; i++) {
+        occurs[g->node[i]->op] = true;
+        if (g->node[i]->op == OP_fused) mark_operators(g->node[i]->attr.body, occurs);
+    }
+}
+
+/* The files of tests/ir verify, print as they are written, and together hold every operator. */
+static void test_files(void) {
+    glob_t found;
+    bool occurs[OP_COUNT] = {0};
+    EXPECT(glob("tests/ir/*.ir", 0, NULL, &found) == 0, "no files in tests/ir");
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        Arena *a = arena_new();
+        Diag *d = diag_new(a);
+        Err e = {{0}};
+        Buf printed = {0}, wrong = {0};
+        char *text = NULL;
+        size_t n = 0;
+        Program *p = file_read(a, found.gl_pathv[i], &text, &n, &e)
+                         ? program_parse(a, d, found.gl_pathv[i], text, n)
+                         : NULL;
+        EXPECT(p, "%s cannot be read %s", found.gl_pathv[i], e.msg);
+        if (p) {
+            program_print(&printed, p);
+            EXPECT(str_eq(printed.data, text), "%s prints otherwise", found.gl_pathv[i]);
+            EXPECT(program_verify(p, &wrong), "%s: %s", found.gl_pathv[i], wrong.data);
+            mark_operators(p->init, occurs);
+            for (size_t k = 0; k < p->nentry; k++) mark_operators(p->entry[k].step, occurs);
+        }
+        buf_free(&printed);
+        buf_free(&wrong);
+        arena_free(a);
+    }
+    globfree(&found);
+    for (int op = 0; op < OP_COUNT; op++)
+        EXPECT(occurs[op], "no file in tests/ir has %s", op_info[op].name);
 }
 
 static const char *header =
@@ -580,6 +620,7 @@ static void test_verifier(void) {
 int main(void) {
     test_every_operator_round_trips();
     test_whole_program_round_trips();
+    test_files();
     test_broken_text_is_refused();
     test_damaged_text();
     test_equal_nodes_are_one();
