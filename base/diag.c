@@ -150,7 +150,8 @@ static bool find_line(const Source *s, uint32_t line, const char **start, size_t
     const char *p = s->text, *end = s->text + s->n;
     for (uint32_t i = 1; i < line; i++) {
         p = memchr(p, '\n', (size_t)(end - p));
-        if (!p++) return false;
+        if (!p) return false;
+        p++;
     }
     const char *stop = memchr(p, '\n', (size_t)(end - p));
     if (!stop) stop = end;
