@@ -34,8 +34,7 @@ static const BinaryRule binary_rule[] = {
 
 enum { POWER_MAX = 16 };
 
-static bool power_by_products(Elab *cx, const TVal *x, int64_t n, Span at, TVal *out)
-{
+static bool power_by_products(Elab *cx, const TVal *x, int64_t n, Span at, TVal *out) {
     TVal result = {.ref = REF_NONE}, base = *x;
     const Phrase *say = &binary_rule[BIN_mul].say;
     while (n) {
@@ -52,15 +51,13 @@ static bool power_by_products(Elab *cx, const TVal *x, int64_t n, Span at, TVal 
     return true;
 }
 
-static bool invert(Elab *cx, TVal *t, Span at)
-{
+static bool invert(Elab *cx, TVal *t, Span at) {
     Val pair[2] = {val_of_float(1), val_of_tensor(t)};
     return tensor_pointwise(cx, OP_div, pair, 2, TAKES_floats, &binary_rule[BIN_div].say, at, t);
 }
 
 /* True where the power needs no general `pow`; `done` says whether it worked. */
-static bool special_power(Elab *cx, const TVal *x, double e, Span at, TVal *out, bool *done)
-{
+static bool special_power(Elab *cx, const TVal *x, double e, Span at, TVal *out, bool *done) {
     bool real = dtype_is_float(x->type.dtype);
     double size = e < 0 ? -e : e;
     if (real && size == 0.5) {
@@ -78,8 +75,7 @@ static bool special_power(Elab *cx, const TVal *x, double e, Span at, TVal *out,
     return true;
 }
 
-static bool tensor_power(Elab *cx, const Val *a, const Val *b, Span at, TVal *out)
-{
+static bool tensor_power(Elab *cx, const Val *a, const Val *b, Span at, TVal *out) {
     Val pair[2] = {*a, *b};
     if (val_is_tensor(a) && val_is_number(b)) {
         TVal x;
@@ -93,16 +89,14 @@ static bool tensor_power(Elab *cx, const Val *a, const Val *b, Span at, TVal *ou
 
 /* ---- tensors */
 
-static bool whole_quotient(Elab *cx, const Val *pair, Span at, TVal *out)
-{
+static bool whole_quotient(Elab *cx, const Val *pair, Span at, TVal *out) {
     const Phrase *say = &binary_rule[BIN_floordiv].say;
     if (!tensor_pointwise(cx, OP_div, pair, 2, TAKES_numbers, say, at, out)) return false;
     return !dtype_is_float(out->type.dtype) || tensor_unary(cx, OP_floor, out, at, out);
 }
 
 /* `/` on integers has no single meaning between tensors; say which is wanted. */
-static bool exact_quotient(Elab *cx, const Val *pair, Span at, TVal *out)
-{
+static bool exact_quotient(Elab *cx, const Val *pair, Span at, TVal *out) {
     for (int i = 0; i < 2; i++) {
         if (!val_is_tensor(&pair[i])) continue;
         TVal t;
@@ -115,8 +109,7 @@ static bool exact_quotient(Elab *cx, const Val *pair, Span at, TVal *out)
     return tensor_pointwise(cx, OP_div, pair, 2, TAKES_floats, &binary_rule[BIN_div].say, at, out);
 }
 
-static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out)
-{
+static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
     const BinaryRule *r = &binary_rule[op];
     Val pair[2] = {r->reversed ? *b : *a, r->reversed ? *a : *b};
     TVal t;
@@ -134,8 +127,7 @@ static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Spa
 
 /* ---- all the tensors of an instance */
 
-bool tree_of(Elab *cx, const Val *v, Span at, Tree *out)
-{
+bool tree_of(Elab *cx, const Val *v, Span at, Tree *out) {
     if (v->kind == VAL_tree) {
         *out = *v->tree;
         return true;
@@ -144,30 +136,26 @@ bool tree_of(Elab *cx, const Val *v, Span at, Tree *out)
     return instance_leaves(cx, v->inst, out);
 }
 
-static const TVal *tree_leaf(const Tree *t, const char *path)
-{
+static const TVal *tree_leaf(const Tree *t, const char *path) {
     for (size_t i = 0; i < t->leaf.n; i++)
         if (str_eq(t->leaf.at[i].path, path)) return &t->leaf.at[i].t;
     return NULL;
 }
 
-static const char *tree_extra(const Tree *a, const Tree *b)
-{
+static const char *tree_extra(const Tree *a, const Tree *b) {
     for (size_t i = 0; i < a->leaf.n; i++)
         if (!tree_leaf(b, a->leaf.at[i].path)) return a->leaf.at[i].path;
     return NULL;
 }
 
-static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, const Tree *tb, Span at)
-{
+static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, const Tree *tb, Span at) {
     const char *left = tree_extra(ta, tb), *right = tree_extra(tb, ta);
     if (!left && !right) return true;
     return report_error(cx, at, "%s and %s do not have the same parts: '%s' is only in the %s", val_describe(cx, a),
                         val_describe(cx, b), left ? left : right, left ? "first" : "second");
 }
 
-bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out)
-{
+bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
     Tree ta = {0}, tb = {0}, *result = NEW(cx->arena, Tree);
     bool left = val_is_tree(a), right = val_is_tree(b);
     if ((left && !tree_of(cx, a, at, &ta)) || (right && !tree_of(cx, b, at, &tb))) return false;
@@ -188,8 +176,7 @@ bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span
     return true;
 }
 
-bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out)
-{
+bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out) {
     Tree t = {0}, *result = NEW(cx->arena, Tree);
     if (!tree_of(cx, a, at, &t)) return false;
     for (size_t i = 0; i < t.leaf.n; i++) {
@@ -203,8 +190,7 @@ bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out)
 
 /* ---- any two values */
 
-static bool lists_join(Elab *cx, const Val *a, const Val *b, Val *out)
-{
+static bool lists_join(Elab *cx, const Val *a, const Val *b, Val *out) {
     int n = a->list.n + b->list.n;
     Val *at = NEW_N(cx->arena, Val, n + 1);
     if (a->list.n) memcpy(at, a->list.at, (size_t)a->list.n * sizeof *at);
@@ -213,8 +199,7 @@ static bool lists_join(Elab *cx, const Val *a, const Val *b, Val *out)
     return true;
 }
 
-static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at)
-{
+static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at) {
     const Phrase *say = &binary_rule[op].say;
     const char *x = val_describe(cx, a), *y = val_describe(cx, b);
     if (op == BIN_matmul && (val_is_number(a) || val_is_number(b))) {
@@ -226,8 +211,7 @@ static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at)
     return report_error(cx, at, "cannot %s %s%s%s", say->verb, swap ? y : x, say->joiner, swap ? x : y);
 }
 
-static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out)
-{
+static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {
     if (val_is_number(a) && val_is_number(b)) return number_binary(cx, op, a, b, at, out);
     if (op == BIN_eq || op == BIN_ne) {
         *out = val_of_bool(val_same(a, b) == (op == BIN_eq));
@@ -244,8 +228,7 @@ static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span
 static bool joins_tensor(const Val *v) { return val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool; }
 static bool joins_tree(const Val *v) { return val_is_tree(v) || joins_tensor(v); }
 
-bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span whole, Val *out)
-{
+bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span whole, Val *out) {
     *out = val_error();
     if (a->kind == VAL_error || b->kind == VAL_error) return false;
     bool tensor = (val_is_tensor(a) || val_is_tensor(b)) && joins_tensor(a) && joins_tensor(b);

@@ -17,8 +17,7 @@ static const char *const names[] = {
     "step", "steps", "progress", "training", "f32", "bf16", "i32", "i64", "u8", "bool",
 };
 
-const Builtin *builtin_find(const char *name)
-{
+const Builtin *builtin_find(const char *name) {
     for (size_t i = 0; i < BUILTINS; i++)
         if (str_eq(table[i].name, name)) return &table[i];
     return NULL;
@@ -26,8 +25,7 @@ const Builtin *builtin_find(const char *name)
 
 const char *builtin_name(const Builtin *b) { return b->name; }
 
-const char *const *builtin_names(size_t *n)
-{
+const char *const *builtin_names(size_t *n) {
     *n = sizeof names / sizeof *names;
     return names;
 }
@@ -40,8 +38,7 @@ typedef struct Params {
     int n, required;
 } Params;
 
-static void params_read(Elab *cx, const Builtin *b, Params *out)
-{
+static void params_read(Elab *cx, const Builtin *b, Params *out) {
     *out = (Params){0};
     for (const char *p = b->params; *p;) {
         size_t len = strcspn(p, ",?");
@@ -54,8 +51,7 @@ static void params_read(Elab *cx, const Builtin *b, Params *out)
     }
 }
 
-static bool wrong_count(Elab *cx, const Builtin *b, const Params *p, int given, Span at)
-{
+static bool wrong_count(Elab *cx, const Builtin *b, const Params *p, int given, Span at) {
     const char *s = p->n == 1 ? "" : "s";
     report_error(cx, at, "%s takes %s%d argument%s (%s), not %d", b->name, p->required < p->n ? "up to " : "", p->n, s, b->params,
                  given);
@@ -64,15 +60,13 @@ static bool wrong_count(Elab *cx, const Builtin *b, const Params *p, int given, 
     return false;
 }
 
-static int param_index(const Params *p, const char *name)
-{
+static int param_index(const Params *p, const char *name) {
     for (int i = 0; i < p->n; i++)
         if (str_eq(p->name[i], name)) return i;
     return -1;
 }
 
-static bool unknown_argument(Elab *cx, const Builtin *b, const Params *p, const CallArg *a)
-{
+static bool unknown_argument(Elab *cx, const Builtin *b, const Params *p, const CallArg *a) {
     report_error(cx, a->span, "%s has no argument '%s'", b->name, a->name);
     const char *near = nearest_name(a->name, p->name, (size_t)p->n);
     if (near) diag_hint(cx->diag, "did you mean '%s'?", near);
@@ -80,8 +74,7 @@ static bool unknown_argument(Elab *cx, const Builtin *b, const Params *p, const 
     return false;
 }
 
-static bool bind(Call *c, const Params *p, const CallArg *arg, int narg)
-{
+static bool bind(Call *c, const Params *p, const CallArg *arg, int narg) {
     int positional = 0;
     for (int i = 0; i < narg; i++) {
         int k = arg[i].name ? param_index(p, arg[i].name) : positional++;
@@ -100,8 +93,7 @@ static bool bind(Call *c, const Params *p, const CallArg *arg, int narg)
     return true;
 }
 
-static bool check_over(Elab *cx, const Builtin *b, const Over *over, Span at)
-{
+static bool check_over(Elab *cx, const Builtin *b, const Over *over, Span at) {
     if (over && b->over == OVER_never) return report_error(cx, over->span, "%s takes no 'over'", b->name);
     if (over || b->over != OVER_must) return true;
     report_error(cx, at, "%s must name a dimension with 'over'", b->name);
@@ -109,8 +101,7 @@ static bool check_over(Elab *cx, const Builtin *b, const Over *over, Span at)
     return false;
 }
 
-bool builtin_apply(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Over *over, Span at, Val *out)
-{
+bool builtin_apply(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Over *over, Span at, Val *out) {
     Call c = {.cx = cx, .scope = s, .b = b, .over = over, .at = at};
     Params p;
     *out = val_error();
@@ -122,35 +113,30 @@ bool builtin_apply(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int
 
 /* ---- what functions ask of their arguments */
 
-const char *call_arg_name(const Call *c, int i)
-{
+const char *call_arg_name(const Call *c, int i) {
     Params p;
     params_read(c->cx, c->b, &p);
     return arena_printf(c->cx->arena, "'%s' of %s", p.name[i], c->b->name);
 }
 
-bool call_return(const TVal *t, Val *out)
-{
+bool call_return(const TVal *t, Val *out) {
     if (!tensor_ok(t)) return false;
     *out = val_of_tensor(t);
     return true;
 }
 
-bool call_tensor(Call *c, int i, TVal *out)
-{
+bool call_tensor(Call *c, int i, TVal *out) {
     const Val *v = &c->arg[i];
     if (val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool) return tensor_of(c->cx, v, c->arg_span[i], out);
     report_error(c->cx, c->arg_span[i], "%s takes a tensor or a number, not %s", c->b->name, val_describe(c->cx, v));
     return false;
 }
 
-bool call_int(Call *c, int i, int64_t *out)
-{
+bool call_int(Call *c, int i, int64_t *out) {
     return val_int(c->cx, &c->arg[i], call_arg_name(c, i), c->arg_span[i], out);
 }
 
-bool call_flag(Call *c, int i, bool otherwise, bool *out)
-{
+bool call_flag(Call *c, int i, bool otherwise, bool *out) {
     *out = otherwise;
     if (!c->given[i]) return true;
     if (c->arg[i].kind != VAL_bool)
@@ -160,13 +146,11 @@ bool call_flag(Call *c, int i, bool otherwise, bool *out)
     return true;
 }
 
-bool call_shape(Call *c, int i, TVal *out)
-{
+bool call_shape(Call *c, int i, TVal *out) {
     return val_shape(c->cx, &c->arg[i], call_arg_name(c, i), c->arg_span[i], out);
 }
 
-bool call_axis(Call *c, const TVal *t, int *axis)
-{
+bool call_axis(Call *c, const TVal *t, int *axis) {
     Axes axes;
     if (!over_resolve(c->cx, c->over, t, &axes)) return false;
     if (axes.n != 1) return report_error(c->cx, c->over->span, "%s goes over one dimension, not %d", c->b->name, axes.n);
@@ -174,8 +158,7 @@ bool call_axis(Call *c, const TVal *t, int *axis)
     return true;
 }
 
-bool call_float(Call *c, const TVal *t)
-{
+bool call_float(Call *c, const TVal *t) {
     if (dtype_is_float(t->type.dtype)) return true;
     report_error(c->cx, c->at, "%s takes floats, not %s", c->b->name, tval_describe(c->cx, t));
     diag_hint(c->cx->diag, "%s(cast(x, f32))", c->b->name);

@@ -7,8 +7,7 @@
 
 /* ---- constants */
 
-static TVal constant(Call *c, const TVal *shape, DType dtype, double v)
-{
+static TVal constant(Call *c, const TVal *shape, DType dtype, double v) {
     Type type = shape->type;
     type.dtype = dtype;
     TVal t = tensor_const(c->cx, &type, v, c->at);
@@ -16,8 +15,7 @@ static TVal constant(Call *c, const TVal *shape, DType dtype, double v)
     return t;
 }
 
-static bool like(Call *c, double v, Val *out)
-{
+static bool like(Call *c, double v, Val *out) {
     TVal x;
     if (!call_tensor(c, 0, &x)) return false;
     x = constant(c, &x, x.type.dtype, v);
@@ -27,8 +25,7 @@ static bool like(Call *c, double v, Val *out)
 bool run_ones_like(Call *c, Val *out) { return like(c, 1, out); }
 bool run_zeros_like(Call *c, Val *out) { return like(c, 0, out); }
 
-bool run_full(Call *c, Val *out)
-{
+bool run_full(Call *c, Val *out) {
     TVal shape, t;
     if (!call_shape(c, 0, &shape)) return false;
     if (val_is_number(&c->arg[1])) {
@@ -42,8 +39,7 @@ bool run_full(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-bool run_zeros_i32(Call *c, Val *out)
-{
+bool run_zeros_i32(Call *c, Val *out) {
     TVal shape;
     if (!call_shape(c, 0, &shape)) return false;
     TVal t = constant(c, &shape, DT_i32, 0);
@@ -51,8 +47,7 @@ bool run_zeros_i32(Call *c, Val *out)
 }
 
 /* The shape [n] of a count; keeps n's name and whether it counts samples. */
-static bool count_shape(Call *c, TVal *shape)
-{
+static bool count_shape(Call *c, TVal *shape) {
     int64_t n;
     if (!call_int(c, 0, &n)) return false;
     if (n < 1 || n > INT32_MAX)
@@ -64,8 +59,7 @@ static bool count_shape(Call *c, TVal *shape)
     return true;
 }
 
-bool run_iota(Call *c, Val *out)
-{
+bool run_iota(Call *c, Val *out) {
     TVal shape;
     Attr attr = {.axis = 0};
     if (!count_shape(c, &shape)) return false;
@@ -76,8 +70,7 @@ bool run_iota(Call *c, Val *out)
 
 /* ---- random */
 
-static TVal draw(Call *c, Op op, const TVal *shape, DType dtype, int64_t below)
-{
+static TVal draw(Call *c, Op op, const TVal *shape, DType dtype, int64_t below) {
     TVal t = {.ref = REF_NONE};
     Type type = shape->type;
     type.dtype = dtype;
@@ -92,29 +85,25 @@ static TVal draw(Call *c, Op op, const TVal *shape, DType dtype, int64_t below)
 }
 
 /* normal(0.02) and uniform(0.1) are initialisers: functions of a shape, from the core library. */
-static bool initialiser(Call *c, const char *name, Val *out)
-{
+static bool initialiser(Call *c, const char *name, Val *out) {
     const Val *fn = core_find(c->cx, name);
     if (!fn) return report_error(c->cx, c->at, "%s of a number needs '%s' of the standard library", c->b->name, name);
     CallArg arg = {.val = c->arg[0], .span = c->arg_span[0]};
     return call_value(c->cx, fn, &arg, 1, NULL, c->at, out);
 }
 
-static bool combine(Call *c, BinaryOp op, const Val *a, const Val *b, Val *out)
-{
+static bool combine(Call *c, BinaryOp op, const Val *a, const Val *b, Val *out) {
     return apply_binary(c->cx, op, a, b, c->at, c->at, out);
 }
 
-static bool check_bound(Call *c, int i)
-{
+static bool check_bound(Call *c, int i) {
     const Val *v = &c->arg[i];
     if (!c->given[i] || val_is_number(v) || val_is_tensor(v)) return true;
     return report_error(c->cx, c->arg_span[i], "%s must be a number or a tensor, not %s", call_arg_name(c, i),
                         val_describe(c->cx, v));
 }
 
-bool run_uniform(Call *c, Val *out)
-{
+bool run_uniform(Call *c, Val *out) {
     TVal shape;
     if (val_is_number(&c->arg[0]) && !c->given[1] && !c->given[2]) return initialiser(c, "uniform_init", out);
     if (!call_shape(c, 0, &shape) || !check_bound(c, 1) || !check_bound(c, 2)) return false;
@@ -126,8 +115,7 @@ bool run_uniform(Call *c, Val *out)
     return combine(c, BIN_mul, &u, &width, &scaled) && combine(c, BIN_add, &scaled, &lo, out);
 }
 
-bool run_normal(Call *c, Val *out)
-{
+bool run_normal(Call *c, Val *out) {
     TVal shape;
     if (val_is_number(&c->arg[0])) return initialiser(c, "normal_init", out);
     if (!call_shape(c, 0, &shape)) return false;
@@ -136,8 +124,7 @@ bool run_normal(Call *c, Val *out)
 }
 
 /* True with probability p: a number, a tensor of the shape, or (without a shape) a tensor of probabilities. */
-bool run_bernoulli(Call *c, Val *out)
-{
+bool run_bernoulli(Call *c, Val *out) {
     TVal shape, p;
     bool number = val_is_number(&c->arg[0]);
     double share = number ? val_double(&c->arg[0]) : 0;
@@ -156,8 +143,7 @@ bool run_bernoulli(Call *c, Val *out)
     return call_return(&t, &u) && combine(c, BIN_lt, &u, &prob, out);
 }
 
-bool run_randint(Call *c, Val *out)
-{
+bool run_randint(Call *c, Val *out) {
     TVal shape;
     int64_t n;
     if (!call_shape(c, 0, &shape) || !call_int(c, 1, &n)) return false;
@@ -167,8 +153,7 @@ bool run_randint(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-bool run_permutation(Call *c, Val *out)
-{
+bool run_permutation(Call *c, Val *out) {
     TVal shape;
     if (!count_shape(c, &shape)) return false;
     TVal t = draw(c, OP_permutation, &shape, DT_i32, 0);
@@ -177,8 +162,7 @@ bool run_permutation(Call *c, Val *out)
 
 /* ---- how functions run */
 
-static bool wrapped(Call *c, bool still, bool remat, Val *out)
-{
+static bool wrapped(Call *c, bool still, bool remat, Val *out) {
     Closure *fn = NEW(c->cx->arena, Closure);
     if (!value_closure(c->cx, &c->arg[0], c->arg_span[0], fn)) return false;
     fn->still |= still;
@@ -195,8 +179,7 @@ bool run_clone(Call *c, Val *out) { return value_clone(c->cx, &c->arg[0], c->at,
 
 enum { RANGE_MAX = 1000000 };
 
-bool run_range(Call *c, Val *out)
-{
+bool run_range(Call *c, Val *out) {
     int64_t v[3] = {0, 0, 1};
     for (int i = 0; i < 3; i++)
         if (c->given[i] && !call_int(c, i, &v[i])) return false;
@@ -215,8 +198,7 @@ bool run_range(Call *c, Val *out)
     return true;
 }
 
-bool run_len(Call *c, Val *out)
-{
+bool run_len(Call *c, Val *out) {
     const Val *v = &c->arg[0];
     if (v->kind == VAL_list || v->kind == VAL_tuple || v->kind == VAL_array || v->kind == VAL_axes) {
         *out = val_of_int(v->list.n);
@@ -227,8 +209,7 @@ bool run_len(Call *c, Val *out)
     return false;
 }
 
-bool run_shape(Call *c, Val *out)
-{
+bool run_shape(Call *c, Val *out) {
     TVal x;
     if (!call_tensor(c, 0, &x)) return false;
     Val *at = NEW_N(c->cx->arena, Val, x.type.rank + 1);
@@ -237,8 +218,7 @@ bool run_shape(Call *c, Val *out)
     return true;
 }
 
-bool run_rank(Call *c, Val *out)
-{
+bool run_rank(Call *c, Val *out) {
     TVal x;
     if (val_is_number(&c->arg[0])) {
         *out = val_of_int(0);
@@ -249,22 +229,19 @@ bool run_rank(Call *c, Val *out)
     return true;
 }
 
-bool run_dtype(Call *c, Val *out)
-{
+bool run_dtype(Call *c, Val *out) {
     TVal x;
     if (!call_tensor(c, 0, &x)) return false;
     *out = val_of_str(dtype_name(x.type.dtype));
     return true;
 }
 
-bool run_is_number(Call *c, Val *out)
-{
+bool run_is_number(Call *c, Val *out) {
     *out = val_of_bool(val_is_number(&c->arg[0]));
     return true;
 }
 
-bool run_int(Call *c, Val *out)
-{
+bool run_int(Call *c, Val *out) {
     double f;
     if (c->arg[0].kind == VAL_int) {
         *out = c->arg[0];
@@ -280,8 +257,7 @@ bool run_int(Call *c, Val *out)
 }
 
 /* Only `report text` knows what to do with the pair. */
-bool run_decode(Call *c, Val *out)
-{
+bool run_decode(Call *c, Val *out) {
     TVal ids;
     if (c->arg[0].kind != VAL_tokenizer)
         return report_error(c->cx, c->arg_span[0], "decode takes a tokenizer first, not %s", val_describe(c->cx, &c->arg[0]));
@@ -296,8 +272,7 @@ bool run_decode(Call *c, Val *out)
 }
 
 /* einsum and rearrange are read by eval_call from their syntax; here they come as values, without it. */
-bool run_pattern(Call *c, Val *out)
-{
+bool run_pattern(Call *c, Val *out) {
     (void)out;
     return report_error(c->cx, c->at, "%s is called by its name, with patterns: %s(%s)", c->b->name, c->b->name, c->b->params);
 }

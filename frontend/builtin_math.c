@@ -6,8 +6,7 @@
 
 /* ---- pointwise */
 
-static bool unary(Call *c, enum Takes takes, Val *out)
-{
+static bool unary(Call *c, enum Takes takes, Val *out) {
     const Val *v = &c->arg[0];
     TVal x;
     if (val_is_number(v)) return number_unary(c->cx, c->b->op, v, c->at, out);
@@ -20,8 +19,7 @@ static bool unary(Call *c, enum Takes takes, Val *out)
 bool run_float(Call *c, Val *out) { return unary(c, TAKES_floats, out); }
 bool run_number(Call *c, Val *out) { return unary(c, TAKES_numbers, out); }
 
-static bool round_number(Call *c, Val *out)
-{
+static bool round_number(Call *c, Val *out) {
     const Val *v = &c->arg[0];
     if (v->kind == VAL_int) {
         *out = *v;
@@ -32,8 +30,7 @@ static bool round_number(Call *c, Val *out)
 }
 
 /* floor(x); round(x) = floor(x + 1/2); ceil(x) = -floor(-x). */
-bool run_round(Call *c, Val *out)
-{
+bool run_round(Call *c, Val *out) {
     TVal x;
     if (val_is_number(&c->arg[0])) return round_number(c, out);
     if (!call_tensor(c, 0, &x) || !call_float(c, &x)) return false;
@@ -48,16 +45,14 @@ bool run_round(Call *c, Val *out)
     return ok && call_return(&x, out);
 }
 
-static bool extremum_numbers(const Call *c, Val *out)
-{
+static bool extremum_numbers(const Call *c, Val *out) {
     const Val *a = &c->arg[0], *b = &c->arg[1];
     bool less = val_double(a) < val_double(b), smaller = c->b->op == OP_minimum || c->b->op == OP_min;
     *out = less == smaller ? *a : *b;
     return true;
 }
 
-bool run_extremum(Call *c, Val *out)
-{
+bool run_extremum(Call *c, Val *out) {
     TVal t;
     const char *verb = c->b->op == OP_minimum ? "take the minimum of" : "take the maximum of";
     Phrase say = {verb, " and ", false};
@@ -65,8 +60,7 @@ bool run_extremum(Call *c, Val *out)
     return tensor_pointwise(c->cx, c->b->op, c->arg, 2, TAKES_numbers, &say, c->at, &t) && call_return(&t, out);
 }
 
-bool run_where(Call *c, Val *out)
-{
+bool run_where(Call *c, Val *out) {
     TVal t;
     static const Phrase say = {"choose between", " and ", false};
     if (c->arg[0].kind == VAL_bool) {
@@ -76,8 +70,7 @@ bool run_where(Call *c, Val *out)
     return tensor_pointwise(c->cx, OP_where, c->arg, 3, TAKES_any, &say, c->at, &t) && call_return(&t, out);
 }
 
-bool run_cast(Call *c, Val *out)
-{
+bool run_cast(Call *c, Val *out) {
     TVal x;
     DType to;
     if (c->arg[1].kind != VAL_str || !dtype_from_name(c->arg[1].s, &to)) {
@@ -90,8 +83,7 @@ bool run_cast(Call *c, Val *out)
     return call_return(&x, out);
 }
 
-bool run_stop(Call *c, Val *out)
-{
+bool run_stop(Call *c, Val *out) {
     TVal x;
     if (val_is_tree(&c->arg[0])) return tree_unary(c->cx, OP_stop, &c->arg[0], c->at, out);
     if (val_is_number(&c->arg[0])) {
@@ -103,8 +95,7 @@ bool run_stop(Call *c, Val *out)
 
 /* ---- reductions */
 
-static bool over_mask(Call *c, const TVal *x, uint32_t *mask)
-{
+static bool over_mask(Call *c, const TVal *x, uint32_t *mask) {
     Axes axes;
     *mask = (1u << x->type.rank) - 1;
     if (!c->over) return true;
@@ -114,8 +105,7 @@ static bool over_mask(Call *c, const TVal *x, uint32_t *mask)
     return true;
 }
 
-static bool reduce(Call *c, const TVal *x, int keep_arg, Val *out)
-{
+static bool reduce(Call *c, const TVal *x, int keep_arg, Val *out) {
     uint32_t axes;
     bool keep;
     if (!over_mask(c, x, &axes) || !call_flag(c, keep_arg, false, &keep)) return false;
@@ -125,8 +115,7 @@ static bool reduce(Call *c, const TVal *x, int keep_arg, Val *out)
     return call_return(&t, out);
 }
 
-static bool fold(Call *c, const Val *list, bool (*join)(Call *, const Val *, Val *), Val *acc)
-{
+static bool fold(Call *c, const Val *list, bool (*join)(Call *, const Val *, Val *), Val *acc) {
     if (c->over) return report_error(c->cx, c->over->span, "a list has no dimensions to go over");
     for (int i = 0; i < list->list.n; i++) {
         if (i == 0 && acc->kind == VAL_none) *acc = list->list.at[0];
@@ -135,16 +124,14 @@ static bool fold(Call *c, const Val *list, bool (*join)(Call *, const Val *, Val
     return true;
 }
 
-static bool join_sum(Call *c, const Val *v, Val *acc)
-{
+static bool join_sum(Call *c, const Val *v, Val *acc) {
     Val sum;
     if (!apply_binary(c->cx, BIN_add, acc, v, c->at, c->at, &sum)) return false;
     *acc = sum;
     return true;
 }
 
-static bool join_most(Call *c, const Val *v, Val *acc)
-{
+static bool join_most(Call *c, const Val *v, Val *acc) {
     Call pair = {.cx = c->cx, .scope = c->scope, .b = builtin_find(c->b->op == OP_max ? "maximum" : "minimum"),
                  .arg = {*acc, *v}, .at = c->at};
     return run_extremum(&pair, acc);
@@ -152,8 +139,7 @@ static bool join_most(Call *c, const Val *v, Val *acc)
 
 static bool is_list(const Val *v) { return v->kind == VAL_list || v->kind == VAL_tuple; }
 
-bool run_sum(Call *c, Val *out)
-{
+bool run_sum(Call *c, Val *out) {
     TVal x;
     if (is_list(&c->arg[0])) {
         *out = val_of_int(0);
@@ -162,16 +148,14 @@ bool run_sum(Call *c, Val *out)
     return call_tensor(c, 0, &x) && reduce(c, &x, 1, out);
 }
 
-static bool most_of_two(Call *c, Val *out)
-{
+static bool most_of_two(Call *c, Val *out) {
     if (val_is_number(&c->arg[0]) && val_is_number(&c->arg[1])) return extremum_numbers(c, out);
     report_error(c->cx, c->at, "%s reduces one tensor, and here are two", c->b->name);
     diag_hint(c->cx->diag, "%simum(a, b) compares element by element", c->b->name);
     return false;
 }
 
-bool run_most(Call *c, Val *out)
-{
+bool run_most(Call *c, Val *out) {
     TVal x;
     if (c->given[1]) return most_of_two(c, out);
     if (is_list(&c->arg[0])) {
@@ -188,15 +172,13 @@ bool run_most(Call *c, Val *out)
     return reduce(c, &x, 2, out);
 }
 
-bool run_quantify(Call *c, Val *out)
-{
+bool run_quantify(Call *c, Val *out) {
     TVal x;
     return call_tensor(c, 0, &x) && tensor_takes(c->cx, &x, TAKES_bools, c->b->name, c->at) && reduce(c, &x, 1, out);
 }
 
 /* With no `over` the index is that of the flattened tensor. */
-bool run_argmax(Call *c, Val *out)
-{
+bool run_argmax(Call *c, Val *out) {
     TVal x;
     int axis = 0;
     bool keep;
@@ -225,8 +207,7 @@ bool run_argmax(Call *c, Val *out)
 
 /* ---- gradients */
 
-static bool grad_targets(Call *c, Tree *x)
-{
+static bool grad_targets(Call *c, Tree *x) {
     const Val *v = &c->arg[1];
     if (val_is_tree(v)) return tree_of(c->cx, v, c->arg_span[1], x);
     int n = is_list(v) ? v->list.n : 1;
@@ -241,8 +222,7 @@ static bool grad_targets(Call *c, Tree *x)
     return true;
 }
 
-static bool grad_check(Call *c, const TVal *y, const Tree *x)
-{
+static bool grad_check(Call *c, const TVal *y, const Tree *x) {
     if (y->type.rank != 0) {
         report_error(c->cx, c->arg_span[0], "grad needs a single number to differentiate, not %s", tval_describe(c->cx, y));
         diag_hint(c->cx->diag, "sum(y) or mean(y)");
@@ -256,8 +236,7 @@ static bool grad_check(Call *c, const TVal *y, const Tree *x)
     return x->leaf.n > 0 || report_error(c->cx, c->arg_span[1], "grad needs something to differentiate for");
 }
 
-static void grad_results(Call *c, const TVal *node, Tree *x)
-{
+static void grad_results(Call *c, const TVal *node, Tree *x) {
     for (size_t i = 0; i < x->leaf.n; i++) {
         TVal *t = &x->leaf.at[i].t;
         t->ref = (Ref){node->ref.node, node->ref.out + (uint32_t)i};
@@ -266,8 +245,7 @@ static void grad_results(Call *c, const TVal *node, Tree *x)
     }
 }
 
-bool run_grad(Call *c, Val *out)
-{
+bool run_grad(Call *c, Val *out) {
     Tree *x = NEW(c->cx->arena, Tree);
     TVal y;
     if (!call_tensor(c, 0, &y) || !grad_targets(c, x) || !grad_check(c, &y, x)) return false;

@@ -5,8 +5,7 @@
 
 static void unname(TVal *t, int axis) { t->name[axis] = NULL; }
 
-bool run_transpose(Call *c, Val *out)
-{
+bool run_transpose(Call *c, Val *out) {
     TVal x;
     if (!call_tensor(c, 0, &x)) return false;
     int rank = x.type.rank, perm[RANK];
@@ -21,8 +20,7 @@ bool run_transpose(Call *c, Val *out)
 
 /* ---- joining */
 
-static bool parts_of(Call *c, TVal **part, int *n)
-{
+static bool parts_of(Call *c, TVal **part, int *n) {
     const Val *v = &c->arg[0];
     if (v->kind != VAL_list && v->kind != VAL_tuple) {
         report_error(c->cx, c->arg_span[0], "%s takes a list of tensors, not %s", c->b->name, val_describe(c->cx, v));
@@ -42,8 +40,7 @@ static bool parts_of(Call *c, TVal **part, int *n)
 }
 
 /* All but the joined axis (none: -1) must be equal. */
-static bool parts_match(Call *c, const TVal *part, int n, int axis)
-{
+static bool parts_match(Call *c, const TVal *part, int n, int axis) {
     for (int i = 1; i < n; i++) {
         const TVal *a = &part[0], *b = &part[i];
         const char *who = arena_printf(c->cx->arena, "cannot %s %s and %s", c->b->name, tval_describe(c->cx, a), tval_describe(c->cx, b));
@@ -60,8 +57,7 @@ static bool parts_match(Call *c, const TVal *part, int n, int axis)
     return true;
 }
 
-static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at)
-{
+static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at) {
     Attr attr = {.axis = axis};
     TVal t = tensor_add(cx, OP_concat, &attr, part, n, NULL, at);
     for (int k = 0; k < t.type.rank && tensor_ok(&t); k++)
@@ -70,8 +66,7 @@ static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at)
     return t;
 }
 
-bool run_concat(Call *c, Val *out)
-{
+bool run_concat(Call *c, Val *out) {
     TVal *part;
     int n, axis;
     if (!parts_of(c, &part, &n) || !call_axis(c, &part[0], &axis) || !parts_match(c, part, n, axis)) return false;
@@ -79,8 +74,7 @@ bool run_concat(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-static TVal insert_axis(Elab *cx, const TVal *x, int axis, Span at)
-{
+static TVal insert_axis(Elab *cx, const TVal *x, int axis, Span at) {
     int64_t dim[RANK];
     const char *name[RANK] = {0};
     for (int i = 0, k = 0; i <= x->type.rank; i++) {
@@ -92,8 +86,7 @@ static TVal insert_axis(Elab *cx, const TVal *x, int axis, Span at)
     return t;
 }
 
-bool run_stack(Call *c, Val *out)
-{
+bool run_stack(Call *c, Val *out) {
     TVal *part;
     int n, axis;
     if (!parts_of(c, &part, &n) || !parts_match(c, part, n, -1)) return false;
@@ -105,8 +98,7 @@ bool run_stack(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-bool run_pad(Call *c, Val *out)
-{
+bool run_pad(Call *c, Val *out) {
     TVal x;
     int axis;
     int64_t before, after, size;
@@ -125,8 +117,7 @@ bool run_pad(Call *c, Val *out)
 
 /* ---- order along an axis */
 
-static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size, Span at)
-{
+static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size, Span at) {
     Attr attr = {.slice = {.rank = x->type.rank}};
     for (int i = 0; i < x->type.rank; i++) {
         attr.slice.step[i] = 1;
@@ -140,8 +131,7 @@ static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, 
     return t;
 }
 
-bool run_flip(Call *c, Val *out)
-{
+bool run_flip(Call *c, Val *out) {
     TVal x;
     Axes axes;
     if (!call_tensor(c, 0, &x) || !over_resolve(c->cx, c->over, &x, &axes)) return false;
@@ -153,8 +143,7 @@ bool run_flip(Call *c, Val *out)
 }
 
 /* roll(x, n)[i] = x[i - n], the end coming round to the front. */
-bool run_roll(Call *c, Val *out)
-{
+bool run_roll(Call *c, Val *out) {
     TVal x;
     int axis = 0;
     int64_t by;
@@ -176,8 +165,7 @@ bool run_roll(Call *c, Val *out)
 /* ---- tables of rows */
 
 /* An index that is plain from the graph: a constant, or a count 0, 1, ... (position(iota(T)) with too short a table). */
-static bool index_provable(Call *c, const TVal *x, const TVal *i, int axis)
-{
+static bool index_provable(Call *c, const TVal *x, const TVal *i, int axis) {
     const Node *n = graph_node(c->cx->g, i->ref);
     int64_t size = x->type.dim[axis], most = -1;
     if (n->op == OP_iota) most = n->type[0].dim[n->attr.axis] - 1;
@@ -187,8 +175,7 @@ static bool index_provable(Call *c, const TVal *x, const TVal *i, int axis)
     return report_error(c->cx, c->at, "index %lld is outside %s", bad, axis_text(c->cx, x, axis));
 }
 
-static bool index_leading(Call *c, const TVal *x, TVal *i, int axis)
-{
+static bool index_leading(Call *c, const TVal *x, TVal *i, int axis) {
     if (i->type.rank == 0 && axis > 0) { /* one index for all rows */
         TVal shape = *x;
         shape.type.rank = (int8_t)axis;
@@ -204,8 +191,7 @@ static bool index_leading(Call *c, const TVal *x, TVal *i, int axis)
     return false;
 }
 
-static bool table_index(Call *c, const TVal *x, int axis, TVal *i)
-{
+static bool table_index(Call *c, const TVal *x, int axis, TVal *i) {
     if (!val_tensor(c->cx, &c->arg[1], DT_i32, c->arg_span[1], i)) return false;
     if (i->type.dtype != DT_i32) {
         report_error(c->cx, c->arg_span[1], "%s takes indices of type i32, not %s", c->b->name, tval_describe(c->cx, i));
@@ -218,8 +204,7 @@ static bool table_index(Call *c, const TVal *x, int axis, TVal *i)
 }
 
 /* The shape of x[:axis] + i[axis:] + x[axis+1:], with names. */
-static TVal rows_shape(const TVal *x, const TVal *i, int axis)
-{
+static TVal rows_shape(const TVal *x, const TVal *i, int axis) {
     TVal t = {.ref = REF_NONE, .type = type_scalar(x->type.dtype)};
     int n = 0;
     for (int k = 0; k < i->type.rank; k++, n++) {
@@ -234,8 +219,7 @@ static TVal rows_shape(const TVal *x, const TVal *i, int axis)
     return t;
 }
 
-bool run_take(Call *c, Val *out)
-{
+bool run_take(Call *c, Val *out) {
     TVal in[2];
     int axis;
     if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) || !table_index(c, &in[0], axis, &in[1])) return false;
@@ -245,16 +229,14 @@ bool run_take(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-static bool expandable(const TVal *v, const TVal *shape)
-{
+static bool expandable(const TVal *v, const TVal *shape) {
     int shift = shape->type.rank - v->type.rank;
     for (int k = 0; k < v->type.rank; k++)
         if (shift < 0 || (v->type.dim[k] != 1 && v->type.dim[k] != shape->type.dim[k + shift])) return false;
     return shift >= 0;
 }
 
-bool run_put(Call *c, Val *out)
-{
+bool run_put(Call *c, Val *out) {
     TVal in[3];
     int axis;
     if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) || !table_index(c, &in[0], axis, &in[1])) return false;
@@ -274,8 +256,7 @@ bool run_put(Call *c, Val *out)
     return call_return(&t, out);
 }
 
-bool run_compact(Call *c, Val *out)
-{
+bool run_compact(Call *c, Val *out) {
     TVal mask;
     int axis;
     int64_t k;

@@ -8,8 +8,7 @@ enum { NESTING_MAX = 2000 };
 
 /* ---- names */
 
-static bool entry_number(Elab *cx, const char *name, Span at, Val *out)
-{
+static bool entry_number(Elab *cx, const char *name, Span at, Val *out) {
     bool progress = str_eq(name, "progress");
     if (!cx->g || (progress && !cx->in_train)) {
         const char *where = str_eq(name, "step") ? "train and eval" : "train";
@@ -26,8 +25,7 @@ static bool entry_number(Elab *cx, const char *name, Span at, Val *out)
 }
 
 /* Names that the language itself gives; a program's own come first. */
-static bool builtin_value(Elab *cx, const char *name, Span at, Val *out, bool *ok)
-{
+static bool builtin_value(Elab *cx, const char *name, Span at, Val *out, bool *ok) {
     DType type;
     *ok = true;
     if (str_eq(name, "step") || str_eq(name, "steps") || str_eq(name, "progress")) *ok = entry_number(cx, name, at, out);
@@ -37,8 +35,7 @@ static bool builtin_value(Elab *cx, const char *name, Span at, Val *out, bool *o
     return true;
 }
 
-static bool eval_name(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_name(Elab *cx, Scope *s, const Expr *e, Val *out) {
     bool ok;
     const Val *found = scope_find(s, e->name);
     if (!found && builtin_value(cx, e->name, e->span, out, &ok)) {
@@ -50,8 +47,7 @@ static bool eval_name(Elab *cx, Scope *s, const Expr *e, Val *out)
     return out->kind != VAL_error;
 }
 
-static bool eval_field(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_field(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val of;
     if (!eval_expr(cx, s, e->field.of, &of)) return false;
     if (val_is_tensor(&of)) {
@@ -67,8 +63,7 @@ static bool eval_field(Elab *cx, Scope *s, const Expr *e, Val *out)
 
 /* ---- literals */
 
-static bool eval_string(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_string(Elab *cx, Scope *s, const Expr *e, Val *out) {
     if (e->string.text) {
         *out = val_of_str(e->string.text);
         return true;
@@ -86,8 +81,7 @@ static bool eval_string(Elab *cx, Scope *s, const Expr *e, Val *out)
     return true;
 }
 
-static bool eval_items(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_items(Elab *cx, Scope *s, const Expr *e, Val *out) {
     size_t n = e->items.n;
     Val *at = NEW_N(cx->arena, Val, n + 1);
     bool ok = true;
@@ -97,8 +91,7 @@ static bool eval_items(Elab *cx, Scope *s, const Expr *e, Val *out)
     return ok;
 }
 
-static bool eval_fn(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_fn(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Closure *c = NEW(cx->arena, Closure);
     *c = (Closure){.decl = e->fn, .scope = s, .self = s->self};
     *out = (Val){.kind = VAL_fn, .fn = c};
@@ -107,8 +100,7 @@ static bool eval_fn(Elab *cx, Scope *s, const Expr *e, Val *out)
 
 /* ---- operators */
 
-static bool eval_unary(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_unary(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val v;
     TVal t;
     if (!eval_expr(cx, s, e->unary.of, &v)) return false;
@@ -126,8 +118,7 @@ static bool eval_unary(Elab *cx, Scope *s, const Expr *e, Val *out)
     return tensor_unary(cx, negate ? OP_neg : OP_not, &t, e->span, &t) && call_return(&t, out);
 }
 
-static bool eval_binary(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_binary(Elab *cx, Scope *s, const Expr *e, Val *out) {
     BinaryOp op = e->binary.op;
     Val a, b;
     bool left = eval_expr(cx, s, e->binary.left, &a);
@@ -142,8 +133,7 @@ static bool eval_binary(Elab *cx, Scope *s, const Expr *e, Val *out)
 
 /* ---- over */
 
-bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis)
-{
+bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis) {
     int rank = t->type.rank;
     if (i >= -rank && i < rank) {
         *axis = (int)(i < 0 ? i + rank : i);
@@ -154,8 +144,7 @@ bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis)
                         (long long)i, rank - 1, rank);
 }
 
-static bool axes_push(Elab *cx, Axes *axes, int axis, const TVal *t, Span at)
-{
+static bool axes_push(Elab *cx, Axes *axes, int axis, const TVal *t, Span at) {
     for (int i = 0; i < axes->n; i++)
         if (axes->at[i] == axis)
             return report_error(cx, at, "dimension %d of %s is named twice", axis, tval_describe(cx, t));
@@ -164,8 +153,7 @@ static bool axes_push(Elab *cx, Axes *axes, int axis, const TVal *t, Span at)
     return true;
 }
 
-static bool axes_value(Elab *cx, const Val *v, const TVal *t, Span at, Axes *out)
-{
+static bool axes_value(Elab *cx, const Val *v, const TVal *t, Span at, Axes *out) {
     if (v->kind == VAL_axes || v->kind == VAL_list || v->kind == VAL_tuple) {
         for (int i = 0; i < v->list.n; i++) {
             if (v->list.at[i].kind != VAL_int)
@@ -180,8 +168,7 @@ static bool axes_value(Elab *cx, const Val *v, const TVal *t, Span at, Axes *out
     return axis_position(cx, v->i, t, at, &axis) && axes_push(cx, out, axis, t, at);
 }
 
-static bool no_dimension(Elab *cx, const char *name, const TVal *t, Span at)
-{
+static bool no_dimension(Elab *cx, const char *name, const TVal *t, Span at) {
     const char *known[RANK];
     size_t n = 0;
     for (int i = 0; i < t->type.rank; i++)
@@ -196,8 +183,7 @@ static bool no_dimension(Elab *cx, const char *name, const TVal *t, Span at)
 
 /* A bare name is a dimension of the tensor first, then a variable that holds axes or a position. A size that has this very
  * name (T from x[B, T]) is no position. */
-static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *out)
-{
+static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *out) {
     int axis = -1, count = 0;
     for (int i = 0; i < t->type.rank; i++) {
         if (!t->name[i] || !str_eq(t->name[i], e->name)) continue;
@@ -218,8 +204,7 @@ static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *ou
     return axes_value(cx, v, t, e->span, out);
 }
 
-bool over_resolve(Elab *cx, const Over *o, const TVal *t, Axes *out)
-{
+bool over_resolve(Elab *cx, const Over *o, const TVal *t, Axes *out) {
     *out = (Axes){0};
     if (o->axes) return axes_value(cx, o->axes, t, o->span, out);
     for (size_t i = 0; i < o->expr->n; i++) {
@@ -241,8 +226,7 @@ bool over_resolve(Elab *cx, const Over *o, const TVal *t, Axes *out)
 }
 
 /* For a fn that declares `over axes`: positions in its first argument. */
-static bool over_value(Elab *cx, const Over *o, const CallArg *arg, int narg, Val *out)
-{
+static bool over_value(Elab *cx, const Over *o, const CallArg *arg, int narg, Val *out) {
     Axes axes;
     TVal t;
     if (narg == 0 || !val_is_tensor(&arg[0].val)) {
@@ -259,8 +243,7 @@ static bool over_value(Elab *cx, const Over *o, const CallArg *arg, int narg, Va
 
 /* ---- calls */
 
-static bool eval_args(Elab *cx, Scope *s, const Expr *e, bool read, CallArg *out)
-{
+static bool eval_args(Elab *cx, Scope *s, const Expr *e, bool read, CallArg *out) {
     bool ok = true;
     for (size_t i = 0; i < e->call.arg.n; i++) {
         const Arg *a = &e->call.arg.at[i];
@@ -279,8 +262,7 @@ static bool eval_args(Elab *cx, Scope *s, const Expr *e, bool read, CallArg *out
 }
 
 /* x.dim(i) is the one method of tensors. */
-static bool call_dim(Elab *cx, Scope *s, const Expr *e, const Val *of, Val *out)
-{
+static bool call_dim(Elab *cx, Scope *s, const Expr *e, const Val *of, Val *out) {
     Val i;
     TVal t;
     int64_t n;
@@ -294,8 +276,7 @@ static bool call_dim(Elab *cx, Scope *s, const Expr *e, const Val *of, Val *out)
     return true;
 }
 
-static bool eval_callee(Elab *cx, Scope *s, const Expr *e, Val *fn, bool *is_dim)
-{
+static bool eval_callee(Elab *cx, Scope *s, const Expr *e, Val *fn, bool *is_dim) {
     const Expr *f = e->call.fn;
     *is_dim = false;
     if (f->kind != EXPR_field || !str_eq(f->field.name, "dim")) return eval_expr(cx, s, f, fn);
@@ -306,8 +287,7 @@ static bool eval_callee(Elab *cx, Scope *s, const Expr *e, Val *fn, bool *is_dim
     return val_field(cx, &of, f->field.name, f->field.name_span, fn);
 }
 
-static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val fn, axes;
     bool is_dim;
     int narg = (int)e->call.arg.n;
@@ -325,26 +305,14 @@ static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out)
     return call_value(cx, &fn, arg, narg, e->call.has_over ? &axes : NULL, e->span, out);
 }
 
-bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out)
-{
+bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out) {
     Over o = {NULL, s, over, at};
     return builtin_apply(cx, s, b, arg, narg, over ? &o : NULL, at, out);
 }
 
 /* ---- all of them */
 
-static bool misplaced(Elab *cx, const Expr *e)
-{
-    switch (e->kind) {
-    case EXPR_slice: return report_error(cx, e->span, "a slice a:b stands only inside x[...]");
-    case EXPR_ellipsis: return report_error(cx, e->span, "... stands only inside x[...] and in patterns");
-    case EXPR_group: return report_error(cx, e->span, "merged labels (h w) stand only in patterns of rearrange");
-    default: return report_error(cx, e->span, "-> stands only in the patterns of einsum and rearrange");
-    }
-}
-
-static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out) {
     switch (e->kind) {
     case EXPR_int: *out = val_of_int(e->i); return true;
     case EXPR_float: *out = val_of_float(e->f); return true;
@@ -359,12 +327,11 @@ static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out)
     case EXPR_binary: return eval_binary(cx, s, e, out);
     case EXPR_call: return eval_call(cx, s, e, out);
     case EXPR_index: return eval_index(cx, s, e, out);
-    default: return misplaced(cx, e);
+    default: return report_error(cx, e->span, "patterns stand only in einsum and rearrange");
     }
 }
 
-bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out) {
     *out = val_error();
     if (diag_full(cx->diag)) return false;
     if (cx->nesting >= NESTING_MAX) return report_error(cx, e->span, "expressions and calls are nested too deeply here");

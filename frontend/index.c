@@ -6,8 +6,7 @@
 
 /* ---- bounds */
 
-static bool bound(Elab *cx, Scope *s, const Expr *e, const char *what, int64_t otherwise, int64_t *out)
-{
+static bool bound(Elab *cx, Scope *s, const Expr *e, const char *what, int64_t otherwise, int64_t *out) {
     Val v;
     *out = otherwise;
     if (!e) return true;
@@ -19,22 +18,19 @@ typedef struct Cut { /* elements start, start + step, ... : size of them */
     int64_t start, step, size;
 } Cut;
 
-static bool in_range(Elab *cx, int64_t i, int64_t n, const char *of, Span at)
-{
+static bool in_range(Elab *cx, int64_t i, int64_t n, const char *of, Span at) {
     if (i >= -n && i < n) return true;
     return report_error(cx, at, "index %lld is outside %s", (long long)i, of);
 }
 
-static bool end_in_range(Elab *cx, int64_t *i, int64_t n, const char *of, const Expr *e)
-{
+static bool end_in_range(Elab *cx, int64_t *i, int64_t n, const char *of, const Expr *e) {
     if (*i < -n || *i > n) return report_error(cx, e->span, "%lld is outside %s", (long long)*i, of);
     if (*i < 0) *i += n;
     return true;
 }
 
 /* a:b:step over n elements; `of` says of what, for messages: "T = 128 of [B, T]". */
-static bool cut_slice(Elab *cx, Scope *s, const Expr *e, int64_t n, const char *of, Cut *out)
-{
+static bool cut_slice(Elab *cx, Scope *s, const Expr *e, int64_t n, const char *of, Cut *out) {
     int64_t lo, hi;
     if (!bound(cx, s, e->slice.step, "the step of a slice", 1, &out->step)) return false;
     if (out->step == 0) return report_error(cx, e->span, "the step of a slice cannot be 0");
@@ -54,13 +50,11 @@ static bool cut_slice(Elab *cx, Scope *s, const Expr *e, int64_t n, const char *
 
 /* ---- lists */
 
-static const char *list_noun(const Val *v)
-{
+static const char *list_noun(const Val *v) {
     return v->kind == VAL_array ? "the array" : v->kind == VAL_tuple ? "the tuple" : "the list";
 }
 
-static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const char *what, Val *out)
-{
+static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const char *what, Val *out) {
     Cut cut;
     if (!cut_slice(cx, s, e, of->list.n, what, &cut)) return false;
     Val *at = NEW_N(cx->arena, Val, cut.size + 1);
@@ -69,8 +63,7 @@ static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const c
     return true;
 }
 
-static bool index_list(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out)
-{
+static bool index_list(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out) {
     Val v;
     int64_t i;
     if (e->index.at.n != 1)
@@ -98,22 +91,19 @@ typedef struct Indexing {
     Span at;
 } Indexing;
 
-static bool keep_axis(Indexing *ix, int64_t size, const char *name, Span at)
-{
+static bool keep_axis(Indexing *ix, int64_t size, const char *name, Span at) {
     if (ix->rank == RANK) return report_error(ix->cx, at, "a tensor can have at most %d dimensions", RANK);
     ix->name[ix->rank] = name;
     ix->dim[ix->rank++] = size;
     return true;
 }
 
-static bool whole_axis(Indexing *ix, Span at)
-{
+static bool whole_axis(Indexing *ix, Span at) {
     int i = ix->axis++;
     return keep_axis(ix, ix->x.type.dim[i], ix->x.name[i], at);
 }
 
-static bool slice_axis(Indexing *ix, const Expr *e)
-{
+static bool slice_axis(Indexing *ix, const Expr *e) {
     Cut cut;
     int64_t n = ix->x.type.dim[ix->axis];
     const char *of = axis_text(ix->cx, &ix->x, ix->axis);
@@ -127,16 +117,14 @@ static bool slice_axis(Indexing *ix, const Expr *e)
     return keep_axis(ix, cut.size, NULL, e->span);
 }
 
-static bool tensor_index(Indexing *ix, const Val *v, Span at)
-{
+static bool tensor_index(Indexing *ix, const Val *v, Span at) {
     report_error(ix->cx, at, "an index inside [...] must be known when the program is compiled, not %s",
                  val_describe(ix->cx, v));
     diag_hint(ix->cx->diag, "take(x, i over %d) gathers by a tensor of indices", ix->axis);
     return false;
 }
 
-static bool index_axis(Indexing *ix, const Expr *e)
-{
+static bool index_axis(Indexing *ix, const Expr *e) {
     Val v;
     int64_t i;
     if (e->kind == EXPR_slice) return slice_axis(ix, e);
@@ -154,8 +142,7 @@ static bool index_axis(Indexing *ix, const Expr *e)
 static bool is_new_axis(const Expr *e) { return e->kind == EXPR_none; }
 
 /* How many axes of x the items name, and whether one is `...`. */
-static bool count_items(Indexing *ix, const Exprs *items, int *rest)
-{
+static bool count_items(Indexing *ix, const Exprs *items, int *rest) {
     int used = 0, dots = 0;
     for (size_t i = 0; i < items->n; i++) {
         if (items->at[i]->kind == EXPR_ellipsis) dots++;
@@ -168,8 +155,7 @@ static bool count_items(Indexing *ix, const Exprs *items, int *rest)
     return true;
 }
 
-static bool index_items(Indexing *ix, const Exprs *items, int rest)
-{
+static bool index_items(Indexing *ix, const Exprs *items, int rest) {
     bool dots = false;
     for (size_t i = 0; i < items->n; i++) {
         const Expr *e = items->at[i];
@@ -187,8 +173,7 @@ static bool index_items(Indexing *ix, const Exprs *items, int rest)
     return true;
 }
 
-static bool index_finish(Indexing *ix, Val *out)
-{
+static bool index_finish(Indexing *ix, Val *out) {
     TVal t = ix->x;
     bool cuts = false;
     for (int i = 0; i < t.type.rank; i++)
@@ -200,8 +185,7 @@ static bool index_finish(Indexing *ix, Val *out)
     return call_return(&t, out);
 }
 
-static bool index_tensor(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out)
-{
+static bool index_tensor(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out) {
     Indexing ix = {.cx = cx, .s = s, .at = e->span};
     int rest = 0;
     if (!val_tensor(cx, of, DT_f32, e->index.of->span, &ix.x)) return false;
@@ -213,8 +197,7 @@ static bool index_tensor(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *
     return count_items(&ix, &e->index.at, &rest) && index_items(&ix, &e->index.at, rest) && index_finish(&ix, out);
 }
 
-bool eval_index(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+bool eval_index(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val of;
     if (!eval_expr(cx, s, e->index.of, &of)) return false;
     switch (of.kind) {

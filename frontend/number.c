@@ -8,13 +8,11 @@
 
 enum { DIM_TEXT = 24 }; /* longer names of dimensions are shown as their digits */
 
-static bool overflow(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at)
-{
+static bool overflow(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at) {
     return report_error(cx, at, "%lld %s %lld does not fit a 64-bit integer", (long long)a, binary_name(op), (long long)b);
 }
 
-static bool int_pow(Elab *cx, int64_t a, int64_t b, Span at, Val *out)
-{
+static bool int_pow(Elab *cx, int64_t a, int64_t b, Span at, Val *out) {
     int64_t r = 1;
     for (int64_t e = b, base = a; e; e >>= 1) {
         if ((e & 1) && __builtin_mul_overflow(r, base, &r)) return overflow(cx, BIN_pow, a, b, at);
@@ -24,14 +22,12 @@ static bool int_pow(Elab *cx, int64_t a, int64_t b, Span at, Val *out)
     return true;
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
+static int64_t floor_div(int64_t a, int64_t b) {
     int64_t q = a / b;
     return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
 }
 
-static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val *out)
-{
+static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val *out) {
     if (b == 0) return report_error(cx, at, "division by zero");
     if (b == -1) { /* INT64_MIN / -1 traps */
         if (op == BIN_mod) {
@@ -46,8 +42,7 @@ static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val
     return true;
 }
 
-static bool int_binary(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val *out)
-{
+static bool int_binary(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val *out) {
     int64_t r = 0;
     bool bad = false;
     switch (op) {
@@ -62,8 +57,7 @@ static bool int_binary(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val
     return true;
 }
 
-static bool float_binary(Elab *cx, BinaryOp op, double a, double b, Span at, Val *out)
-{
+static bool float_binary(Elab *cx, BinaryOp op, double a, double b, Span at, Val *out) {
     double r = 0;
     if (b == 0 && (op == BIN_div || op == BIN_floordiv || op == BIN_mod))
         return report_error(cx, at, "division by zero");
@@ -82,8 +76,7 @@ static bool float_binary(Elab *cx, BinaryOp op, double a, double b, Span at, Val
     return true;
 }
 
-static bool compare(BinaryOp op, const Val *a, const Val *b)
-{
+static bool compare(BinaryOp op, const Val *a, const Val *b) {
     bool ints = a->kind == VAL_int && b->kind == VAL_int;
     double x = val_double(a), y = val_double(b);
     switch (op) {
@@ -96,14 +89,12 @@ static bool compare(BinaryOp op, const Val *a, const Val *b)
 
 /* ---- what an integer is called as a dimension */
 
-static const char *operand_text(Elab *cx, const Val *v, const char *wrap)
-{
+static const char *operand_text(Elab *cx, const Val *v, const char *wrap) {
     const char *s = v->dim ? v->dim : val_text(cx, v);
     return strpbrk(s, wrap) ? arena_printf(cx->arena, "(%s)", s) : s;
 }
 
-static const char *result_text(Elab *cx, BinaryOp op, const Val *a, const Val *b)
-{
+static const char *result_text(Elab *cx, BinaryOp op, const Val *a, const Val *b) {
     if (!a->dim && !b->dim) return NULL;
     bool sum = op == BIN_add || op == BIN_sub;
     const char *left = operand_text(cx, a, sum ? "" : "+-"), *right = operand_text(cx, b, op == BIN_add ? "" : sum ? "+-" : "+-*/%");
@@ -113,14 +104,12 @@ static const char *result_text(Elab *cx, BinaryOp op, const Val *a, const Val *b
 }
 
 /* Whole multiples of the batch count samples too: 2*B, B*k, B + B. */
-static bool result_batch(BinaryOp op, const Val *a, const Val *b)
-{
+static bool result_batch(BinaryOp op, const Val *a, const Val *b) {
     if (op == BIN_mul) return a->batch != b->batch;
     return op == BIN_add && a->batch && b->batch;
 }
 
-static bool arithmetic(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out)
-{
+static bool arithmetic(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {
     bool ints = a->kind == VAL_int && b->kind == VAL_int && !(op == BIN_pow && b->i < 0);
     if (!ints) return float_binary(cx, op, val_double(a), val_double(b), at, out);
     if (!int_binary(cx, op, a->i, b->i, at, out)) return false;
@@ -131,8 +120,7 @@ static bool arithmetic(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span a
     return true;
 }
 
-bool number_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out)
-{
+bool number_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {
     switch (op) {
     case BIN_eq: *out = val_of_bool(val_same(a, b)); return true;
     case BIN_ne: *out = val_of_bool(!val_same(a, b)); return true;
@@ -143,8 +131,7 @@ bool number_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, V
     }
 }
 
-bool number_negate(Elab *cx, const Val *a, Span at, Val *out)
-{
+bool number_negate(Elab *cx, const Val *a, Span at, Val *out) {
     if (a->kind == VAL_float) {
         *out = val_of_float(-a->f);
         return true;
@@ -154,16 +141,14 @@ bool number_negate(Elab *cx, const Val *a, Span at, Val *out)
     return true;
 }
 
-bool number_integer(Elab *cx, double f, const char *what, Span at, Val *out)
-{
+bool number_integer(Elab *cx, double f, const char *what, Span at, Val *out) {
     if (!(fabs(f) < 9223372036854774784.0))
         return report_error(cx, at, "%s of %s does not fit a 64-bit integer", what, number_text(cx, f));
     *out = val_of_int((int64_t)f);
     return true;
 }
 
-static double apply(Op op, double x)
-{
+static double apply(Op op, double x) {
     switch (op) {
     case OP_exp: return exp(x);
     case OP_log: return log(x);
@@ -182,8 +167,7 @@ static double apply(Op op, double x)
     }
 }
 
-bool number_unary(Elab *cx, Op op, const Val *a, Span at, Val *out)
-{
+bool number_unary(Elab *cx, Op op, const Val *a, Span at, Val *out) {
     if (op == OP_abs && a->kind == VAL_int) {
         if (a->i < 0) return number_negate(cx, a, at, out);
         *out = *a;

@@ -10,16 +10,14 @@ static const char *const hidden_label[RANK] = {"...0", "...1", "...2", "...3", "
 
 bool pattern_label_hidden(const char *label) { return label[0] == '.'; }
 
-static bool axis_label(Elab *cx, const Expr *e, PatternAxis *axis)
-{
+static bool axis_label(Elab *cx, const Expr *e, PatternAxis *axis) {
     if (e->kind != EXPR_name) return report_error(cx, e->span, "a pattern holds labels, not expressions");
     if (axis->n == RANK) return report_error(cx, e->span, "at most %d labels can be merged", RANK);
     axis->label[axis->n++] = e->name;
     return true;
 }
 
-static bool pattern_axis(Elab *cx, const Expr *e, bool groups, PatternAxis *axis)
-{
+static bool pattern_axis(Elab *cx, const Expr *e, bool groups, PatternAxis *axis) {
     *axis = (PatternAxis){.span = e->span};
     if (!groups) {
         if (e->kind == EXPR_group || e->kind == EXPR_tuple)
@@ -33,8 +31,7 @@ static bool pattern_axis(Elab *cx, const Expr *e, bool groups, PatternAxis *axis
     return true;
 }
 
-bool pattern_read(Elab *cx, const Exprs *at, int leading, bool groups, Span span, Pattern *out)
-{
+bool pattern_read(Elab *cx, const Exprs *at, int leading, bool groups, Span span, Pattern *out) {
     *out = (Pattern){0};
     int dots = 0;
     for (size_t i = 0; i < at->n; i++) {
@@ -51,15 +48,13 @@ bool pattern_read(Elab *cx, const Exprs *at, int leading, bool groups, Span span
     return true;
 }
 
-static bool has_ellipsis(const Exprs *at)
-{
+static bool has_ellipsis(const Exprs *at) {
     for (size_t i = 0; i < at->n; i++)
         if (at->at[i]->kind == EXPR_ellipsis) return true;
     return false;
 }
 
-bool pattern_operand(Elab *cx, Scope *s, const Expr *e, const char *what, bool groups, TVal *t, Pattern *p)
-{
+bool pattern_operand(Elab *cx, Scope *s, const Expr *e, const char *what, bool groups, TVal *t, Pattern *p) {
     Val v;
     if (e->kind != EXPR_index) {
         report_error(cx, e->span, "%s takes a tensor with a pattern after it", what);
@@ -96,15 +91,13 @@ typedef struct Rearrange {
     Span at;
 } Rearrange;
 
-static Label *label_find(Rearrange *r, const char *name)
-{
+static Label *label_find(Rearrange *r, const char *name) {
     for (int i = 0; i < r->n; i++)
         if (str_eq(r->label[i].name, name)) return &r->label[i];
     return NULL;
 }
 
-static bool declare_labels(Rearrange *r)
-{
+static bool declare_labels(Rearrange *r) {
     for (int i = 0; i < r->from.n; i++) {
         const PatternAxis *axis = &r->from.axis[i];
         for (int k = 0; k < axis->n; k++) {
@@ -117,8 +110,7 @@ static bool declare_labels(Rearrange *r)
     return true;
 }
 
-static void hint_label(Rearrange *r, const char *name)
-{
+static void hint_label(Rearrange *r, const char *name) {
     const char *known[RANK];
     size_t n = 0;
     for (int i = 0; i < r->n; i++)
@@ -128,8 +120,7 @@ static void hint_label(Rearrange *r, const char *name)
 }
 
 /* h = heads */
-static bool given_size(Rearrange *r, Scope *s, const Arg *a)
-{
+static bool given_size(Rearrange *r, Scope *s, const Arg *a) {
     Val v;
     int64_t n;
     Label *label = label_find(r, a->name);
@@ -145,16 +136,14 @@ static bool given_size(Rearrange *r, Scope *s, const Arg *a)
     return true;
 }
 
-static const char *labels_text(Rearrange *r, const PatternAxis *axis)
-{
+static const char *labels_text(Rearrange *r, const PatternAxis *axis) {
     const char *s = "(";
     for (int i = 0; i < axis->n; i++) s = arena_printf(r->cx->arena, "%s%s%s", s, i ? " " : "", axis->label[i]);
     return arena_printf(r->cx->arena, "%s)", s);
 }
 
 /* The sizes of one axis' labels: at most one is left to be worked out. */
-static bool solve_axis(Rearrange *r, int i)
-{
+static bool solve_axis(Rearrange *r, int i) {
     const PatternAxis *axis = &r->from.axis[i];
     Label *open = NULL;
     int64_t product = 1, size = r->x.type.dim[i];
@@ -178,8 +167,7 @@ static bool solve_axis(Rearrange *r, int i)
 }
 
 /* Every label of the left stands once on the right, and nothing else does. */
-static bool check_result(Rearrange *r, Span at)
-{
+static bool check_result(Rearrange *r, Span at) {
     int used[RANK] = {0};
     for (int i = 0; i < r->to.n; i++) {
         const PatternAxis *axis = &r->to.axis[i];
@@ -204,8 +192,7 @@ static bool check_result(Rearrange *r, Span at)
     return true;
 }
 
-static const char *merged_name(Rearrange *r, const PatternAxis *axis)
-{
+static const char *merged_name(Rearrange *r, const PatternAxis *axis) {
     const char *s = NULL;
     for (int k = 0; k < axis->n; k++) {
         const char *name = label_find(r, axis->label[k])->dim;
@@ -215,8 +202,7 @@ static const char *merged_name(Rearrange *r, const PatternAxis *axis)
     return s;
 }
 
-static TVal rearrange_apply(Rearrange *r)
-{
+static TVal rearrange_apply(Rearrange *r) {
     int64_t dim[RANK];
     int perm[RANK], n = 0;
     for (int i = 0; i < r->n; i++) dim[i] = r->label[i].size;
@@ -234,8 +220,7 @@ static TVal rearrange_apply(Rearrange *r)
     return t;
 }
 
-bool eval_rearrange(Elab *cx, Scope *s, const Expr *e, Val *out)
-{
+bool eval_rearrange(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Rearrange r = {.cx = cx, .at = e->span};
     size_t n = e->call.arg.n;
     const Arg *arg = e->call.arg.at;

@@ -8,8 +8,7 @@
 
 bool tensor_ok(const TVal *t) { return ref_is(t->ref); }
 
-TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at)
-{
+TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at) {
     TVal t = {.ref = REF_NONE};
     Ref *ref = NEW_N(cx->arena, Ref, nin + 1);
     Type *type = NEW_N(cx->arena, Type, nin + 1), *result = NEW_N(cx->arena, Type, nin + 2);
@@ -33,31 +32,27 @@ TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, cons
     return t;
 }
 
-TVal tensor_const(Elab *cx, const Type *type, double v, Span at)
-{
+TVal tensor_const(Elab *cx, const Type *type, double v, Span at) {
     Attr attr = {.num = v};
     return tensor_add(cx, OP_const, &attr, NULL, 0, type, at);
 }
 
 /* ---- one input */
 
-static void carry(const TVal *from, TVal *to)
-{
+static void carry(const TVal *from, TVal *to) {
     memcpy(to->name, from->name, sizeof to->name);
     to->full = from->full;
     to->dropped = from->dropped;
 }
 
-bool tensor_unary(Elab *cx, Op op, const TVal *x, Span at, TVal *out)
-{
+bool tensor_unary(Elab *cx, Op op, const TVal *x, Span at, TVal *out) {
     TVal t = tensor_add(cx, op, NULL, x, 1, NULL, at);
     carry(x, &t);
     *out = t;
     return tensor_ok(out);
 }
 
-TVal tensor_cast(Elab *cx, const TVal *x, DType to, Span at)
-{
+TVal tensor_cast(Elab *cx, const TVal *x, DType to, Span at) {
     if (x->type.dtype == to) return *x;
     Attr attr = {.dtype = to};
     TVal t = tensor_add(cx, OP_cast, &attr, x, 1, NULL, at);
@@ -65,8 +60,7 @@ TVal tensor_cast(Elab *cx, const TVal *x, DType to, Span at)
     return t;
 }
 
-TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span at)
-{
+TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span at) {
     Attr attr = {.shape = {.rank = rank}};
     memcpy(attr.shape.dim, dim, (size_t)rank * sizeof *dim);
     bool same = rank == x->type.rank && memcmp(dim, x->type.dim, (size_t)rank * sizeof *dim) == 0;
@@ -75,8 +69,7 @@ TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span 
     return t;
 }
 
-TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at)
-{
+TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at) {
     Attr attr = {.shape = {.rank = shape->type.rank}};
     memcpy(attr.shape.dim, shape->type.dim, sizeof attr.shape.dim);
     TVal t = type_same_shape(&x->type, &shape->type) ? *x : tensor_add(cx, OP_expand, &attr, x, 1, NULL, at);
@@ -84,8 +77,7 @@ TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at)
     return t;
 }
 
-TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at)
-{
+TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at) {
     Attr attr = {.perm = {.rank = x->type.rank}};
     bool same = true;
     for (int i = 0; i < x->type.rank; i++) {
@@ -99,8 +91,7 @@ TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at)
 }
 
 /* The IR keeps reduced axes with size 1; the language drops them and remembers (language.md, Broadcasting). */
-TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Span at)
-{
+TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Span at) {
     Attr attr = {.axes = axes};
     TVal t = axes ? tensor_add(cx, op, &attr, x, 1, NULL, at) : *x;
     int64_t dim[RANK];
@@ -126,8 +117,7 @@ TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Spa
 
 /* ---- several inputs: alignment and broadcasting */
 
-static int max_rank(const TVal *in, int n)
-{
+static int max_rank(const TVal *in, int n) {
     int rank = 0;
     for (int i = 0; i < n; i++)
         if (in[i].type.rank > rank) rank = in[i].type.rank;
@@ -135,8 +125,7 @@ static int max_rank(const TVal *in, int n)
 }
 
 /* A reduction's result against a tensor of the rank it had before: the dropped axes come back with size 1. */
-static void restore_dropped(Elab *cx, TVal *t, int rank, Span at)
-{
+static void restore_dropped(Elab *cx, TVal *t, int rank, Span at) {
     if (t->full != rank || t->type.rank == 0 || t->type.rank == rank) return;
     int64_t dim[RANK];
     const char *name[RANK] = {0};
@@ -149,8 +138,7 @@ static void restore_dropped(Elab *cx, TVal *t, int rank, Span at)
     memcpy(t->name, name, sizeof name);
 }
 
-static void merge_names(const TVal *in, int n, TVal *out)
-{
+static void merge_names(const TVal *in, int n, TVal *out) {
     int rank = out->type.rank;
     for (int k = 0; k < n; k++) {
         int shift = rank - in[k].type.rank;
@@ -160,8 +148,7 @@ static void merge_names(const TVal *in, int n, TVal *out)
 }
 
 /* What reductions dropped is still known after operators with scalars and with others that dropped the same. */
-static void merge_memory(const TVal *in, int n, TVal *out)
-{
+static void merge_memory(const TVal *in, int n, TVal *out) {
     const TVal *first = NULL;
     for (int k = 0; k < n; k++) {
         bool scalar = in[k].type.rank == 0;
@@ -179,8 +166,7 @@ typedef struct Clash { /* axis `axis_a` of operand a against `axis_b` of b */
     int a, axis_a, b, axis_b;
 } Clash;
 
-static bool broadcasts(const TVal *in, int n, Clash *c)
-{
+static bool broadcasts(const TVal *in, int n, Clash *c) {
     int rank = max_rank(in, n);
     for (int back = 1; back <= rank; back++) {
         int owner = -1;
@@ -199,19 +185,16 @@ static bool broadcasts(const TVal *in, int n, Clash *c)
 }
 
 /* Would `b` fit as the leading dimensions of `a`? Then x[..., None] is what was meant. */
-static bool leads(const TVal *a, const TVal *b)
-{
+static bool leads(const TVal *a, const TVal *b) {
     if (b->type.rank == 0 || b->type.rank + 1 != a->type.rank) return false;
     return memcmp(a->type.dim, b->type.dim, (size_t)b->type.rank * sizeof a->type.dim[0]) == 0;
 }
 
-static const char *clash_text(Elab *cx, const Phrase *say, const char *a, const char *b)
-{
+static const char *clash_text(Elab *cx, const Phrase *say, const char *a, const char *b) {
     return arena_printf(cx->arena, "cannot %s %s%s%s", say->verb, say->swap ? b : a, say->joiner, say->swap ? a : b);
 }
 
-static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *in, const Clash *c, Span at)
-{
+static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *in, const Clash *c, Span at) {
     const TVal *a = &in[c->a], *b = &in[c->b];
     diag_error(cx->diag, at, "%s: %s does not match %s", clash_text(cx, say, tval_describe(cx, a), tval_describe(cx, b)), dim_text(cx, a, c->axis_a),
                dim_text(cx, b, c->axis_b));
@@ -225,14 +208,12 @@ static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *
     return false;
 }
 
-static bool dtype_fits(DType d, enum Takes takes)
-{
+static bool dtype_fits(DType d, enum Takes takes) {
     return takes == TAKES_any || (takes == TAKES_numbers && d != DT_bool) ||
            (takes == TAKES_floats && dtype_is_float(d)) || (takes == TAKES_bools && d == DT_bool);
 }
 
-bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Span at)
-{
+bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Span at) {
     if (dtype_fits(t->type.dtype, takes)) return true;
     const char *want = takes == TAKES_bools ? "bool" : takes == TAKES_floats ? "floats" : "numbers";
     report_error(cx, at, "%s: %s needed, not %s", who, want, tval_describe(cx, t));
@@ -242,16 +223,14 @@ bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Sp
 }
 
 /* Floats before integers, f32 before the rest. */
-bool hint_cast(Elab *cx, DType a, DType b)
-{
+bool hint_cast(Elab *cx, DType a, DType b) {
     bool keep_a = dtype_is_float(a) == dtype_is_float(b) ? a == DT_f32 || b != DT_f32 : dtype_is_float(a);
     diag_hint(cx->diag, "tensors never convert by themselves: cast %s to %s", dtype_name(keep_a ? b : a),
               dtype_name(keep_a ? a : b));
     return false;
 }
 
-static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in, int n, Span at)
-{
+static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in, int n, Span at) {
     for (int i = 1; i < n; i++) {
         if (in[i].type.dtype == in[0].type.dtype) continue;
         const char *a = dtype_name(in[0].type.dtype), *b = dtype_name(in[i].type.dtype);
@@ -265,8 +244,7 @@ static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in,
 }
 
 /* The dtype that literals take: the tensors', else bool for true and false, f32 for numbers. */
-static bool literal_dtype(Elab *cx, const Val *v, int n, Span at, TVal *in, DType *like)
-{
+static bool literal_dtype(Elab *cx, const Val *v, int n, Span at, TVal *in, DType *like) {
     bool found = false;
     *like = n > 0 && v[0].kind == VAL_bool ? DT_bool : DT_f32;
     for (int i = 0; i < n; i++) {
@@ -278,8 +256,7 @@ static bool literal_dtype(Elab *cx, const Val *v, int n, Span at, TVal *in, DTyp
     return true;
 }
 
-static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *in)
-{
+static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *in) {
     DType like;
     if (!literal_dtype(cx, v, n, at, in, &like)) return false;
     for (int i = 0; i < n; i++) {
@@ -292,8 +269,7 @@ static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phra
 }
 
 /* Adds the node once dtypes are settled; `v` are the operands' values, for notes. */
-static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const Phrase *say, Span at, TVal *out)
-{
+static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const Phrase *say, Span at, TVal *out) {
     Clash clash;
     int rank = max_rank(in, n);
     for (int i = 0; i < n; i++) restore_dropped(cx, &in[i], rank, at);
@@ -305,8 +281,7 @@ static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const P
     return true;
 }
 
-bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *out)
-{
+bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *out) {
     enum { MOST = 3 };
     TVal in[MOST] = {0};
     CHECK(n <= MOST);

@@ -16,14 +16,12 @@ Val val_of_bool(bool b) { return (Val){.kind = VAL_bool, .b = b}; }
 Val val_of_str(const char *s) { return (Val){.kind = VAL_str, .s = s}; }
 Val val_of_tensor(const TVal *t) { return (Val){.kind = VAL_tensor, .t = *t}; }
 
-Val val_of_list(ValKind kind, Val *at, int n)
-{
+Val val_of_list(ValKind kind, Val *at, int n) {
     return (Val){.kind = kind, .list = {at, n}};
 }
 
 /* The size of an axis as an integer of the program: it keeps its name, and counts samples where the axis does. */
-Val dim_value(const TVal *t, int axis)
-{
+Val dim_value(const TVal *t, int axis) {
     Val v = val_of_int(t->type.dim[axis]);
     v.dim = t->name[axis];
     v.batch = t->type.batch_axis == axis;
@@ -37,16 +35,14 @@ bool val_is_tensor(const Val *v) { return v->kind == VAL_tensor || v->kind == VA
 bool val_is_tree(const Val *v) { return v->kind == VAL_tree || v->kind == VAL_instance; }
 double val_double(const Val *v) { return v->kind == VAL_int ? (double)v->i : v->f; }
 
-static bool lists_same(const Val *a, const Val *b)
-{
+static bool lists_same(const Val *a, const Val *b) {
     if (a->list.n != b->list.n) return false;
     for (int i = 0; i < a->list.n; i++)
         if (!val_same(&a->list.at[i], &b->list.at[i])) return false;
     return true;
 }
 
-bool val_same(const Val *a, const Val *b)
-{
+bool val_same(const Val *a, const Val *b) {
     if (val_is_number(a) && val_is_number(b))
         return a->kind == VAL_int && b->kind == VAL_int ? a->i == b->i : val_double(a) == val_double(b);
     if (a->kind != b->kind) return false;
@@ -69,8 +65,7 @@ bool val_same(const Val *a, const Val *b)
 
 /* ---- saying */
 
-const char *number_text(Elab *cx, double f)
-{
+const char *number_text(Elab *cx, double f) {
     for (int digits = 6; digits < 17; digits++) {
         char *s = arena_printf(cx->arena, "%.*g", digits, f);
         if (strtod(s, NULL) == f) return s;
@@ -78,8 +73,7 @@ const char *number_text(Elab *cx, double f)
     return arena_printf(cx->arena, "%.17g", f);
 }
 
-const char *val_text(Elab *cx, const Val *v)
-{
+const char *val_text(Elab *cx, const Val *v) {
     switch (v->kind) {
     case VAL_int: return arena_printf(cx->arena, "%lld", (long long)v->i);
     case VAL_float: return number_text(cx, v->f);
@@ -89,8 +83,7 @@ const char *val_text(Elab *cx, const Val *v)
     }
 }
 
-const char *shape_text(Elab *cx, const TVal *t)
-{
+const char *shape_text(Elab *cx, const TVal *t) {
     const char *s = "[";
     for (int i = 0; i < t->type.rank; i++) {
         const char *comma = i ? ", " : "";
@@ -100,43 +93,37 @@ const char *shape_text(Elab *cx, const TVal *t)
     return arena_printf(cx->arena, "%s]", s);
 }
 
-const char *tval_describe(Elab *cx, const TVal *t)
-{
+const char *tval_describe(Elab *cx, const TVal *t) {
     const char *type = dtype_name(t->type.dtype);
     if (t->type.rank == 0) return arena_printf(cx->arena, "a single %s", type);
     if (t->type.dtype == DT_f32) return shape_text(cx, t);
     return arena_printf(cx->arena, "%s%s", type, shape_text(cx, t));
 }
 
-const char *dim_text(Elab *cx, const TVal *t, int axis)
-{
+const char *dim_text(Elab *cx, const TVal *t, int axis) {
     long long size = t->type.dim[axis];
     if (!t->name[axis]) return arena_printf(cx->arena, "%lld", size);
     return arena_printf(cx->arena, "%s = %lld", t->name[axis], size);
 }
 
-const char *axis_text(Elab *cx, const TVal *t, int axis)
-{
+const char *axis_text(Elab *cx, const TVal *t, int axis) {
     const char *of = tval_describe(cx, t);
     if (t->name[axis]) return arena_printf(cx->arena, "%s of %s", dim_text(cx, t, axis), of);
     return arena_printf(cx->arena, "dimension %d of %s", axis, of);
 }
 
-static TVal param_shape(const PTensor *p)
-{
+static TVal param_shape(const PTensor *p) {
     TVal t = {.ref = REF_NONE, .type = p->t.type};
     memcpy(t.name, p->dim_name, sizeof t.name);
     return t;
 }
 
-static const char *describe_named(Elab *cx, const char *what, const char *name)
-{
+static const char *describe_named(Elab *cx, const char *what, const char *name) {
     if (!name) return what;
     return arena_printf(cx->arena, "the %s '%s'", strchr(what, ' ') + 1, name);
 }
 
-const char *val_describe(Elab *cx, const Val *v)
-{
+const char *val_describe(Elab *cx, const Val *v) {
     switch (v->kind) {
     case VAL_error: return "an error";
     case VAL_none: return "none";
@@ -165,21 +152,18 @@ const char *val_describe(Elab *cx, const Val *v)
     BUG("value of kind %d", (int)v->kind);
 }
 
-static bool span_inside(Span a, Span whole)
-{
+static bool span_inside(Span a, Span whole) {
     if (a.file != whole.file) return false;
     if (a.line < whole.line || (a.line == whole.line && a.col < whole.col)) return false;
     return a.line < whole.end_line || (a.line == whole.end_line && a.col < whole.end_col);
 }
 
-static const char *last_part(const char *path)
-{
+static const char *last_part(const char *path) {
     const char *dot = strrchr(path, '.');
     return dot ? dot + 1 : path;
 }
 
-bool note_origin(Elab *cx, const Val *v, Span whole)
-{
+bool note_origin(Elab *cx, const Val *v, Span whole) {
     if (v->kind == VAL_param) {
         const PTensor *p = &cx->tensor.at[v->tensor];
         diag_note(cx->diag, p->t.span, "'%s' is declared %s here", last_part(p->t.name), val_describe(cx, v));
@@ -190,8 +174,7 @@ bool note_origin(Elab *cx, const Val *v, Span whole)
     return true;
 }
 
-void note_sides(Elab *cx, const Val *a, const Val *b, Span whole)
-{
+void note_sides(Elab *cx, const Val *a, const Val *b, Span whole) {
     if (!note_origin(cx, b, whole)) note_origin(cx, a, whole);
 }
 
@@ -202,8 +185,7 @@ enum { CHAIN_SHOWN = 6 };
 static bool same_place(Span a, Span b) { return a.file == b.file && a.line == b.line && a.col == b.col; }
 
 /* A call that comes from the same place again and again (recursion) is shown once. */
-bool report_calls(Elab *cx)
-{
+bool report_calls(Elab *cx) {
     Span last = {0};
     int shown = 0;
     for (const Frame *f = cx->frame; f && shown < CHAIN_SHOWN; f = f->up) {
@@ -215,8 +197,7 @@ bool report_calls(Elab *cx)
     return false;
 }
 
-bool report_error(Elab *cx, Span at, const char *fmt, ...)
-{
+bool report_error(Elab *cx, Span at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     diag_error(cx->diag, at, "%s", arena_vprintf(cx->arena, fmt, ap));
@@ -226,8 +207,7 @@ bool report_error(Elab *cx, Span at, const char *fmt, ...)
 
 /* ---- needing */
 
-bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out)
-{
+bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out) {
     if (v->kind == VAL_error) return false;
     if (v->kind == VAL_int) {
         *out = v->i;
@@ -239,16 +219,14 @@ bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out)
     return false;
 }
 
-bool val_num(Elab *cx, const Val *v, const char *what, Span at, double *out)
-{
+bool val_num(Elab *cx, const Val *v, const char *what, Span at, double *out) {
     if (v->kind == VAL_error) return false;
     if (!val_is_number(v)) return report_error(cx, at, "%s must be a number, not %s", what, val_describe(cx, v));
     *out = val_double(v);
     return true;
 }
 
-static bool shape_dim(Elab *cx, const Val *v, const char *what, Span at, TVal *shape)
-{
+static bool shape_dim(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
     int i = shape->type.rank;
     int64_t n;
     if (!val_int(cx, v, arena_printf(cx->arena, "dimension %d of %s", i, what), at, &n)) return false;
@@ -260,8 +238,7 @@ static bool shape_dim(Elab *cx, const Val *v, const char *what, Span at, TVal *s
     return true;
 }
 
-static bool too_large(const Type *t)
-{
+static bool too_large(const Type *t) {
     int64_t n = 1, limit = INT64_C(1) << 40;
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] > limit / n) return true;
@@ -270,8 +247,7 @@ static bool too_large(const Type *t)
     return false;
 }
 
-bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape)
-{
+bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
     if (v->kind == VAL_error) return false;
     if (v->kind != VAL_list && v->kind != VAL_tuple) {
         report_error(cx, at, "%s must be a list of sizes, not %s", what, val_describe(cx, v));
@@ -290,15 +266,13 @@ bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape)
 }
 
 /* What a dtype can hold, as an interval of doubles; integers among them must be exact. */
-static void dtype_range(DType t, double *lo, double *hi)
-{
+static void dtype_range(DType t, double *lo, double *hi) {
     double exact = 9007199254740992.0; /* 2^53: constants travel as doubles */
     *lo = t == DT_u8 ? 0 : t == DT_i32 ? -2147483648.0 : -exact;
     *hi = t == DT_u8 ? 255 : t == DT_i32 ? 2147483647.0 : exact;
 }
 
-static bool number_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out)
-{
+static bool number_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out) {
     const char *type = dtype_name(like), *text = val_text(cx, v);
     if (like == DT_bool) {
         report_error(cx, at, "%s is a number, and bool is wanted here", text);
@@ -320,8 +294,7 @@ static bool number_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out
     return tensor_ok(out);
 }
 
-bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out)
-{
+bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out) {
     *out = (TVal){.ref = REF_NONE};
     switch (v->kind) {
     case VAL_error: return false;
@@ -345,7 +318,6 @@ bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out)
     }
 }
 
-bool tensor_of(Elab *cx, const Val *v, Span at, TVal *out)
-{
+bool tensor_of(Elab *cx, const Val *v, Span at, TVal *out) {
     return val_tensor(cx, v, v->kind == VAL_bool ? DT_bool : DT_f32, at, out);
 }

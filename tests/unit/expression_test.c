@@ -78,23 +78,20 @@ static const char prelude[] = "tokenizer tok = bytes()\n"
                               "    iota4 = cast(iota(4), f32)\n"
                               "    (at, real) = compact(ids % 3 == 0, 2 over T)\n";
 
-static const char *core_text(void *cx, const char *name, size_t *n, const char **path)
-{
+static const char *core_text(void *cx, const char *name, size_t *n, const char **path) {
     Err e = {0};
     char *text;
     *path = arena_printf(cx, "models/std/%s.upm", name);
     return file_read(cx, *path, &text, n, &e) ? text : NULL;
 }
 
-static bool tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e)
-{
+static bool tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e) {
     (void)cx, (void)spec, (void)e;
     *info = (TokenizerInfo){.size = 260, .pad = 0, .unk = -1, .cls = -1, .sep = -1, .mask = 1};
     return true;
 }
 
-static Array *evaluate(Arena *a, const Program *p, const Graph *g)
-{
+static Array *evaluate(Arena *a, const Program *p, const Graph *g) {
     static const char *const names[] = {"ids"};
     double *ids = NEW_N(a, double, 8);
     Array field = {.type = type_make(DT_i32, 2, (int64_t[]){2, 4}), .at = ids};
@@ -107,8 +104,7 @@ static Array *evaluate(Arena *a, const Program *p, const Graph *g)
     return out;
 }
 
-static void check_case(Arena *a, const Case *c)
-{
+static void check_case(Arena *a, const Case *c) {
     Diag *d = diag_new(a);
     FrontendHost host = {a, core_text, tokenizer};
     const char *text = arena_printf(a, "%s    report value = cast(%s, f32)\n}\n", prelude, c->expr);
@@ -125,8 +121,7 @@ static void check_case(Arena *a, const Case *c)
             EXPECT(fabs(out[i].at[0] - c->value) < 1e-6, "%s is %.17g, not %.17g", c->expr, out[i].at[0], c->value);
 }
 
-int main(void)
-{
+int main(void) {
     for (int i = 0; i < CASES; i++) {
         Arena *a = arena_new();
         check_case(a, &cases[i]);
