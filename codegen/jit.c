@@ -228,7 +228,7 @@ bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *
 static LLVMErrorRef define_symbols(Jit *j) {
     LLVMOrcCSymbolMapPair pair[64];
     const ExternSymbol base[] = {{"random_key", (void *)(uintptr_t)random_key},
-                                 {"permute_index", (void *)(uintptr_t)permute_index}};
+                                 {"random_permuted", (void *)(uintptr_t)random_permuted}};
     size_t nbase = sizeof base / sizeof *base, n = nbase + vecmath_symbol_count;
     CHECK(n <= 64);
     for (size_t i = 0; i < n; i++) {

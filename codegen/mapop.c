@@ -98,7 +98,7 @@ static Value divide_narrow(const MapCx *m) {
         wide[i] = map_cast(e, DT_f64, m->to, m->in[i]);
     Value q = v_call(e, "llvm.floor", v_div(e, wide[0], wide[1]));
     q = v_select(e, v_cmpc(e, LLVMRealOEQ, wide[1], 0), c_float(q, 0), q);
-    return map_cast(e, m->to, DT_f64, q);
+    return map_cast(e, m->to, DT_i64, map_cast(e, DT_i64, DT_f64, q)); /* wraps: INT32_MIN / -1 */
 }
 static Value divide_wide(const MapCx *m) {
     Emit *e = m->e;

@@ -70,7 +70,7 @@ static Value permute_lanes(Emit *e, const RandomSource *s, Value index) {
     Value out = LLVMGetPoison(e->vi32);
     for (int i = 0; i < LANES; i++) { /* lanes beyond the end are clamped: they are not stored */
         Value at = i_min(e, e_lane(e, index, i), i_sub(e, s->below, c_i64(e, 1)));
-        Value y = e_extern(e, "permute_index", e->i64, (Value[]){s->key, s->below, at}, 3);
+        Value y = e_extern(e, "random_permuted", e->i64, (Value[]){s->key, s->step, s->below, at}, 4);
         out = LLVMBuildInsertElement(e->b, out, LLVMBuildTrunc(e->b, y, e->i32, ""), LLVMConstInt(e->i32, (unsigned)i, 0), "");
     }
     return out;

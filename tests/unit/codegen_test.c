@@ -1,0 +1,407 @@
+/* Compiled code against the interpreter: every operator of the table that computes, on odd sizes, every element type it takes,
+ * broadcasts, and with 1 and 2 threads (which have to agree bit for bit); then groups as programs have them. A
+ * computing operator without a case here fails. */
+#include <math.h>
+#include <string.h>
+
+#include "codegen/codegen.h"
+#include "passes/passes.h"
+#include "runtime/runtime.h"
+#include "tests/unit/check.h"
+
+static Codegen *codegen;
+static Pool *pool[2];
+static bool covered[OP_COUNT];
+
+/* ---- a graph whose inputs are persistent tensors */
+typedef struct Case {
+    Arena *a;
+    Program *p;
+    Graph *g;
+    char name[200];
+    double tolerance; /* relative, on f32; a unit in the last place is 6e-8 to 1.2e-7 */
+    double bf16;      /* the same on bf16 */
+    bool positive;    /* inputs above zero */
+    int64_t below;    /* integers lie in [0, below); 0: small ones of both signs */
+} Case;
+
+static Case case_new(const char *name) {
+    Case c = {.a = arena_new(), .tolerance = 5e-7, .bf16 = 0x1p-7};
+    c.p = program_new(c.a, diag_new(c.a));
+    c.g = graph_new(c.a, "test");
+    snprintf(c.name, sizeof c.name, "%s", name);
+    return c;
+}
+
+static Ref input(Case *c, DType t, int rank, const int64_t *dim) {
+    Tensor x = {.name = arena_printf(c->a, "x%zu", c->p->ntensor), .kind = TENSOR_state, .type = type_make(t, rank, dim), .like = -1};
+    int i = program_add_tensor(c->p, &x);
+    return graph_add(c->g, OP_state, &(Attr){.tensor = i}, NULL, 0, &x.type, (Span){0});
+}
+#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]){__VA_ARGS__}
+
+static void output(Case *c, Ref r) { graph_out(c->g, OUT_value, NULL, 0, r, (Span){0}); }
+
+/* ---- values */
+static double value_at(const Case *c, DType t, size_t tensor, int64_t i) {
+    uint32_t bits = random_bits(77, tensor, (uint64_t)i);
+    if (t == DT_bool)
+        return bits & 1;
+    if (!dtype_is_float(t))
+        return c->below ? (double)(bits % (uint64_t)c->below) : t == DT_u8 ? bits % 256 : (double)(bits % 21) - 10;
+    static const double special[] = {0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, NAN, 1e-40};
+    if (!c->positive && bits % 37 == 0)
+        return special[bits / 37 % 8];
+    double x = (double)random_uniform(78, tensor, (uint64_t)i) * 6 - 3;
+    return c->positive ? fabs(x) + 0.01 : x;
+}
+
+static float round_to_bf16(float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    if (x != x)
+        return x;
+    u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+static double rounded(DType t, double x) { return t == DT_f64 || !dtype_is_float(t) ? x : t == DT_f32 ? (double)(float)x : (double)round_to_bf16((float)x); }
+
+static void write_element(char *at, DType t, int64_t i, double x) {
+    float f = (float)x;
+    switch (t) {
+    case DT_f32: ((float *)(void *)at)[i] = f; return;
+    case DT_f64: ((double *)(void *)at)[i] = x; return;
+    case DT_bf16: memcpy(at + 2 * i, (char *)&f + 2, 2); return;
+    case DT_i32: ((int32_t *)(void *)at)[i] = (int32_t)x; return;
+    case DT_i64: ((int64_t *)(void *)at)[i] = (int64_t)x; return;
+    default: ((uint8_t *)at)[i] = (uint8_t)x;
+    }
+}
+static double read_element(const char *at, DType t, int64_t i) {
+    float f = 0;
+    switch (t) {
+    case DT_f32: return (double)((const float *)(const void *)at)[i];
+    case DT_f64: return ((const double *)(const void *)at)[i];
+    case DT_bf16: memcpy((char *)&f + 2, at + 2 * i, 2); return (double)f;
+    case DT_i32: return ((const int32_t *)(const void *)at)[i];
+    case DT_i64: return (double)((const int64_t *)(const void *)at)[i];
+    default: return ((const uint8_t *)at)[i];
+    }
+}
+
+/* ---- running both */
+enum { SEED = 5, STEP = 3 };
+
+static Array *interpret(Case *c, Err *e) {
+    Array *state = NEW_N(c->a, Array, c->p->ntensor);
+    for (size_t k = 0; k < c->p->ntensor; k++) {
+        const Type *t = &c->p->tensor[k].type;
+        state[k] = (Array){*t, NEW_N(c->a, double, type_count(t))};
+        for (int64_t i = 0; i < type_count(t); i++)
+            state[k].at[i] = rounded(t->dtype, value_at(c, t->dtype, k, i));
+    }
+    EvalCx cx = {.arena = c->a, .program = c->p, .state = state, .seed = SEED, .step = STEP, .steps = 100, .live = 5};
+    return graph_eval(c->g, &cx, e);
+}
+
+static bool run_compiled(Case *c, const RtProgram *rt, int threads, char **out, Err *e) {
+    Exec *x = exec_new(rt, pool[threads - 1], e);
+    if (!x)
+        return false;
+    for (size_t k = 0; k < c->p->ntensor; k++) {
+        const Type *t = &c->p->tensor[k].type;
+        for (int64_t i = 0; i < type_count(t); i++)
+            write_element(exec_tensor(x, (int)k), t->dtype, i, rounded(t->dtype, value_at(c, t->dtype, k, i)));
+    }
+    RtClock clock = {.seed = SEED, .step = STEP, .stepf = STEP, .stepsf = 100, .live = 5};
+    const RtPlan *plan = rt->entry[0].step;
+    bool ok = exec_plan(x, plan, &clock, e);
+    for (int o = 0; ok && o < plan->nout; o++)
+        out[o] = arena_memdup(c->a, exec_output(x, plan, o), (size_t)plan->out[o].count * dtype_size(plan->out[o].dtype));
+    exec_free(x);
+    return ok;
+}
+
+static bool close_enough(const Case *c, DType t, double got, double want) {
+    if (isnan(want) || isnan(got))
+        return isnan(want) && isnan(got);
+    if (got == want)
+        return true;
+    if (!dtype_is_float(t))
+        return false;
+    double eps = t == DT_bf16 ? c->bf16 : c->tolerance;
+    return fabs(got - want) <= eps * fmax(1e-30, fabs(want)) + c->tolerance * 1e-3 + 1.5e-45;
+}
+
+static void compare(Case *c, const RtOutput *o, const char *got, const Array *want) {
+    int64_t bad = 0, first = -1;
+    for (int64_t i = 0; i < o->count; i++)
+        if (!close_enough(c, o->dtype, read_element(got, o->dtype, i), want->at[i]) && bad++ == 0)
+            first = i;
+    EXPECT(bad == 0, "%s: %lld of %lld differ; [%lld] is %.9g, not %.9g", c->name, (long long)bad, (long long)o->count,
+           (long long)first, read_element(got, o->dtype, first), want->at[first]);
+}
+
+/* The graph of `c` becomes a program's only step. */
+static Program *fused(Case *c, Err *e) {
+    if (!c->p->nentry) {
+        c->p->entry = NEW(c->a, Entry);
+        c->p->nentry = c->p->entrycap = 1;
+    }
+    c->p->entry[0] = (Entry){.kind = ENTRY_train, .name = "test", .data = -1, .batch = 1, .step = c->g};
+    c->p->stage = STAGE_BUILT | STAGE_PRIMITIVE | STAGE_WHOLE_SET;
+    Program *p = passes_run_named(c->p, c->p->diag, (const char *const[]){"fuse"}, 1, &(PassOptions){0});
+    Buf b = {0};
+    if (!p || !graph_verify(p, p->entry[0].step, p->stage, &b))
+        err_set(e, "fusion failed: %s", b.data ? b.data : "");
+    buf_free(&b);
+    return e->msg[0] ? NULL : p;
+}
+
+static void case_run(Case *c) {
+    Err e = {{0}};
+    Array *want = interpret(c, &e);
+    Program *p = want ? fused(c, &e) : NULL;
+    RtProgram *rt = p ? codegen_program(codegen, c->a, p, &e) : NULL;
+    char *got[2][16] = {{NULL}};
+    bool ok = rt && c->g->nout <= 16 && run_compiled(c, rt, 1, got[0], &e) && run_compiled(c, rt, 2, got[1], &e);
+    EXPECT(ok, "%s: %s", c->name, e.msg);
+    for (int o = 0; ok && o < rt->entry[0].step->nout; o++) {
+        const RtOutput *out = &rt->entry[0].step->out[o];
+        compare(c, out, got[0][o], &want[o]);
+        EXPECT(memcmp(got[0][o], got[1][o], (size_t)out->count * dtype_size(out->dtype)) == 0, "%s: threads change bits", c->name);
+    }
+    for (size_t i = 0; i < c->g->n; i++)
+        covered[c->g->node[i]->op] = true;
+    arena_free(c->a);
+}
+
+/* ---- operators one by one */
+static bool takes(Op op, DType first, DType second, int nin) {
+    Type in[3] = {type_scalar(first), type_scalar(second), type_scalar(second)}, out[4];
+    int nout;
+    Err e = {{0}};
+    Arena *a = arena_new();
+    bool ok = shape_infer(op, &(Attr){.axes = 0}, in, nin, NULL, out, &nout, a, &e);
+    arena_free(a);
+    return ok;
+}
+
+static const int64_t lengths[] = {1, 7, 16, 17, 63, 65, 130};
+enum { LENGTHS = sizeof lengths / sizeof *lengths };
+
+static void test_pointwise(Op op) {
+    int nin = op_info[op].arity;
+    for (int t = 0; t < DT_COUNT; t++) {
+        DType second = (DType)t, first = op == OP_where ? DT_bool : second;
+        if (!takes(op, first, second, nin))
+            continue;
+        for (int s = 0; s < LENGTHS + 2; s++) {
+            Case c = case_new("");
+            int64_t n = s < LENGTHS ? lengths[s] : 300;
+            int64_t rows = s == LENGTHS + 1 ? 257 : 3; /* the last is several tasks */
+            snprintf(c.name, sizeof c.name, "%s %s %lldx%lld", op_info[op].name, dtype_name(second), (long long)rows, (long long)n);
+            Ref in[3];
+            for (int i = 0; i < nin; i++) { /* whole, a row, a column: broadcasts */
+                int64_t dim[] = {i == (s % 2 ? 1 : 3) ? 1 : rows, i == 2 ? 1 : n};
+                in[i] = input(&c, i == 0 ? first : second, 2, dim);
+            }
+            output(&c, graph_add(c.g, op, NULL, in, nin, NULL, (Span){0}));
+            case_run(&c);
+        }
+    }
+}
+
+static void test_casts(void) {
+    for (int from = 0; from < DT_COUNT; from++)
+        for (int to = 0; to < DT_COUNT; to++) {
+            Case c = case_new("");
+            snprintf(c.name, sizeof c.name, "cast %s to %s", dtype_name((DType)from), dtype_name((DType)to));
+            Ref x = input(&c, (DType)from, DIMS(67));
+            output(&c, graph_add(c.g, OP_cast, &(Attr){.dtype = (DType)to}, &x, 1, NULL, (Span){0}));
+            case_run(&c);
+        }
+}
+
+static void test_leaf(Op op) {
+    static const int64_t shapes[][3] = {{1, 1, 1}, {2, 3, 7}, {5, 1, 64}, {3, 2, 128}, {4, 33, 192}};
+    for (size_t s = 0; s < 5; s++)
+        for (int aligned = 0; aligned < 2; aligned++) { /* alone, and beside something that breaks its rows */
+            Case c = case_new(op_info[op].name);
+            const int64_t *d = shapes[s];
+            bool flat = op == OP_permutation || op == OP_live, scalar = op == OP_step || op == OP_steps;
+            int64_t n = d[0] * d[1] * d[2];
+            DType t = op == OP_randint || op == OP_permutation || op == OP_iota ? DT_i32 : op == OP_live || op == OP_const ? DT_bool : DT_f32;
+            Type type = scalar ? type_scalar(t) : flat ? type_make(t, 1, &n) : type_make(t, 3, d);
+            type.batch_axis = op == OP_live ? 0 : NO_BATCH;
+            Attr a = {.axis = 0};
+            if (op == OP_iota)
+                a.axis = (int)(s % 3);
+            if (op == OP_const)
+                a.num = 1;
+            if (op_info[op].flags & FLAG_RANDOM)
+                a.random.place = 1234567890123u + s, a.random.below = op == OP_randint ? 1000 : 0;
+            Ref x = graph_add(c.g, op, &a, NULL, 0, &type, (Span){0});
+            if (t == DT_bool)
+                x = g_cast(c.g, x, DT_f32, (Span){0});
+            if (aligned && type.rank == 3) {
+                Ref y = input(&c, DT_i32, DIMS(d[0], 1, d[2]));
+                x = g_binary(c.g, OP_mul, x, g_cast(c.g, y, t == DT_bool ? DT_f32 : t, (Span){0}), (Span){0});
+            }
+            output(&c, x);
+            c.positive = true;
+            c.tolerance = op == OP_normal ? 1e-5 : 1e-7;
+            case_run(&c);
+        }
+}
+
+static void test_reduction(Op op) {
+    static const uint32_t axes[] = {1, 2, 4, 3, 6, 7, 5};
+    static const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 7}, {2, 17, 65}, {9, 1, 16}, {1, 130, 63}, {4, 100, 130}};
+    for (int t = 0; t < DT_COUNT; t++) {
+        for (size_t s = 0; s < 6; s++)
+            for (size_t r = 0; r < (op == OP_argmax ? 3 : 7); r++) {
+                Case c = case_new("");
+                Ref x = input(&c, (DType)t, 3, shapes[s]);
+                snprintf(c.name, sizeof c.name, "%s %s of %lldx%lldx%lld over %x", op_info[op].name, dtype_name((DType)t),
+                         (long long)shapes[s][0], (long long)shapes[s][1], (long long)shapes[s][2], axes[r]);
+                Attr a = {.axes = axes[r]};
+                if (op == OP_argmax)
+                    a.axis = (int)r;
+                c.positive = op == OP_sum;
+                c.tolerance = op == OP_sum ? 2e-5 : 0;
+                output(&c, graph_add(c.g, op, &a, &x, 1, NULL, (Span){0}));
+                case_run(&c);
+            }
+    }
+}
+
+static void test_views(void) {
+    for (int t = 0; t < DT_COUNT; t++) {
+        DType dt = (DType)t;
+        Case c = case_new("views");
+        Ref x = input(&c, dt, DIMS(5, 17, 3)), y = input(&c, dt, DIMS(5, 2, 3)), z = input(&c, dt, DIMS(1, 17, 1));
+        output(&c, g_reshape(c.g, x, DIMS(17, 15), (Span){0}));
+        output(&c, g_expand(c.g, z, DIMS(4, 5, 17, 33), (Span){0}));
+        output(&c, g_transpose(c.g, x, (int[]){2, 0, 1}, (Span){0}));
+        output(&c, g_transpose(c.g, g_reshape(c.g, x, DIMS(5, 51), (Span){0}), (int[]){1, 0}, (Span){0}));
+        Attr slice = {.slice = {.rank = 3, .start = {4, 1, 0}, .step = {-2, 3, 1}, .size = {3, 5, 3}}};
+        Ref cut = graph_add(c.g, OP_slice, &slice, &x, 1, NULL, (Span){0});
+        output(&c, cut);
+        output(&c, g_reshape(c.g, g_transpose(c.g, cut, (int[]){1, 0, 2}, (Span){0}), DIMS(45), (Span){0}));
+        Attr pad = {.pad = {.rank = 3, .lo = {1, 0, 2}, .hi = {0, 3, 0}, .gap = {0, 1, 2}}};
+        output(&c, graph_add(c.g, OP_pad, &pad, &x, 1, NULL, (Span){0}));
+        Ref parts[] = {x, y, g_transpose(c.g, input(&c, dt, DIMS(3, 5, 4)), (int[]){1, 2, 0}, (Span){0})};
+        output(&c, graph_add(c.g, OP_concat, &(Attr){.axis = 1}, parts, 3, NULL, (Span){0}));
+        case_run(&c);
+    }
+}
+
+static void test_tables(void) {
+    static const struct {
+        int64_t lead, rows, count, inner;
+    } sizes[] = {{1, 9, 5, 1}, {1, 11, 70, 33}, {6, 13, 7, 1}, {3, 4, 9, 200}, {1, 500, 600, 130}, {700, 9, 1, 1}};
+    for (int t = 0; t < DT_COUNT; t++)
+        for (size_t s = 0; s < 6; s++) {
+            DType dt = (DType)t;
+            Case c = case_new("");
+            snprintf(c.name, sizeof c.name, "tables %s %zu", dtype_name(dt), s);
+            c.below = sizes[s].rows;
+            c.positive = true;
+            c.tolerance = 1e-5;
+            c.bf16 = 0x1p-4; /* rows are added to many times, and rounded each time */
+            int64_t lead = sizes[s].lead, rows = sizes[s].rows, count = sizes[s].count, inner = sizes[s].inner;
+            Ref x = input(&c, dt, DIMS(lead, rows, inner)), i = input(&c, DT_i32, DIMS(lead, count));
+            Ref v = input(&c, dt, DIMS(lead, count, inner));
+            output(&c, graph_add(c.g, OP_take, &(Attr){.axis = 1}, (Ref[]){x, i}, 2, NULL, (Span){0}));
+            output(&c, graph_add(c.g, OP_put, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL, (Span){0}));
+            if (dt != DT_bool)
+                output(&c, graph_add(c.g, OP_put_add, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL, (Span){0}));
+            if (dt == DT_bool) {
+                Ref k = graph_add(c.g, OP_compact, &(Attr){.count = (inner + 1) / 2}, &x, 1, NULL, (Span){0});
+                output(&c, k);
+                output(&c, (Ref){k.node, 1});
+            }
+            case_run(&c);
+        }
+}
+
+static void test_fault(void) {
+    Case c = case_new("fault");
+    Err e = {{0}};
+    c.below = 40; /* of 9 rows */
+    Ref x = input(&c, DT_f32, DIMS(9, 3)), i = input(&c, DT_i32, DIMS(20));
+    output(&c, graph_add(c.g, OP_take, &(Attr){.axis = 0}, (Ref[]){x, i}, 2, NULL, (Span){0}));
+    Program *p = fused(&c, &e);
+    RtProgram *rt = codegen_program(codegen, c.a, p, &e);
+    char *out[1];
+    EXPECT(rt && !run_compiled(&c, rt, 1, out, &e) && strstr(e.msg, "out of range"), "an index out of range: %s", e.msg);
+    arena_free(c.a);
+}
+
+typedef struct DotCase {
+    const char *a, *b, *out;
+} DotCase;
+static void test_dots(void) {
+    static const DotCase dots[] = {
+        {"mk", "kn", "mn"},     {"km", "kn", "mn"},     {"mk", "nk", "mn"},      {"mk", "kn", "nm"},       {"bmk", "kn", "bmn"},
+        {"bmk", "bmn", "kn"},   {"bmk", "bkn", "bmn"},  {"bthe", "bshe", "bhts"}, {"bhts", "bshe", "bthe"}, {"k", "k", ""},
+        {"m", "n", "mn"},       {"mk", "k", "m"},       {"b", "b", "b"},         {"ambk", "kn", "abmn"},   {"makb", "nbka", "mn"},
+        {"bmk", "bkn", "mnb"},  {"mbk", "nkb", "bnm"},  {"b", "bn", "nb"},
+    };
+    static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
+    static const char letters[] = "bmkntshea";
+    for (size_t d = 0; d < sizeof dots / sizeof *dots; d++)
+        for (int t = 0; t < 4; t++) {
+            Case c = case_new("");
+            DType dt = t % 2 ? DT_bf16 : DT_f32;
+            snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", dots[d].a, dots[d].b, dots[d].out, dtype_name(dt), t / 2);
+            Ref in[2];
+            for (int o = 0; o < 2; o++) {
+                const char *labels = o ? dots[d].b : dots[d].a;
+                int64_t dim[RANK];
+                for (int i = 0; labels[i]; i++)
+                    dim[i] = sizes[t / 2][(strchr(letters, labels[i]) - letters) % 8];
+                in[o] = input(&c, dt, (int)strlen(labels), dim);
+            }
+            output(&c, g_dot(c.g, in[0], in[1], dots[d].a, dots[d].b, dots[d].out, (Span){0}));
+            c.positive = true;
+            c.tolerance = 1e-5;
+            case_run(&c);
+        }
+}
+
+int main(void) {
+    Err e = {{0}};
+    codegen = codegen_new(&(CodegenOptions){0}, &e);
+    EXPECT(codegen, "%s", e.msg);
+    for (int i = 0; i < 2; i++)
+        EXPECT((pool[i] = pool_new(i + 1, &e)), "%s", e.msg);
+    for (int op = 0; op < OP_COUNT && !check_failed; op++) {
+        const OpInfo *info = &op_info[op];
+        bool leaf = info->arity == 0 && op != OP_state && op != OP_field && op != OP_arg;
+        if (leaf)
+            test_leaf((Op)op);
+        else if (info->lower == LOWER_REDUCE)
+            test_reduction((Op)op);
+        else if (info->lower == LOWER_MAP && op != OP_cast && op != OP_fused && info->arity > 0)
+            test_pointwise((Op)op);
+    }
+    test_casts();
+    test_views();
+    test_tables();
+    test_fault();
+    test_dots();
+    for (int op = 0; op < OP_COUNT; op++) {
+        Lower l = op_info[op].lower;
+        if (l != LOWER_LEAF && l != LOWER_GONE && op != OP_fused)
+            EXPECT(covered[op], "no case compiles '%s'", op_info[op].name);
+    }
+    printf("%zu structures\n", codegen_kernels(codegen));
+    for (int i = 0; i < 2; i++)
+        pool_free(pool[i]);
+    codegen_free(codegen);
+    return check_done("codegen");
+}
