@@ -278,6 +278,31 @@ static void test_files(void) {
         EXPECT(occurs[op], "no file in tests/ir has %s", op_info[op].name);
 }
 
+/* docs/ir.md has a row for every operator, and its example is canonical. */
+static void test_specification(void) {
+    Arena *a = arena_new();
+    char *text = NULL, *example;
+    size_t n;
+    Err e = {{0}};
+    EXPECT(file_read(a, "docs/ir.md", &text, &n, &e), "%s", e.msg);
+    for (int op = 0; text && op < OP_COUNT; op++)
+        EXPECT(strstr(text, arena_printf(a, "\n| `%s` |", op_info[op].name)), "no row for %s",
+               op_info[op].name);
+    if (text && (example = strstr(text, "```\nprogram built"))) {
+        example += 4;
+        n = (size_t)(strstr(example, "```") - example);
+        Program *p = program_parse(a, diag_new(a), "docs/ir.md", example, n);
+        Buf b = {0};
+        if (p) program_print(&b, p);
+        EXPECT(p && b.n == n && !memcmp(b.data, example, n), "the example prints as:\n%s",
+               b.data ? b.data : "");
+        buf_free(&b);
+    } else {
+        EXPECT(false, "no example");
+    }
+    arena_free(a);
+}
+
 static const char *header =
     "program built\nrun {seed=0x0, precision=none, eval_every=0, save_every=0, log_every=0, "
     "keep=0, "
@@ -621,6 +646,7 @@ int main(void) {
     test_every_operator_round_trips();
     test_whole_program_round_trips();
     test_files();
+    test_specification();
     test_broken_text_is_refused();
     test_damaged_text();
     test_equal_nodes_are_one();
