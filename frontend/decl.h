@@ -66,6 +66,7 @@ typedef struct Decls {
     const Instance *clone;   /* being made, else NULL */
     Map tensors;             /* by name -> int*, index in Elab.tensor */
     size_t nbound;           /* size of Elab.current */
+    bool reporting;          /* a report's expression is computed, and must change no state */
     uint32_t regions;        /* of remat so far */
     int calls;               /* so far, against programs that never end */
 

@@ -1,26 +1,27 @@
 /* From files to a program: modules, imports, constants and their overrides. A file is read in passes, so that order matters only
- * where values do: imports, then fns, blocks and rules, then everything else in order, then (of the main file) the entries. */
+ * where values do: imports, then fns, blocks and rules, then everything else in order, then (of the main file) train and the
+ * other entries. */
 #include "frontend/decl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- running a file's statements */
-static int pass_of(StmtKind k) {
-    switch (k) {
+static int pass_of(const Stmt *s) {
+    switch (s->kind) {
     case STMT_import: return 0;
     case STMT_fn: case STMT_block: case STMT_rule: return 1;
-    case STMT_entry: return 3;
+    case STMT_entry: return s->entry.word == WORD_train ? 3 : 4; /* an eval takes the batch of train */
     default: return 2;
     }
 }
 
 static void module_run(Elab *cx, Module *m) {
     Exec x = {.where = IN_module, .scope = m->scope, .module = m};
-    for (int pass = 0; pass < (m == cx->main ? 4 : 3); pass++)
+    for (int pass = 0; pass < (m == cx->main ? 5 : 3); pass++)
         for (size_t i = 0; i < m->file->stmt.n && !diag_full(cx->diag); i++) {
             const Stmt *s = m->file->stmt.at[i];
-            if (pass_of(s->kind) != pass || exec_stmt(cx, &x, s)) continue;
+            if (pass_of(s) != pass || exec_stmt(cx, &x, s)) continue;
             if (!diag_errors(cx->diag)) BUG("%s:%u: failed without an error", m->name, s->span.line);
             bind_errors(cx, m->scope, s);
         }

@@ -230,14 +230,16 @@ static bool report_decoded(Elab *cx, const Val *v, const Arg *a, Output *o) {
     return true;
 }
 
-/* In a frame of its own: a report more or less changes no random number elsewhere. */
+/* In a frame of its own, and without updates: a report more or less changes neither random numbers nor states. */
 static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
     Val v;
     Frame f;
     Output o = {.name = report_label(cx, a), .span = a->span};
     if (!o.name) return false;
     frame_aside(cx, &f, o.name);
+    cx->decls->reporting = true;
     bool ok = eval_expr(cx, x->scope, a->value, &v);
+    cx->decls->reporting = false;
     frame_pop(cx);
     if (!ok || !(text ? report_decoded(cx, &v, a, &o) : report_scalar(cx, &v, a, &o))) return false;
     vec_push(cx->arena, &cx->decls->output, o);

@@ -150,7 +150,7 @@ static bool choose_over(Elab *cx, Exec *x, Minimize *m, const bool *cone, bool *
 
 static bool choose_all(Elab *cx, Minimize *m, const bool *cone, bool *chosen) {
     Tensors all = {0};
-    for (size_t i = 0; i < cx->decls->nbound; i++) vec_push(cx->arena, &all, (int)i);
+    for (size_t i = 0; i < cx->tensor.n; i++) vec_push(cx->arena, &all, (int)i);
     if (take_part(cx, m, &all, NULL, cone, chosen)) return true;
     report_error(cx, m->s->minimize.loss->span, "the loss depends on no parameter that can be trained");
     return false;
@@ -376,7 +376,7 @@ static bool update_value(Elab *cx, Exec *x, const Stmt *s, const Val *target) {
 bool do_update(Elab *cx, Exec *x, const Stmt *s) {
     const Target *t = s->assign.target;
     Val target;
-    if (x->where == IN_fn && (!cx->in_train || !cx->training)) return true;
+    if (x->where == IN_fn && (!cx->in_train || !cx->training || cx->decls->reporting)) return true;
     if (x->where == IN_entry && !only_in_train(cx, "update", s->span)) return false;
     bool ok = t->path ? eval_expr(cx, x->scope, t->path, &target) : name_value(cx, x->scope, t->name, t->span, &target);
     return ok && target.kind != VAL_error && update_value(cx, x, s, &target);

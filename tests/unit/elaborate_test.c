@@ -241,12 +241,24 @@ static void test_freeze(void) {
     done(&t);
 }
 
+/* What a report computes changes no state, though the block it calls would. */
+static void test_report_updates(void) {
+    Machine m;
+    if (!start(&m, HEAD "block Count(d) { state seen[d] = 0\n fn (x) { update seen = seen + 1\n return x } }\n"
+                        "count = Count(2)\nstate other = 0\n"
+                        "train on text batch 1 steps 5 { report a = count(1)\n update other = other + count(1) }\n"))
+        return;
+    step(&m);
+    near(value(&m, "count.seen", 0), 1, "the count of calls outside reports");
+    done(&m.t);
+}
+
 /* ---- what is computed when */
 static void test_entries(void) {
     Test t = compile(HEAD "param w[6] = 1\nparam unused[6] = 1\n"
+                          "eval on text { report loss = mean(dropout(cast(ids, f32) * w, 0.5)) }\n"
                           "train on text batch 7 steps 5 { loss = mean(dropout(cast(ids, f32) * w, 0.5))\n"
-                          "minimize loss with sgd(0.1)\n report loss }\n"
-                          "eval on text { report loss = mean(dropout(cast(ids, f32) * w, 0.5)) }\n");
+                          "minimize loss with sgd(0.1)\n report loss }\n");
     if (!t.p) return;
     EXPECT(t.p->nentry == 2 && t.p->entry[1].kind == ENTRY_eval, "%zu entries", t.p->nentry);
     EXPECT(t.p->entry[1].batch == 7, "eval takes the batch of train, not %lld", (long long)t.p->entry[1].batch);
@@ -323,6 +335,17 @@ static void test_defines(void) {
     done(&t);
 }
 
+static void test_unknown_define(void) {
+    static const char text[] = "const depth = 2\n";
+    Define define[] = {{"dpth", "3"}};
+    Arena *a = arena_new();
+    Diag *d = diag_new(a);
+    FrontendHost host = {a, read_module, NULL};
+    Program *p = frontend_compile(a, d, "test.upm", text, strlen(text), &host, define, 1);
+    EXPECT(!p && diag_errors(d) == 1, "-D of a name that is no const");
+    arena_free(a);
+}
+
 static void test_imports(void) {
     char folder[] = "/tmp/upt_elaborate_XXXXXX", path[100];
     Err e;
@@ -382,10 +405,12 @@ int main(void) {
     test_update();
     test_clone();
     test_freeze();
+    test_report_updates();
     test_entries();
     test_remat();
     test_places();
     test_defines();
+    test_unknown_define();
     test_imports();
     test_data();
     return check_done("elaborate");
