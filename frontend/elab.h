@@ -1,7 +1,8 @@
 /* Inside the frontend: the compile-time phase. elaborate.c and its neighbours walk the syntax with an environment of
  * compile-time values; every operation on tensors adds nodes to the graph of the entry at hand.
  *
- *   value.c expr.c tensor.c index.c builtin.c   expressions: numbers, lists, tensor operators, broadcasting, einsum
+ *   value.c number.c expr.c tensor.c binary.c index.c einsum.c rearrange.c builtin*.c
+ *       expressions: numbers, lists, tensor operators, broadcasting, patterns, the primitive functions
  *   elaborate.c call.c block.c entry.c data.c   declarations: modules, calls, instances, entries, data, runs
  *
  * Functions return false after they have reported an error; a Val of kind VAL_error stands for something that was already
@@ -147,8 +148,8 @@ Val val_error(void);
 bool val_same(const Val *a, const Val *b);
 /* TVal of a node just added: names carried over by the caller. */
 TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at);
-/* `decode(tok, ids)` gives a VAL_tuple of two, VAL_tokenizer and VAL_tensor: only `report text` takes it. `still(i)` and `remat(i)` of
- * an instance give a closure without decl whose self is the instance: a call runs its unnamed fn. Names of dtypes are VAL_str. */
+/* `decode(tok, ids)` gives a VAL_tuple of two, VAL_tokenizer and VAL_tensor: only `report text` takes it. Names of
+ * dtypes are VAL_str. */
 const Builtin *builtin_find(const char *name);
 const char *builtin_name(const Builtin *b);
 bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
