@@ -20,7 +20,7 @@
 
 #include "runtime/runtime.h"
 
-enum { CACHE_LINE = 64, MAX_THREADS = 1024, SPIN_NS = 10 * 1000 * 1000, SPINS_A_LOOK = 256 };
+enum { CACHE_LINE = 64, MAX_THREADS = 1024, SPIN_NS = 10 * 1000 * 1000, SPINS_A_LOOK = 256, LOOKS_TO_YIELD = 20 };
 
 typedef struct Worker {
     _Alignas(CACHE_LINE) _Atomic uint64_t range; /* first << 32 | end, in pieces */
@@ -122,7 +122,7 @@ static uint32_t wait_for_epoch(Pool *p, uint32_t seen) {
         if (now != seen) return now;
         cpu_relax();
         if (spins % SPINS_A_LOOK) continue;
-        if (!p->pin) sched_yield(); /* more threads than cores: let the others on */
+        if (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK) sched_yield(); /* a busy core is left to who needs it */
         int64_t t = now_ns();
         if (!until) until = t + SPIN_NS;
         if (t > until) sleep_until_changed(p, seen);
@@ -147,7 +147,7 @@ static void announce(Pool *p) {
 static void wait_finished(Pool *p, int64_t pieces) {
     for (int spins = 1; atomic_load_explicit(&p->finished, memory_order_acquire) != pieces; spins++) {
         cpu_relax();
-        if (spins % (SPINS_A_LOOK * 16) == 0) sched_yield();
+        if (spins % SPINS_A_LOOK == 0 && (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK)) sched_yield();
     }
 }
 

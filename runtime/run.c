@@ -78,14 +78,21 @@ static bool entry_steps(Run *r, int i, Err *e) {
     return true;
 }
 
+/* Every hundred steps; a short run tells more often, at round numbers. */
+static int64_t usual_log_every(int64_t steps) {
+    static const int64_t round[] = {50, 20, 10, 5, 2};
+    int64_t every = DEFAULT_LOG;
+    for (size_t i = 0; i < sizeof round / sizeof *round && steps / every < 10; i++) every = round[i];
+    return steps < 20 ? 1 : every;
+}
+
 static bool open_data(Run *r, Err *e) {
     r->total = NEW_N(r->arena, int64_t, r->p->nentry);
     for (int i = 0; i < r->p->nentry; i++) {
         if (!r->p->entry[i].train) continue;
         if (!run_reader(r, i, r->at.entry[i], e) || !entry_steps(r, i, e)) return false;
     }
-    /* unless said otherwise, twenty lines for a short run and one every hundred steps for a long one */
-    if (r->log_every < 0) r->log_every = r->total_all / 20 < DEFAULT_LOG ? r->total_all / 20 + 1 : DEFAULT_LOG;
+    if (r->log_every < 0) r->log_every = usual_log_every(r->total_all);
     return true;
 }
 
