@@ -39,11 +39,10 @@ static bool is_unit(const Order *o, uint32_t n) {
 }
 
 static void count_waiting(Order *o, uint32_t node) {
-    NodeList need = {0};
-    fuse_needs(o->f, node, &need);
+    const NodeList *need = &o->f->need[node];
     uint32_t unit = o->unit[node];
-    for (size_t i = 0; i < need.n; i++) {
-        uint32_t from = o->unit[need.at[i]];
+    for (size_t i = 0; i < need->n; i++) {
+        uint32_t from = o->unit[need->at[i]];
         if (from == unit)
             continue;
         o->waiting[unit]++;
@@ -85,6 +84,7 @@ static Graph *fuse_graph(const Program *p, const Graph *g, PassCx *cx) {
     Arena *scratch = arena_new();
     Fuse f = {.arena = scratch, .g = g, .reached = graph_reached(g, scratch), .stored = NEW_N(scratch, bool, g->n),
               .inlined = NEW_N(scratch, bool, g->n), .group = NEW_N(scratch, int, g->n),
+              .size = NEW_N(scratch, int, g->n), .need = NEW_N(scratch, NodeList, g->n),
               .memo = NEW_N(scratch, struct Memo *, g->n)};
     fuse_decide(&f);
     Graph *to = graph_new(cx->arena, g->name);

@@ -20,11 +20,11 @@ typedef struct Frame {
     int8_t axis[RANK];
 } Frame;
 
+typedef VEC(uint32_t) NodeList;
 typedef struct GroupInfo {
     Domain domain;
-    VEC(uint32_t) member; /* nodes, ascending; none: merged into another */
-    VEC(uint32_t) need;   /* stored nodes that it reads */
-    int size, narg;       /* estimates: nodes of the body, arguments */
+    NodeList member; /* nodes, ascending; none: merged into another */
+    int size;        /* nodes of the body, at most */
 } GroupInfo;
 
 typedef struct Fuse {
@@ -34,6 +34,8 @@ typedef struct Fuse {
     bool *stored;  /* by node: has a buffer because others need one (leaves, products and tables always do) */
     bool *inlined; /* by node */
     int *group;    /* by node: its group, -1: none */
+    int *size;     /* by node that computes: of its expression down to what it reads */
+    NodeList *need; /* by node that is stored or in a group: the nodes it reads */
     VEC(GroupInfo) groups;
     struct Memo **memo; /* by node: what the body at hand has emitted */
 } Fuse;
@@ -41,8 +43,10 @@ typedef struct Fuse {
 /* fuse_decide.c: what is stored, inlined, grouped. */
 void fuse_decide(Fuse *f);
 /* What node `n`, computed or stored by a group or by itself, reads from memory: nodes, each once. */
-typedef VEC(uint32_t) NodeList;
 void fuse_needs(const Fuse *f, uint32_t n, NodeList *out);
+
+/* fuse_merge.c: puts groups together where one kernel can do them. */
+void fuse_merge(Fuse *f);
 
 /* fuse_body.c */
 bool fuse_is_index(Op op);    /* computed from indices, constants or the clock alone */

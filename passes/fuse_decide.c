@@ -107,6 +107,123 @@ void fuse_needs(const Fuse *f, uint32_t at, NodeList *out) {
             add_need(&s, n->in[i]);
 }
 
+/* ---- what is computed anew by every reader */
+enum { MAX_LEAVES = 10, MAX_CONE = 48 };
+/* What lies between a node and what it reads from memory. */
+typedef struct Cone {
+    uint32_t leaf[MAX_LEAVES];
+    int nleaf, size, cost; /* cost: in simple operations; too many leaves: nleaf is beyond MAX_LEAVES */
+} Cone;
+typedef struct Uses { /* of a node by others that compute, seen through views */
+    int count;
+    int64_t most; /* elements of the largest domain among them */
+    bool along;   /* one of those has the node's innermost axis */
+} Uses;
+
+static int64_t domain_count(const Domain *d) {
+    int64_t n = 1;
+    for (int i = 0; i < d->rank; i++)
+        n *= d->dim[i];
+    return n;
+}
+
+static int op_cost(Op op) {
+    if (op_info[op].flags & FLAG_RANDOM)
+        return 20;
+    if (op == OP_div || op == OP_sqrt || op == OP_rsqrt)
+        return 4;
+    return op_info[op].flags & FLAG_CHEAP || op_info[op].lower != LOWER_MAP ? 1 : op == OP_pow ? 30 : 10;
+}
+
+static void add_leaf(Cone *c, uint32_t n) {
+    for (int i = 0; i < c->nleaf && i < MAX_LEAVES; i++)
+        if (c->leaf[i] == n)
+            return;
+    if (c->nleaf < MAX_LEAVES)
+        c->leaf[c->nleaf] = n;
+    if (c->nleaf <= MAX_LEAVES)
+        c->nleaf++;
+}
+
+static void add_cone(const Fuse *f, Cone *c, const Cone *all, Ref r) {
+    Ref seen = through_views(f->g, r);
+    const Node *n = graph_node(f->g, seen);
+    if (fuse_is_index(n->op)) {
+        c->cost += op_cost(n->op);
+        c->size++;
+    } else if (f->inlined[seen.node]) {
+        const Cone *in = &all[seen.node];
+        for (int i = 0; i < in->nleaf; i++)
+            add_leaf(c, in->leaf[i]);
+        c->cost += in->cost;
+        c->size += in->size;
+    } else if (op_info[n->op].lower != LOWER_VIEW || f->stored[seen.node]) {
+        add_leaf(c, seen.node);
+    } else {
+        add_leaf(c, view_of(f->g, seen).base.node);
+    }
+}
+
+static Uses *count_uses(const Fuse *f) {
+    const Graph *g = f->g;
+    Uses *uses = NEW_N(f->arena, Uses, g->n);
+    for (uint32_t i = 0; i < g->n; i++) {
+        const Node *n = g->node[i];
+        if (!f->reached[i] || !(fuse_computes(n) || (lower_of(g, i) == LOWER_VIEW && f->stored[i])))
+            continue;
+        Domain to = fuse_domain(g, i);
+        int64_t count = domain_count(&to);
+        for (int j = 0; j < n->nin; j++) {
+            bool again = false;
+            for (int k = 0; k < j; k++)
+                again |= n->in[k].node == n->in[j].node;
+            Uses *u = &uses[through_views(g, n->in[j]).node];
+            Domain from = fuse_domain(g, through_views(g, n->in[j]).node);
+            u->count += !again;
+            u->most = u->most > count ? u->most : count;
+            u->along |= from.rank && to.rank && from.dim[from.rank - 1] == to.dim[to.rank - 1];
+        }
+    }
+    return uses;
+}
+
+static int full_leaves(const Fuse *f, const Cone *c, int64_t count) {
+    int n = 0;
+    for (int i = 0; i < c->nleaf; i++)
+        n += type_count(&f->g->node[c->leaf[i]]->type[0]) * 2 >= count;
+    return n;
+}
+
+/* A value with one reader is always cheaper to compute there. With several, storing it costs a write and a read each; computing
+ * it anew pays while that reads one tensor of its size and takes few operations. A small value that a larger domain
+ * repeats is computed once a row, unless it runs along the row. */
+static bool should_inline(const Fuse *f, uint32_t i, const Cone *c, const Uses *u) {
+    const Node *n = f->g->node[i];
+    int64_t count = type_count(&n->type[0]);
+    if (f->stored[i] || c->nleaf > MAX_LEAVES || c->size > MAX_CONE)
+        return false;
+    if (reduced_sizes(n, n->nin ? graph_type(f->g, n->in[0]) : &n->type[0]))
+        return false;
+    if (u->most > count && (u->along && count > 1 ? c->cost > 4 : c->cost > 40))
+        return false;
+    return (u->count <= 1 && u->most <= count) || (full_leaves(f, c, count) <= 1 && c->nleaf <= 6 && c->cost <= 40);
+}
+
+static void choose_inlined(Fuse *f) {
+    Cone *cone = NEW_N(f->arena, Cone, f->g->n);
+    Uses *uses = count_uses(f);
+    for (uint32_t i = 0; i < f->g->n; i++) {
+        const Node *n = f->g->node[i];
+        if (!f->reached[i] || !fuse_computes(n))
+            continue;
+        cone[i] = (Cone){.size = 1, .cost = op_cost(n->op)};
+        for (int j = 0; j < n->nin; j++)
+            add_cone(f, &cone[i], cone, n->in[j]);
+        f->inlined[i] = should_inline(f, i, &cone[i], &uses[i]);
+        f->size[i] = cone[i].size;
+    }
+}
+
 /* ---- groups */
 static bool wants_group(const Fuse *f, uint32_t i) {
     const Node *n = f->g->node[i];
@@ -122,19 +239,32 @@ static bool wants_group(const Fuse *f, uint32_t i) {
 static void make_groups(Fuse *f) {
     for (uint32_t i = 0; i < f->g->n; i++) {
         f->group[i] = -1;
+        if (!f->reached[i] || !(f->stored[i] || wants_group(f, i)))
+            continue;
+        fuse_needs(f, i, &f->need[i]);
         if (!wants_group(f, i))
             continue;
         f->group[i] = (int)f->groups.n;
-        GroupInfo group = {.domain = fuse_domain(f->g, i)};
+        GroupInfo group = {.domain = fuse_domain(f->g, i), .size = f->size[i]};
         vec_push(f->arena, &group.member, i);
         vec_push(f->arena, &f->groups, group);
     }
 }
 
+/* What another unit reads has to be in memory. */
+static void store_needed(Fuse *f) {
+    for (uint32_t i = 0; i < f->g->n; i++)
+        for (size_t k = 0; k < f->need[i].n; k++) {
+            uint32_t from = f->need[i].at[k];
+            if (f->group[from] < 0 || f->group[from] != f->group[i])
+                f->stored[from] = true;
+        }
+}
+
 void fuse_decide(Fuse *f) {
     find_stored(f);
-    for (uint32_t i = 0; i < f->g->n; i++)
-        if (f->reached[i] && fuse_computes(f->g->node[i]))
-            f->stored[i] = true;
+    choose_inlined(f);
     make_groups(f);
+    fuse_merge(f);
+    store_needed(f);
 }
