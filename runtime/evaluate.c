@@ -41,13 +41,6 @@ void run_reader_close(Run *r, int entry) {
     r->reader[entry] = NULL;
 }
 
-/* Whether the plan gives reports, which then come from it and not from single batches. */
-static bool reports_scalars(const RtPlan *plan) {
-    for (int i = 0; i < plan->nout; i++)
-        if (plan->out[i].kind == RT_OUT_report) return true;
-    return false;
-}
-
 static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char *prefix, Report *out,
                         RtClock *clock, Err *e) {
     char *const *field = exec_fields(r->x, entry);
@@ -65,7 +58,6 @@ static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char
 
 static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, Err *e) {
     const RtEntry *entry = &r->p->entry[number];
-    CHECK(!(entry->logged && reports_scalars(entry->step)));
     Reader *reader = run_reader(r, number, 0, e);
     if (!reader) return false;
     RtClock clock = {.seed = r->at.seed};

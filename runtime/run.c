@@ -259,7 +259,7 @@ static int train_all(Run *r, Err *e) {
         if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return FAILED;
         if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
     }
-    progress_clear(&r->progress);
+    if (r->done) progress_note(&r->progress, "done; the checkpoint is '%s'", r->dir.last);
     return 0;
 }
 

@@ -136,7 +136,7 @@ void progress_report(Progress *p, const Report *r, double left) {
         return;
     }
     keep_reports(p, r);
-    if (!p->live) {
+    if (!p->live || r->step == p->total) { /* the last one stays on a terminal too */
         Buf b = {0};
         buf_printf(&b, "step %lld/%lld", (long long)r->step, (long long)p->total);
         if (r->entry) buf_printf(&b, " %s", r->entry);
