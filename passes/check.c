@@ -81,15 +81,22 @@ typedef struct Inputs {
     VEC(Array) field;
 } Inputs;
 
-static void collect_fields(Inputs *in, const Graph *g) {
+static void make_field(Inputs *in, const Node *n) {
+    for (size_t k = 0; k < in->name.n; k++)
+        if (str_eq(in->name.at[k], n->attr.name)) return;
+    vec_push(in->arena, &in->name, n->attr.name);
+    vec_push(in->arena, &in->field, random_array(in->arena, &n->type[0], n->attr.name, false));
+}
+
+/* Only what the graph reads: the whole state of a model is large. */
+static void make_inputs(Inputs *in, const Program *p, const Graph *g) {
     for (size_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
-        bool known = n->op != OP_field;
-        for (size_t k = 0; k < in->name.n && !known; k++)
-            known = str_eq(in->name.at[k], n->attr.name);
-        if (known) continue;
-        vec_push(in->arena, &in->name, n->attr.name);
-        vec_push(in->arena, &in->field, random_array(in->arena, &n->type[0], n->attr.name, false));
+        if (n->op == OP_field) make_field(in, n);
+        if (n->op != OP_state || in->state[n->attr.tensor].at) continue;
+        const Tensor *t = &p->tensor[n->attr.tensor];
+        in->state[n->attr.tensor] =
+            random_array(in->arena, &t->type, t->name, t->kind == TENSOR_optim);
     }
 }
 
@@ -128,13 +135,9 @@ static void check_graph(const Program *pa, const Graph *a, const Program *pb, co
         return;
     Inputs in = {.arena = arena_new()};
     Err ea = {0}, eb = {0};
-    in.state = NEW_N(in.arena, Array, pa->ntensor + 1);
-    for (size_t i = 0; i < pa->ntensor; i++) {
-        const Tensor *t = &pa->tensor[i];
-        in.state[i] = random_array(in.arena, &t->type, t->name, t->kind == TENSOR_optim);
-    }
-    collect_fields(&in, a);
-    collect_fields(&in, b);
+    in.state = NEW_N(in.arena, Array, pb->ntensor + 1);
+    make_inputs(&in, pa, a);
+    make_inputs(&in, pb, b);
     Array *x = interpret(pa, a, &in, &ea);
     Array *y =
         x ? interpret(pb, b, &in, &eb) : NULL; /* an index outside its table: nothing to compare */
