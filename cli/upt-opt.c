@@ -58,7 +58,7 @@ static int read_options(int argc, char **argv, Options *o) {
         else
             o->file = arg;
     }
-    if (!o->file && !o->list) return wrong_command("which file? ", "");
+    if (!o->file && !o->list) return wrong_command("which file?", "");
     return EXIT_DONE;
 }
 

@@ -78,7 +78,8 @@ static void verify_leaf(Verifier *v, const Node *n) {
         if (!v->body) wrong(v, "only a body has inputs");
         return;
     }
-    if (v->body && (n->op == OP_state || n->op == OP_field)) wrong(v, "a body takes this as an input");
+    if (v->body && (n->op == OP_state || n->op == OP_field))
+        wrong(v, "a body takes this as an input");
     if (v->init) wrong(v, "initial values depend on nothing");
     if (n->op == OP_field) verify_field(v, n);
     if (n->op == OP_state) verify_state(v, n);
@@ -113,7 +114,8 @@ static void verify_types(Verifier *v, const Graph *g, const Node *n) {
 /* In a body: what one kernel computes over one domain. */
 static void verify_in_body(Verifier *v, const Node *n) {
     Lower lower = op_info[n->op].lower;
-    bool fits = n->op != OP_fused && lower != LOWER_DOT && lower != LOWER_TABLE && lower != LOWER_GONE;
+    bool fits =
+        n->op != OP_fused && lower != LOWER_DOT && lower != LOWER_TABLE && lower != LOWER_GONE;
     if (!fits) wrong(v, "this has no place in a kernel");
 }
 
