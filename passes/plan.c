@@ -1,10 +1,11 @@
 /* The memory plan of a graph: where every value lives, before anything runs.
  *
- * Values are grouped into buffers (views share, in-place results join the buffer of the input they overwrite), new state
- * is written straight into its tensor where the old value is no longer needed, and the rest is packed into one arena:
- * largest first, each at the lowest gap that no buffer alive at the same time covers. Order of nodes is execution order
- * and is kept. Limits: in-place is decided node by node, conservatively; the packing is a heuristic (lower_bound says how
- * far it is from the best). */
+ * Values are grouped into buffers (views share, in-place results join the buffer of the input they
+ * overwrite), new state is written straight into its tensor where the old value is no longer
+ * needed, and the rest is packed into one arena: largest first, each at the lowest gap that no
+ * buffer alive at the same time covers. Order of nodes is execution order and is kept. Limits:
+ * in-place is decided node by node, conservatively; the packing is a heuristic (lower_bound says
+ * how far it is from the best). */
 #include <limits.h>
 #include <string.h>
 
@@ -23,12 +24,12 @@ typedef struct Planner {
     const Graph *g;
     const bool *reached; /* by node; what no output needs is not executed */
     Plan *plan;
-    int *owner;     /* value -> node */
-    int *root;      /* value -> the value whose storage it shares as a view */
-    Live *live;     /* of roots */
-    int *old;       /* tensor -> root of its value at the start, -1: never read */
-    bool *changed;  /* tensor -> gets a new value */
-    int *group;     /* root -> group, -1 */
+    int *owner;    /* value -> node */
+    int *root;     /* value -> the value whose storage it shares as a view */
+    Live *live;    /* of roots */
+    int *old;      /* tensor -> root of its value at the start, -1: never read */
+    bool *changed; /* tensor -> gets a new value */
+    int *group;    /* root -> group, -1 */
     VEC(Group) groups;
     VEC(const char *) field;
     VEC(PlanCopy) copy;
@@ -58,13 +59,19 @@ bool view_moves_nothing(const Graph *g, const Node *n) {
     if (op_info[n->op].lower != LOWER_VIEW || n->nin == 0) return false;
     const Type *in = graph_type(g, n->in[0]);
     switch (n->op) {
-    case OP_reshape: return true;
+    case OP_reshape:
+        return true;
     case OP_expand:
-    case OP_pad: return type_count(in) == type_count(&n->type[0]);
-    case OP_transpose: return unit_axes_only(in, n->attr.perm.axis, n->attr.perm.rank);
-    case OP_slice: return slice_is_whole(in, &n->attr);
-    case OP_concat: return n->nin == 1;
-    default: return false;
+    case OP_pad:
+        return type_count(in) == type_count(&n->type[0]);
+    case OP_transpose:
+        return unit_axes_only(in, n->attr.perm.axis, n->attr.perm.rank);
+    case OP_slice:
+        return slice_is_whole(in, &n->attr);
+    case OP_concat:
+        return n->nin == 1;
+    default:
+        return false;
     }
 }
 
@@ -143,8 +150,10 @@ static bool is_leaf_without_storage(Op op) {
     case OP_step:
     case OP_steps:
     case OP_live:
-    case OP_arg: return true;
-    default: return false;
+    case OP_arg:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -226,7 +235,8 @@ static bool old_is_dead(Planner *cx, int tensor, int r) {
            may_overwrite(cx, cx->g->node[at], r - cx->plan->first[at], old);
 }
 
-/* New state goes straight into its tensor's buffer where that is free in time; else it is copied at the end. */
+/* New state goes straight into its tensor's buffer where that is free in time; else it is copied at
+ * the end. */
 static void place_states(Planner *cx) {
     for (size_t i = 0; i < cx->g->nout; i++) {
         const Output *o = &cx->g->out[i];
@@ -269,8 +279,8 @@ static void group_values(Planner *cx) {
         int at = cx->owner[v];
         if (cx->root[v] != v || cx->plan->buffer[v].where != PLAN_ARENA) continue;
         int q = inplace_root(cx, at, v - cx->plan->first[at]);
-        cx->group[v] = q >= 0 ? cx->group[q]
-                              : group_new(cx, cx->plan->buffer[v].bytes, cx->live[v]);
+        cx->group[v] =
+            q >= 0 ? cx->group[q] : group_new(cx, cx->plan->buffer[v].bytes, cx->live[v]);
         Live *live = &cx->groups.at[cx->group[v]].live;
         if (live->last < cx->live[v].last) live->last = cx->live[v].last;
         /* a result nobody reads still fills its buffer: keep others of this node out of it */
@@ -299,12 +309,13 @@ static int *groups_by_size(Planner *cx) {
     const Group *g = cx->groups.at;
     for (int i = 0; i < n; i++) order[i] = i;
     int *from = order, *to = NEW_N(cx->arena, int, n);
-    for (int width = 1; width < n; width *= 2) { /* merge sort: stable, and the same on every machine */
+    for (int width = 1; width < n;
+         width *= 2) { /* merge sort: stable, and the same on every machine */
         for (int lo = 0; lo < n; lo += 2 * width) {
             int mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
             for (int i = lo, j = mid, k = lo; k < hi; k++)
                 to[k] = i < mid && (j >= hi || g[from[i]].bytes >= g[from[j]].bytes) ? from[i++]
-                                                                                       : from[j++];
+                                                                                     : from[j++];
         }
         int *t = from;
         from = to;
@@ -364,8 +375,10 @@ static PlanBuffer save_old(Planner *cx, Ref from, PlanBuffer source) {
     for (size_t i = 0; i < cx->copy.n; i++) /* saved before? */
         if (cx->copy.at[i].tensor < 0 && root_of(cx, cx->copy.at[i].from) == root_of(cx, from))
             return cx->copy.at[i].target;
-    PlanBuffer target = {.where = PLAN_ARENA, .offset = cx->plan->arena_bytes,
-                         .bytes = source.bytes, .live = source.live};
+    PlanBuffer target = {.where = PLAN_ARENA,
+                         .offset = cx->plan->arena_bytes,
+                         .bytes = source.bytes,
+                         .live = source.live};
     cx->plan->arena_bytes += align_up(source.bytes);
     vec_push(cx->arena, &cx->copy,
              (PlanCopy){.tensor = -1, .from = from, .source = source, .target = target});
@@ -385,15 +398,16 @@ static void order_copies(Planner *cx) {
     for (size_t i = 0; i < cx->g->nout; i++) {
         const Output *o = &cx->g->out[i];
         if (o->kind == OUT_state)
-            cx->plan->out[i] = (PlanBuffer){.where = PLAN_TENSOR, .index = o->index,
+            cx->plan->out[i] = (PlanBuffer){.where = PLAN_TENSOR,
+                                            .index = o->index,
                                             .bytes = type_bytes(graph_type(cx->g, o->ref))};
         else
             cx->plan->out[i] = final_place(cx, o->ref);
     }
     for (size_t i = 0; i < nstate; i++) {
         state[i].source = final_place(cx, state[i].from);
-        state[i].target = (PlanBuffer){.where = PLAN_TENSOR, .index = state[i].tensor,
-                                       .bytes = state[i].source.bytes};
+        state[i].target = (PlanBuffer){
+            .where = PLAN_TENSOR, .index = state[i].tensor, .bytes = state[i].source.bytes};
     }
     for (size_t i = 0; i < nstate; i++) vec_push(cx->arena, &cx->copy, state[i]);
 }
@@ -426,10 +440,18 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
 
 static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBuffer *at) {
     switch (at->where) {
-    case PLAN_ARENA: buf_printf(b, "arena+%lld", (long long)at->offset); break;
-    case PLAN_TENSOR: buf_printf(b, "\"%s\"", p->tensor[at->index].name); break;
-    case PLAN_FIELD: buf_printf(b, "field %s", plan->field[at->index]); break;
-    case PLAN_NONE: buf_puts(b, "none"); break;
+    case PLAN_ARENA:
+        buf_printf(b, "arena+%lld", (long long)at->offset);
+        break;
+    case PLAN_TENSOR:
+        buf_printf(b, "\"%s\"", p->tensor[at->index].name);
+        break;
+    case PLAN_FIELD:
+        buf_printf(b, "field %s", plan->field[at->index]);
+        break;
+    case PLAN_NONE:
+        buf_puts(b, "none");
+        break;
     }
 }
 

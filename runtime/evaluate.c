@@ -1,4 +1,5 @@
-/* Evaluation: a pass over a set with the tensors as they are. Batches accumulate; the reports come from the sums, once. */
+/* Evaluation: a pass over a set with the tensors as they are. Batches accumulate; the reports come
+ * from the sums, once. */
 #include <string.h>
 
 #include "runtime/run.h"
@@ -18,20 +19,30 @@ static int source_of(const Spec *s, int data) {
 static const Reader *reader_to_share(const Run *r, int entry) {
     const Spec *s = &r->p->spec;
     for (int i = 0; i < r->p->nentry; i++)
-        if (r->reader[i] && source_of(s, r->p->entry[i].data) == source_of(s, r->p->entry[entry].data))
+        if (r->reader[i] &&
+            source_of(s, r->p->entry[i].data) == source_of(s, r->p->entry[entry].data))
             return r->reader[i];
     return NULL;
 }
 
 Reader *run_reader(Run *r, int entry, int64_t start, Err *e) {
     const RtEntry *of = &r->p->entry[entry];
-    ReaderOptions o = {.spec = &r->p->spec, .tokenizer = r->tok, .data = of->data, .batch = of->batch,
-                       .train = of->train, .seed = r->at.seed, .start = start, .field = of->field,
-                       .nfield = of->nfield, .share = reader_to_share(r, entry)};
+    ReaderOptions o = {.spec = &r->p->spec,
+                       .tokenizer = r->tok,
+                       .data = of->data,
+                       .batch = of->batch,
+                       .train = of->train,
+                       .seed = r->at.seed,
+                       .start = start,
+                       .field = of->field,
+                       .nfield = of->nfield,
+                       .share = reader_to_share(r, entry)};
     pool_pin_caller(r->pool, false);
     bool sought = r->reader[entry] && reader_seek(r->reader[entry], start, e);
-    if (r->reader[entry] && !sought) run_reader_close(r, entry);
-    else if (!sought) r->reader[entry] = reader_open(&o, e);
+    if (r->reader[entry] && !sought)
+        run_reader_close(r, entry);
+    else if (!sought)
+        r->reader[entry] = reader_open(&o, e);
     pool_pin_caller(r->pool, true);
     return r->reader[entry];
 }
@@ -41,8 +52,8 @@ void run_reader_close(Run *r, int entry) {
     r->reader[entry] = NULL;
 }
 
-static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char *prefix, Report *out,
-                        RtClock *clock, Err *e) {
+static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char *prefix,
+                        Report *out, RtClock *clock, Err *e) {
     char *const *field = exec_fields(r->x, entry);
     for (;; clock->step++) {
         int64_t live;
@@ -51,7 +62,8 @@ static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char
         clock->stepf = (float)clock->step;
         clock->live = live;
         if (!exec_plan(r->x, entry->step, clock, e)) return false;
-        if (clock->step == 0) report_add(out, r->x, entry->step, r->tok, prefix); /* texts: of the first batch */
+        if (clock->step == 0)
+            report_add(out, r->x, entry->step, r->tok, prefix); /* texts: of the first batch */
     }
     return clock->step || err_set(e, "'%s' has no records to evaluate on", entry->name);
 }
@@ -86,7 +98,8 @@ static void print_plain(FILE *f, const Report *out) {
     for (size_t i = 0; i < out->value.n; i++)
         fprintf(f, out->value.at[i].integer ? "%s %.0f\n" : "%s %.6g\n", out->value.at[i].name,
                 out->value.at[i].value);
-    for (size_t i = 0; i < out->text.n; i++) fprintf(f, "%s %s\n", out->text.at[i].name, out->text.at[i].text);
+    for (size_t i = 0; i < out->text.n; i++)
+        fprintf(f, "%s %s\n", out->text.at[i].name, out->text.at[i].text);
 }
 
 static void print_report(const RunOptions *o, const Report *out) {
@@ -114,7 +127,8 @@ static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
     return ok;
 }
 
-int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint, Err *e) {
+int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
+             Err *e) {
     if (!count_entries(p, false)) {
         err_set(e, "'%s' has no eval entry: add one, eval on DATA { report ... }", p->name);
         return 1;

@@ -1,8 +1,9 @@
 /* The executor: the memory of one program and the plans that run in it.
  *
- * All tensors, batch fields and the one arena that the plans share are mapped once, in huge pages where the system
- * gives them; every pointer of every call is resolved then. Running a plan is a walk over its steps that allocates nothing.
- * After a fault the tensors hold a step half done: the caller goes back to a checkpoint. */
+ * All tensors, batch fields and the one arena that the plans share are mapped once, in huge pages
+ * where the system gives them; every pointer of every call is resolved then. Running a plan is a
+ * walk over its steps that allocates nothing. After a fault the tensors hold a step half done: the
+ * caller goes back to a checkpoint. */
 #include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -14,7 +15,8 @@
 #include "runtime/runtime.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20, COPY_PIECE = 256 << 10 };
-static const double INLINE_COST = 1e5; /* bytes and operations of about 5 us: below, waking threads does not pay */
+static const double INLINE_COST =
+    1e5; /* bytes and operations of about 5 us: below, waking threads does not pay */
 
 typedef struct BoundStep {
     const RtStep *step;
@@ -46,7 +48,8 @@ struct Exec {
 
 static bool add_bytes(size_t *total, int64_t n) {
     size_t end;
-    if (n < 0 || __builtin_add_overflow(*total, (size_t)n, &end) || end > SIZE_MAX / 2) return false;
+    if (n < 0 || __builtin_add_overflow(*total, (size_t)n, &end) || end > SIZE_MAX / 2)
+        return false;
     *total = (end + ALIGN - 1) / ALIGN * ALIGN;
     return true;
 }
@@ -68,7 +71,8 @@ static int64_t largest_arena(const RtProgram *p) {
     return most;
 }
 
-/* Offsets of everything, as pointers from NULL when `base` is NULL: first to measure, then to place. */
+/* Offsets of everything, as pointers from NULL when `base` is NULL: first to measure, then to
+ * place. */
 static bool lay_out(Exec *x, size_t *total) {
     const RtProgram *p = x->program;
     *total = 0;
@@ -89,8 +93,11 @@ static bool map_memory(Exec *x, size_t bytes, Err *e) {
     double gb = (double)bytes / 1e9;
     double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
     if (gb > have)
-        return err_set(e, "the program needs %.1f GB of memory and this machine has %.1f GB: make the batch "
-                          "or the model smaller", gb, have);
+        return err_set(
+            e,
+            "the program needs %.1f GB of memory and this machine has %.1f GB: make the batch "
+            "or the model smaller",
+            gb, have);
     x->bytes = (bytes + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
     char *at = mmap(NULL, x->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
@@ -126,13 +133,18 @@ static void bind_step(Exec *x, Bound *b, int number) {
         buf[i] = b->buf[s->buf[i]];
     }
     b->step[number].step = s;
-    b->step[number].call = (RtCall){.buf = buf, .size = s->size, .word = s->word, .clock = &x->clock,
-                                    .fault = &x->fault, .number = number};
+    b->step[number].call = (RtCall){.buf = buf,
+                                    .size = s->size,
+                                    .word = s->word,
+                                    .clock = &x->clock,
+                                    .fault = &x->fault,
+                                    .number = number};
 }
 
 static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
     if (!plan) return;
-    for (int i = 0; i < x->nbound; i++) CHECK(x->bound[i].plan != plan); /* it reads one entry's batch */
+    for (int i = 0; i < x->nbound; i++)
+        CHECK(x->bound[i].plan != plan); /* it reads one entry's batch */
     Bound *b = &x->bound[x->nbound++];
     b->plan = plan;
     b->buf = NEW_N(x->small, char *, plan->nbuffer);
@@ -158,8 +170,10 @@ Exec *exec_new(const RtProgram *p, Pool *pool, Err *e) {
     x->field = NEW_N(small, char **, p->nentry);
     for (int i = 0; i < p->nentry; i++) x->field[i] = NEW_N(small, char *, p->entry[i].nfield);
     size_t bytes;
-    if (!lay_out(x, &bytes)) err_set(e, "the program's tensors are too large for any machine");
-    else if (map_memory(x, bytes, e)) lay_out(x, &bytes);
+    if (!lay_out(x, &bytes))
+        err_set(e, "the program's tensors are too large for any machine");
+    else if (map_memory(x, bytes, e))
+        lay_out(x, &bytes);
     if (!x->base) {
         exec_free(x);
         return NULL;
@@ -214,8 +228,10 @@ static void run_step(Exec *x, const Bound *bound, int number) {
     char *const *buf = b->call.buf;
     switch (s->kind) {
     case RT_KERNEL:
-        if (s->cost * (double)s->tasks < INLINE_COST) s->kernel(&b->call, 0, s->tasks);
-        else pool_run(x->pool, s->tasks, run_kernel, b);
+        if (s->cost * (double)s->tasks < INLINE_COST)
+            s->kernel(&b->call, 0, s->tasks);
+        else
+            pool_run(x->pool, s->tasks, run_kernel, b);
         return;
     case RT_GEMM:
         gemm_run(x->pool, &s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1],
@@ -223,7 +239,8 @@ static void run_step(Exec *x, const Bound *bound, int number) {
         return;
     case RT_COPY: {
         Copy c = {buf[1], buf[0], bound->plan->buffer[s->buf[0]].bytes};
-        if (c.to != c.from) pool_run(x->pool, (c.bytes + COPY_PIECE - 1) / COPY_PIECE, run_copy, &c);
+        if (c.to != c.from)
+            pool_run(x->pool, (c.bytes + COPY_PIECE - 1) / COPY_PIECE, run_copy, &c);
         return;
     }
     }
@@ -243,7 +260,8 @@ bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
     atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);
     for (int i = 0; i < plan->nstep; i++) {
         run_step(x, b, i);
-        if (atomic_load_explicit(&x->fault.set, memory_order_acquire)) return report_fault(x, plan, e);
+        if (atomic_load_explicit(&x->fault.set, memory_order_acquire))
+            return report_fault(x, plan, e);
     }
     return true;
 }
@@ -262,14 +280,21 @@ static double bf16_value(uint16_t bits) {
 double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
     const void *at = exec_output(x, plan, out);
     switch (plan->out[out].dtype) {
-    case DT_f32: return *(const float *)at;
-    case DT_f64: return *(const double *)at;
-    case DT_bf16: return bf16_value(*(const uint16_t *)at);
-    case DT_i32: return *(const int32_t *)at;
-    case DT_i64: return (double)*(const int64_t *)at;
+    case DT_f32:
+        return *(const float *)at;
+    case DT_f64:
+        return *(const double *)at;
+    case DT_bf16:
+        return bf16_value(*(const uint16_t *)at);
+    case DT_i32:
+        return *(const int32_t *)at;
+    case DT_i64:
+        return (double)*(const int64_t *)at;
     case DT_u8:
-    case DT_bool: return *(const uint8_t *)at;
-    case DT_COUNT: break;
+    case DT_bool:
+        return *(const uint8_t *)at;
+    case DT_COUNT:
+        break;
     }
     BUG("output of no type");
 }
@@ -278,8 +303,12 @@ double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
 
 static void put_value(char *at, DType t, double v) {
     switch (t) {
-    case DT_f32: *(float *)(void *)at = (float)v; return;
-    case DT_f64: *(double *)(void *)at = v; return;
+    case DT_f32:
+        *(float *)(void *)at = (float)v;
+        return;
+    case DT_f64:
+        *(double *)(void *)at = v;
+        return;
     case DT_bf16: {
         float f = (float)v; /* fills are 0, 1 and infinities: all exact in bf16 */
         uint32_t bits;
@@ -287,11 +316,18 @@ static void put_value(char *at, DType t, double v) {
         *(uint16_t *)(void *)at = (uint16_t)(bits >> 16);
         return;
     }
-    case DT_i32: *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX); return;
-    case DT_i64: *(int64_t *)(void *)at = v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v; return;
+    case DT_i32:
+        *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
+        return;
+    case DT_i64:
+        *(int64_t *)(void *)at = v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v;
+        return;
     case DT_u8:
-    case DT_bool: *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255); return;
-    case DT_COUNT: break;
+    case DT_bool:
+        *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255);
+        return;
+    case DT_COUNT:
+        break;
     }
     BUG("accumulator of no type");
 }
@@ -301,6 +337,7 @@ void exec_reset(Exec *x) {
         const RtTensor *t = &x->program->tensor[i];
         if (t->kind != RT_TENSOR_acc) continue;
         size_t size = dtype_size(t->dtype);
-        for (int64_t at = 0; at < t->bytes; at += (int64_t)size) put_value(x->tensor[i] + at, t->dtype, t->fill);
+        for (int64_t at = 0; at < t->bytes; at += (int64_t)size)
+            put_value(x->tensor[i] + at, t->dtype, t->fill);
     }
 }

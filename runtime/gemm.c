@@ -1,15 +1,17 @@
 /* Matrix products: the one seam to BLAS.
  *
- * A product is cut into tiles by its sizes alone; each tile is one task of the pool and one single-threaded cblas_sgemm
- * (or several in a fixed order, where loops accumulate), so the bits do not depend on the number of threads. Operands are
- * strided: whatever BLAS can take as rows, columns or their transposes is passed as it is, and what it cannot
- * (no unit stride, a stride beyond its integers) is computed by a plain loop. */
+ * A product is cut into tiles by its sizes alone; each tile is one task of the pool and one
+ * single-threaded cblas_sgemm (or several in a fixed order, where loops accumulate), so the bits do
+ * not depend on the number of threads. Operands are strided: whatever BLAS can take as rows,
+ * columns or their transposes is passed as it is, and what it cannot (no unit stride, a stride
+ * beyond its integers) is computed by a plain loop. */
 #include <cblas.h>
 #include <limits.h>
 
 #include "runtime/runtime.h"
 
-/* Largest tile, and the fewest operations worth a tile of their own. Measured on shapes of transformers. */
+/* Largest tile, and the fewest operations worth a tile of their own. Measured on shapes of
+ * transformers. */
 enum { TILE_M = 512, TILE_N = 1024, TILE_STEP = 32 };
 static const double TILE_FLOPS = 8e6;   /* a few tens of microseconds */
 static const double INLINE_FLOPS = 1e6; /* under this, waking threads costs more than it gives */
@@ -69,29 +71,31 @@ static void transpose_product(Job *j) {
 
 /* ---- one tile */
 
-static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, int64_t m, int64_t n,
-                       bool add) {
+static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, int64_t m,
+                       int64_t n, bool add) {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             float sum = add ? c[i * g->cm + j * g->cn] : 0;
-            for (int64_t k = 0; k < g->k; k++) sum += a[i * g->am + k * g->ak] * b[k * g->bk + j * g->bn];
+            for (int64_t k = 0; k < g->k; k++)
+                sum += a[i * g->am + k * g->ak] * b[k * g->bk + j * g->bn];
             c[i * g->cm + j * g->cn] = sum;
         }
 }
 
-static void tile_product(const Job *j, const float *a, const float *b, float *c, int64_t m, int64_t n,
-                         bool add) {
+static void tile_product(const Job *j, const float *a, const float *b, float *c, int64_t m,
+                         int64_t n, bool add) {
     const RtGemm *g = &j->g;
     if (!j->blas || g->k == 0) {
         tile_plain(g, a, b, c, m, n, add);
         return;
     }
     int64_t ldc = g->cm > n ? g->cm : n;
-    cblas_sgemm(CblasRowMajor, j->oa.trans, j->ob.trans, (int)m, (int)n, (int)g->k, 1, a, (int)j->oa.ld, b,
-                (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, j->oa.trans, j->ob.trans, (int)m, (int)n, (int)g->k, 1, a,
+                (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
 }
 
-/* Walks the loops that contract further dimensions, in order; the first product stores, the rest add. */
+/* Walks the loops that contract further dimensions, in order; the first product stores, the rest
+ * add. */
 static void tile_run(const Job *j, int64_t a, int64_t b, int64_t c, int64_t m, int64_t n) {
     const RtGemm *g = &j->g;
     int64_t total = 1;
@@ -165,9 +169,12 @@ static void choose_tiles(Job *j, double flops, int64_t outer) {
         j->ntile_n = (g->n + n - 1) / n;
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
         if (tasks >= TASKS_WANTED || flops / tasks < 2 * TILE_FLOPS) return;
-        if (m >= n && m > TILE_STEP) m = part(g->m, m / 2);
-        else if (n > TILE_STEP) n = part(g->n, n / 2);
-        else return;
+        if (m >= n && m > TILE_STEP)
+            m = part(g->m, m / 2);
+        else if (n > TILE_STEP)
+            n = part(g->n, n / 2);
+        else
+            return;
     }
 }
 
@@ -184,6 +191,8 @@ void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c
                    (double)outer_count(g, true);
     choose_tiles(&j, flops, outer);
     int64_t tasks = outer * j.ntile_m * j.ntile_n;
-    if (flops < INLINE_FLOPS) run_tasks(&j, 0, tasks);
-    else pool_run(p, tasks, run_tasks, &j);
+    if (flops < INLINE_FLOPS)
+        run_tasks(&j, 0, tasks);
+    else
+        pool_run(p, tasks, run_tasks, &j);
 }

@@ -1,11 +1,12 @@
 /* The pool: one set of threads for all work of a run.
  *
- * Every thread starts with its own stretch of the task numbers (the same share of every step, so its part of the data
- * stays in its cache), takes from its front, and when it has none left steals from the back of others. Tasks are
- * independent and their extent is fixed by sizes, so who does what never shows in a result. Workers spin through a
- * step and sleep on a futex after about 10 ms without work. A stretch is one atomic word: whoever takes
- * from it holds tasks of the current job, which cannot end before they are done, so job fields are read safely after
- * taking. Limit: 2^31 pieces of a job; more tasks than that are taken several at a time. */
+ * Every thread starts with its own stretch of the task numbers (the same share of every step, so
+ * its part of the data stays in its cache), takes from its front, and when it has none left steals
+ * from the back of others. Tasks are independent and their extent is fixed by sizes, so who does
+ * what never shows in a result. Workers spin through a step and sleep on a futex after about 10 ms
+ * without work. A stretch is one atomic word: whoever takes from it holds tasks of the current job,
+ * which cannot end before they are done, so job fields are read safely after taking. Limit: 2^31
+ * pieces of a job; more tasks than that are taken several at a time. */
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -20,7 +21,13 @@
 
 #include "runtime/runtime.h"
 
-enum { CACHE_LINE = 64, MAX_THREADS = 1024, SPIN_NS = 10 * 1000 * 1000, SPINS_A_LOOK = 256, LOOKS_TO_YIELD = 20 };
+enum {
+    CACHE_LINE = 64,
+    MAX_THREADS = 1024,
+    SPIN_NS = 10 * 1000 * 1000,
+    SPINS_A_LOOK = 256,
+    LOOKS_TO_YIELD = 20
+};
 
 typedef struct Worker {
     _Alignas(CACHE_LINE) _Atomic uint64_t range; /* first << 32 | end, in pieces */
@@ -36,8 +43,8 @@ struct Pool {
     Worker *worker;
     void (*fn)(void *cx, int64_t first, int64_t last);
     void *cx;
-    int64_t tasks, grain; /* grain: tasks a piece */
-    _Alignas(CACHE_LINE) _Atomic uint32_t epoch; /* changes when there is something new to do */
+    int64_t tasks, grain;                          /* grain: tasks a piece */
+    _Alignas(CACHE_LINE) _Atomic uint32_t epoch;   /* changes when there is something new to do */
     _Alignas(CACHE_LINE) _Atomic int64_t finished; /* pieces of this job */
     _Alignas(CACHE_LINE) _Atomic int sleepers;
     _Atomic bool quit;
@@ -61,7 +68,8 @@ static uint64_t range_of(uint32_t first, uint32_t end) {
     return (uint64_t)first << 32 | end;
 }
 
-/* The owner takes a quarter of what it has left from the front, so that others find something to steal to the end. */
+/* The owner takes a quarter of what it has left from the front, so that others find something to
+ * steal to the end. */
 static bool range_take(_Atomic uint64_t *range, uint32_t *first, uint32_t *n) {
     uint64_t r = atomic_load_explicit(range, memory_order_acquire);
     for (;;) {
@@ -122,7 +130,8 @@ static uint32_t wait_for_epoch(Pool *p, uint32_t seen) {
         if (now != seen) return now;
         cpu_relax();
         if (spins % SPINS_A_LOOK) continue;
-        if (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK) sched_yield(); /* a busy core is left to who needs it */
+        if (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK)
+            sched_yield(); /* a busy core is left to who needs it */
         int64_t t = now_ns();
         if (!until) until = t + SPIN_NS;
         if (t > until) sleep_until_changed(p, seen);
@@ -145,9 +154,11 @@ static void announce(Pool *p) {
 }
 
 static void wait_finished(Pool *p, int64_t pieces) {
-    for (int spins = 1; atomic_load_explicit(&p->finished, memory_order_acquire) != pieces; spins++) {
+    for (int spins = 1; atomic_load_explicit(&p->finished, memory_order_acquire) != pieces;
+         spins++) {
         cpu_relax();
-        if (spins % SPINS_A_LOOK == 0 && (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK)) sched_yield();
+        if (spins % SPINS_A_LOOK == 0 && (!p->pin || spins > LOOKS_TO_YIELD * SPINS_A_LOOK))
+            sched_yield();
     }
 }
 
@@ -190,8 +201,10 @@ static void pin_to(pthread_t t, const cpu_set_t *set, int n) {
 void pool_pin_caller(Pool *p, bool pin) {
     if (!p->pin || p->pinned == pin) return;
     p->pinned = pin;
-    if (pin) pin_to(pthread_self(), &p->before, 0);
-    else pthread_setaffinity_np(pthread_self(), sizeof p->before, &p->before);
+    if (pin)
+        pin_to(pthread_self(), &p->before, 0);
+    else
+        pthread_setaffinity_np(pthread_self(), sizeof p->before, &p->before);
 }
 
 static bool start_workers(Pool *p, Err *e) {
@@ -200,8 +213,8 @@ static bool start_workers(Pool *p, Err *e) {
         int rc = pthread_create(&w->thread, NULL, worker_main, w);
         if (rc) {
             p->threads = i; /* only these are to be joined */
-            return err_set(e, "cannot start thread %d of the pool: %s; try fewer with --threads", i + 1,
-                           strerror(rc));
+            return err_set(e, "cannot start thread %d of the pool: %s; try fewer with --threads",
+                           i + 1, strerror(rc));
         }
         if (p->pin) pin_to(w->thread, &p->before, i);
     }
@@ -215,8 +228,10 @@ Pool *pool_new(int threads, Err *e) {
     }
     cpu_set_t set;
     int cores = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
-    else CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        cores = CPU_COUNT(&set);
+    else
+        CPU_ZERO(&set);
     if (!threads) threads = cores < MAX_THREADS ? cores : MAX_THREADS;
     Pool *p = aligned_alloc(CACHE_LINE, sizeof *p);
     size_t bytes = (size_t)threads * sizeof(Worker);

@@ -1,9 +1,10 @@
-/* The loop of a run: batches through the plan of a step, logged steps, evaluations, checkpoints; and going on where the
- * last checkpoint stands.
+/* The loop of a run: batches through the plan of a step, logged steps, evaluations, checkpoints;
+ * and going on where the last checkpoint stands.
  *
- * The invariant behind exact resume: all that a step reads (tensors, seed, positions, batch number) is in the checkpoint,
- * and everything due at a step (its log line, its evaluation) is done before the step is saved. Files written beyond
- * the checkpoint are cut back. A failed step is never saved: its tensors are half new. */
+ * The invariant behind exact resume: all that a step reads (tensors, seed, positions, batch number)
+ * is in the checkpoint, and everything due at a step (its log line, its evaluation) is done before
+ * the step is saved. Files written beyond the checkpoint are cut back. A failed step is never
+ * saved: its tensors are half new. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -15,7 +16,8 @@
 
 enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1, STOPPED = 130 };
 
-/* A signal handler can reach nothing else. It is set by the first SIGINT or SIGTERM; the second kills. */
+/* A signal handler can reach nothing else. It is set by the first SIGINT or SIGTERM; the second
+ * kills. */
 static volatile sig_atomic_t stop_asked;
 
 static void ask_stop(int sig) {
@@ -29,7 +31,8 @@ typedef struct Signals {
 
 static void signals_take(Signals *old) {
     struct sigaction stop = {.sa_handler = ask_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* a file too large becomes an error of write() */
+    struct sigaction ignore = {.sa_handler =
+                                   SIG_IGN}; /* a file too large becomes an error of write() */
     stop_asked = 0;
     sigaction(SIGINT, &stop, &old->interrupt);
     sigaction(SIGTERM, &stop, &old->terminate);
@@ -67,10 +70,11 @@ static bool entry_steps(Run *r, int i, Err *e) {
     const RtEntry *entry = &r->p->entry[i];
     int64_t batches = reader_records(r->reader[i]) / (entry->batch ? entry->batch : 1);
     if (batches == 0)
-        return err_set(e, "'%s' has %" PRId64 " records, too few for one batch of %" PRId64, entry->name,
-                       reader_records(r->reader[i]), entry->batch);
+        return err_set(e, "'%s' has %" PRId64 " records, too few for one batch of %" PRId64,
+                       entry->name, reader_records(r->reader[i]), entry->batch);
     r->total[i] = entry->steps;
-    if (r->o->steps >= 0) r->total[i] = r->o->steps;
+    if (r->o->steps >= 0)
+        r->total[i] = r->o->steps;
     else if (entry->epochs && __builtin_mul_overflow(batches, entry->epochs, &r->total[i]))
         return err_set(e, "'%s' would take too many steps", entry->name);
     if (__builtin_add_overflow(r->total_all, r->total[i], &r->total_all))
@@ -82,7 +86,8 @@ static bool entry_steps(Run *r, int i, Err *e) {
 static int64_t usual_log_every(int64_t steps) {
     static const int64_t round[] = {50, 20, 10, 5, 2};
     int64_t every = DEFAULT_LOG;
-    for (size_t i = 0; i < sizeof round / sizeof *round && steps / every < 10; i++) every = round[i];
+    for (size_t i = 0; i < sizeof round / sizeof *round && steps / every < 10; i++)
+        every = round[i];
     return steps < 20 ? 1 : every;
 }
 
@@ -96,7 +101,8 @@ static bool open_data(Run *r, Err *e) {
     return true;
 }
 
-/* The entry whose turn it is: in order, or the one that has done least when they alternate; -1: all are done. */
+/* The entry whose turn it is: in order, or the one that has done least when they alternate; -1: all
+ * are done. */
 static int next_entry(const Run *r) {
     int best = -1;
     for (int i = 0; i < r->p->nentry; i++) {
@@ -120,15 +126,18 @@ static bool init_resumed(Run *r, Err *e) {
     if (!state_load(r->dir.last, r->p, r->x, r->tok, true, &r->at, e)) return false;
     r->saved = r->at.step;
     if (!r->o->has_seed || r->o->seed == r->at.seed) return true;
-    return err_set(e, "the run in '%s' was started with seed %" PRIu64 ", not %" PRIu64
-                      "; to start afresh give another folder with --dir", r->dir.path, r->at.seed, r->o->seed);
+    return err_set(e,
+                   "the run in '%s' was started with seed %" PRIu64 ", not %" PRIu64
+                   "; to start afresh give another folder with --dir",
+                   r->dir.path, r->at.seed, r->o->seed);
 }
 
 /* ---- after a step */
 
 static const char *last_good(Run *r) {
     if (r->saved < 0) return "there is no checkpoint yet";
-    return arena_printf(r->arena, "the last good checkpoint is '%s' of step %" PRId64, r->dir.last, r->saved);
+    return arena_printf(r->arena, "the last good checkpoint is '%s' of step %" PRId64, r->dir.last,
+                        r->saved);
 }
 
 static bool check_losses(Run *r, const RtEntry *entry, const RtPlan *plan, double *loss, Err *e) {
@@ -139,7 +148,8 @@ static bool check_losses(Run *r, const RtEntry *entry, const RtPlan *plan, doubl
         const char *name = plan->out[i].name ? plan->out[i].name : "loss";
         if (!isfinite(v))
             return err_set(e, "'%s' became %s at step %" PRId64 " of '%s'; %s", name,
-                           isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name, last_good(r));
+                           isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name,
+                           last_good(r));
         if (first) *loss = v;
         first = false;
     }
@@ -208,9 +218,13 @@ static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e
     const RtEntry *entry = &r->p->entry[i];
     int64_t live, at = r->at.entry[i];
     if (!reader_next(r->reader[i], exec_fields(r->x, entry), &live, e)) return false;
-    if (live != entry->batch) return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
-    RtClock clock = {.seed = r->at.seed, .step = (uint64_t)at, .stepf = (float)at,
-                     .stepsf = (float)r->total[i], .live = live};
+    if (live != entry->batch)
+        return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
+    RtClock clock = {.seed = r->at.seed,
+                     .step = (uint64_t)at,
+                     .stepf = (float)at,
+                     .stepsf = (float)r->total[i],
+                     .live = live};
     Err why = {0};
     if (!exec_plan(r->x, plan, &clock, &why))
         return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
@@ -245,7 +259,8 @@ static void close_finished(Run *r, int i) {
 
 static int stop(Run *r, Err *e) {
     if (!save(r, e)) return FAILED;
-    progress_note(&r->progress, "stopped at step %" PRId64 " of %" PRId64 " and saved '%s'; run again to go on",
+    progress_note(&r->progress,
+                  "stopped at step %" PRId64 " of %" PRId64 " and saved '%s'; run again to go on",
                   r->at.step, r->total_all, r->dir.last);
     return STOPPED;
 }
@@ -276,8 +291,11 @@ static bool prepare(Run *r, Err *e) {
     if (!metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e)) return false;
     progress_init(&r->progress, r->o->out, r->o->quiet, r->o->json, r->total_all);
     if (r->at.step >= r->total_all && resumed)
-        progress_note(&r->progress, "'%s' has done all its %" PRId64 " steps", r->dir.path, r->at.step);
-    else if (resumed) progress_note(&r->progress, "going on from step %" PRId64 " of '%s'", r->at.step, r->dir.last);
+        progress_note(&r->progress, "'%s' has done all its %" PRId64 " steps", r->dir.path,
+                      r->at.step);
+    else if (resumed)
+        progress_note(&r->progress, "going on from step %" PRId64 " of '%s'", r->at.step,
+                      r->dir.last);
     return true;
 }
 

@@ -1,5 +1,6 @@
-/* metrics.jsonl: one object a logged step or evaluation, appended. What it holds beyond the checkpoint a run resumes from
- * is cut off first, so that the file reads as if the run had never stopped. */
+/* metrics.jsonl: one object a logged step or evaluation, appended. What it holds beyond the
+ * checkpoint a run resumes from is cut off first, so that the file reads as if the run had never
+ * stopped. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -27,9 +28,11 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
     char *line = NULL;
     size_t cap = 0;
     off_t end = 0;
-    for (ssize_t n; (n = getline(&line, &cap, m->file)) > 0 && is_kept(line, (size_t)n, upto);) end += n;
+    for (ssize_t n; (n = getline(&line, &cap, m->file)) > 0 && is_kept(line, (size_t)n, upto);)
+        end += n;
     free(line);
-    if (fflush(m->file) != 0 || ftruncate(fileno(m->file), end) != 0 || fseeko(m->file, end, SEEK_SET) != 0)
+    if (fflush(m->file) != 0 || ftruncate(fileno(m->file), end) != 0 ||
+        fseeko(m->file, end, SEEK_SET) != 0)
         return fail(m, e);
     return true;
 }
@@ -37,8 +40,10 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
 bool metrics_open(Metrics *m, const char *path, int64_t upto, Err *e) {
     *m = (Metrics){.file = fopen(path, "a+e"), .path = strdup(path)};
     if (!m->path) return err_set(e, "out of memory");
-    if (!m->file) fail(m, e);
-    else if (fseeko(m->file, 0, SEEK_SET) == 0 && cut_back(m, upto, e)) return true;
+    if (!m->file)
+        fail(m, e);
+    else if (fseeko(m->file, 0, SEEK_SET) == 0 && cut_back(m, upto, e))
+        return true;
     metrics_close(m);
     return false;
 }

@@ -1,5 +1,6 @@
-/* What a person sees of a run. On a terminal one line is drawn over and over; into a pipe each logged step is a plain
- * line; with --json a line of JSON; with --quiet nothing. Evaluations, texts and notes are lines that stay. */
+/* What a person sees of a run. On a terminal one line is drawn over and over; into a pipe each
+ * logged step is a plain line; with --json a line of JSON; with --quiet nothing. Evaluations, texts
+ * and notes are lines that stay. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,24 +22,33 @@ void progress_init(Progress *p, FILE *out, bool quiet, bool json, int64_t total)
 /* ---- numbers for people */
 
 static void put_value(Buf *b, const ReportValue *v) {
-    if (v->integer) buf_printf(b, "%.0f", v->value);
-    else if (v->value != 0 && (fabs(v->value) < 1e-3 || fabs(v->value) >= 1e6)) buf_printf(b, "%.3e", v->value);
-    else buf_printf(b, "%.4f", v->value);
+    if (v->integer)
+        buf_printf(b, "%.0f", v->value);
+    else if (v->value != 0 && (fabs(v->value) < 1e-3 || fabs(v->value) >= 1e6))
+        buf_printf(b, "%.3e", v->value);
+    else
+        buf_printf(b, "%.4f", v->value);
 }
 
 static void put_rate(Buf *b, double rate, const char *unit) {
-    if (rate >= 1e6) buf_printf(b, "%.2fM %s/s", rate / 1e6, unit);
-    else if (rate >= 1e4) buf_printf(b, "%.1fk %s/s", rate / 1e3, unit);
-    else buf_printf(b, rate < 10 ? "%.2f %s/s" : "%.0f %s/s", rate, unit);
+    if (rate >= 1e6)
+        buf_printf(b, "%.2fM %s/s", rate / 1e6, unit);
+    else if (rate >= 1e4)
+        buf_printf(b, "%.1fk %s/s", rate / 1e3, unit);
+    else
+        buf_printf(b, rate < 10 ? "%.2f %s/s" : "%.0f %s/s", rate, unit);
 }
 
 static void put_left(Buf *b, double seconds) {
     if (seconds < 0 || seconds > 1e8) return;
     long long s = (long long)(seconds + 0.5);
     buf_puts(b, "  ");
-    if (s >= 3600) buf_printf(b, "%lld h %lld min left", s / 3600, s / 60 % 60);
-    else if (s >= 60) buf_printf(b, "%lld min %lld s left", s / 60, s % 60);
-    else buf_printf(b, "%lld s left", s);
+    if (s >= 3600)
+        buf_printf(b, "%lld h %lld min left", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        buf_printf(b, "%lld min %lld s left", s / 60, s % 60);
+    else
+        buf_printf(b, "%lld s left", s);
 }
 
 static void put_values(Buf *b, const Report *r) {
@@ -71,12 +81,14 @@ static size_t columns(const Progress *p) {
 static void draw(Progress *p, const char *head, const char *rest) {
     size_t width = columns(p), n = strlen(head), room = width > n ? width - n : 0;
     progress_clear(p);
-    fprintf(p->out, p->colour ? "\033[1m%.*s\033[0m%.*s" : "%.*s%.*s", (int)width, head, (int)room, rest);
+    fprintf(p->out, p->colour ? "\033[1m%.*s\033[0m%.*s" : "%.*s%.*s", (int)width, head, (int)room,
+            rest);
     fflush(p->out);
     p->drawn = true;
 }
 
-void progress_step(Progress *p, double now, int64_t step, double loss, double rate, const char *unit, double left) {
+void progress_step(Progress *p, double now, int64_t step, double loss, double rate,
+                   const char *unit, double left) {
     if (!p->out || !p->live || now < p->next_draw) return;
     p->next_draw = now + DRAW_SECONDS;
     Buf head = {0}, rest = {0};

@@ -50,7 +50,8 @@ static bool add_text(Report *r, const Exec *x, const RtPlan *plan, int i, Tokeni
     return true;
 }
 
-void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok, const char *prefix) {
+void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok,
+                const char *prefix) {
     for (int i = 0; i < plan->nout; i++)
         if (plan->out[i].kind == RT_OUT_report) add_value(r, x, plan, i, prefix);
     for (int i = 0; i < plan->nout; i++)
@@ -78,7 +79,8 @@ static void put_texts(json_t *root, const Report *r) {
             json_object_set_new(root, t->name, rows);
         }
         json_t *s = json_string(t->text);
-        json_array_append_new(rows, s ? s : json_null()); /* bytes of an odd vocabulary may be no UTF-8 */
+        json_array_append_new(rows,
+                              s ? s : json_null()); /* bytes of an odd vocabulary may be no UTF-8 */
     }
 }
 

@@ -1,5 +1,5 @@
-/* runtime/report: what a run tells. A Report is one logged step or one evaluation; metrics.c keeps it as a line of
- * JSON, progress.c shows it to a person (or, with --json, to a program). */
+/* runtime/report: what a run tells. A Report is one logged step or one evaluation; metrics.c keeps
+ * it as a line of JSON, progress.c shows it to a person (or, with --json, to a program). */
 #ifndef UPT_REPORT_H
 #define UPT_REPORT_H
 
@@ -20,13 +20,14 @@ typedef struct Report {
     const char *entry; /* NULL where the program has only one of its kind */
     VEC(ReportValue) value;
     VEC(ReportText) text;
-    double rate;       /* units a second; 0: not measured */
-    const char *unit;  /* "tokens", "samples" */
+    double rate;      /* units a second; 0: not measured */
+    const char *unit; /* "tokens", "samples" */
 } Report;
 Report *report_new(int64_t step);
 void report_free(Report *r);
 /* Adds every report, loss and text among a plan's outputs, their names after `prefix`. */
-void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok, const char *prefix);
+void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok,
+                const char *prefix);
 void report_json(const Report *r, Buf *out); /* one line, with its newline */
 
 /* ---- metrics.c: metrics.jsonl */
@@ -34,7 +35,8 @@ typedef struct Metrics {
     FILE *file;
     char *path; /* heap */
 } Metrics;
-/* Lines of later steps than `upto`, and a half-written last one, are cut off: the run will write them again. */
+/* Lines of later steps than `upto`, and a half-written last one, are cut off: the run will write
+ * them again. */
 bool metrics_open(Metrics *m, const char *path, int64_t upto, Err *e);
 bool metrics_put(Metrics *m, const Report *r, Err *e);
 bool metrics_sync(Metrics *m, Err *e); /* on disk, before the checkpoint that counts on it */
@@ -42,7 +44,7 @@ void metrics_close(Metrics *m);
 
 /* ---- progress.c */
 typedef struct Progress {
-    FILE *out; /* NULL: quiet */
+    FILE *out;               /* NULL: quiet */
     bool json, live, colour; /* live: a terminal, one line drawn over and over */
     bool drawn;
     int64_t total;
@@ -51,9 +53,12 @@ typedef struct Progress {
 } Progress;
 void progress_init(Progress *p, FILE *out, bool quiet, bool json, int64_t total);
 /* A step just done. Cheap: draws at most ten times a second, on a terminal only. */
-void progress_step(Progress *p, double now, int64_t step, double loss, double rate, const char *unit, double left);
-void progress_report(Progress *p, const Report *r, double left); /* left: seconds, negative: unknown */
+void progress_step(Progress *p, double now, int64_t step, double loss, double rate,
+                   const char *unit, double left);
+void progress_report(Progress *p, const Report *r,
+                     double left); /* left: seconds, negative: unknown */
 void progress_eval(Progress *p, const Report *r);
-void progress_note(Progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a line of its own; not with --json */
+void progress_note(Progress *p, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);            /* a line of its own; not with --json */
 void progress_clear(Progress *p); /* the live line, before others print */
 #endif

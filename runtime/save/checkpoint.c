@@ -1,8 +1,10 @@
-/* Reading safetensors: eight bytes of header length (little endian), a JSON header, the tensors' bytes.
+/* Reading safetensors: eight bytes of header length (little endian), a JSON header, the tensors'
+ * bytes.
  *
- * The file is mapped and nothing in it is believed: the header must fit the file, every tensor's offsets must lie in the
- * data and hold exactly its shape and dtype, and together tensors must cover the data without gap or overlap. A file that
- * passes can be read without further checks. Limits: the dtypes upt has, RANK dimensions, headers of 100 MB. */
+ * The file is mapped and nothing in it is believed: the header must fit the file, every tensor's
+ * offsets must lie in the data and hold exactly its shape and dtype, and together tensors must
+ * cover the data without gap or overlap. A file that passes can be read without further checks.
+ * Limits: the dtypes upt has, RANK dimensions, headers of 100 MB. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -35,7 +37,8 @@ typedef struct Opening {
 } Opening;
 
 static bool bad(const Opening *o, const char *name, const char *what) {
-    return err_set(o->e, "'%s' is damaged or not a checkpoint: tensor '%.200s' %s", o->path, name, what);
+    return err_set(o->e, "'%s' is damaged or not a checkpoint: tensor '%.200s' %s", o->path, name,
+                   what);
 }
 
 static bool damaged(const Opening *o, const char *what) {
@@ -52,8 +55,8 @@ static bool read_dtype(const Opening *o, CheckTensor *t, const json_t *j) {
             t->dtype = (DType)i;
             return true;
         }
-    return err_set(o->e, "'%s': tensor '%.200s' is of dtype %.20s, which upt does not have", o->path,
-                   t->name, s);
+    return err_set(o->e, "'%s': tensor '%.200s' is of dtype %.20s, which upt does not have",
+                   o->path, t->name, s);
 }
 
 /* Also gives its size in bytes, with overflow refused. */
@@ -95,10 +98,12 @@ static bool read_tensor(const Opening *o, const char *name, const json_t *j) {
     CheckTensor *t = &o->c->tensor[o->c->ntensor];
     t->name = arena_strdup(o->c->arena, name);
     if (!json_is_object(j)) return bad(o, name, "is not described by an object");
-    if (!read_dtype(o, t, json_object_get(j, "dtype")) || !read_shape(o, t, json_object_get(j, "shape")) ||
+    if (!read_dtype(o, t, json_object_get(j, "dtype")) ||
+        !read_shape(o, t, json_object_get(j, "shape")) ||
         !read_offsets(o, t, json_object_get(j, "data_offsets")))
         return false;
-    if (t->dtype == DT_bool && !is_bool_data(t)) return bad(o, name, "is BOOL and holds other than 0 and 1");
+    if (t->dtype == DT_bool && !is_bool_data(t))
+        return bad(o, name, "is BOOL and holds other than 0 and 1");
     o->c->ntensor++;
     return true;
 }
@@ -121,7 +126,8 @@ static bool read_meta(const Opening *o, json_t *j) {
 
 static int by_place(const void *a, const void *b) {
     const CheckTensor *const *x = a, *const *y = b;
-    if ((*x)->data != (*y)->data) return (const char *)(*x)->data < (const char *)(*y)->data ? -1 : 1;
+    if ((*x)->data != (*y)->data)
+        return (const char *)(*x)->data < (const char *)(*y)->data ? -1 : 1;
     return ((*x)->bytes > (*y)->bytes) - ((*x)->bytes < (*y)->bytes);
 }
 
@@ -156,13 +162,17 @@ static bool read_mapped(Opening *o) {
     const unsigned char *p = o->c->map;
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)p[i] << (8 * i);
-    if (length > o->c->map_bytes - LENGTH_BYTES) return damaged(o, "its header is longer than the file");
+    if (length > o->c->map_bytes - LENGTH_BYTES)
+        return damaged(o, "its header is longer than the file");
     if (length > HEADER_MAX) return damaged(o, "its header is longer than 100 MB");
     o->data = (const char *)p + LENGTH_BYTES + length;
     o->data_bytes = (int64_t)(o->c->map_bytes - LENGTH_BYTES - length);
     json_error_t why;
-    json_t *root = json_loadb((const char *)p + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &why);
-    if (!root) return err_set(o->e, "'%s' is damaged or not a checkpoint: its header: %s", o->path, why.text);
+    json_t *root =
+        json_loadb((const char *)p + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &why);
+    if (!root)
+        return err_set(o->e, "'%s' is damaged or not a checkpoint: its header: %s", o->path,
+                       why.text);
     bool ok = read_header(o, root);
     json_decref(root);
     return ok;

@@ -1,6 +1,7 @@
-/* The folder of a run: step-<n>.safetensors, last.safetensors (the newest of them under a name that never changes),
- * metrics.jsonl, and a lock so that two runs cannot write there at once. last.safetensors is a hard link,
- * or a copy where the file system has none, and is always replaced by a rename. */
+/* The folder of a run: step-<n>.safetensors, last.safetensors (the newest of them under a name that
+ * never changes), metrics.jsonl, and a lock so that two runs cannot write there at once.
+ * last.safetensors is a hard link, or a copy where the file system has none, and is always replaced
+ * by a rename. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,8 +47,10 @@ static bool take_lock(RunDir *d, Err *e) {
     if (d->lock < 0) return err_set(e, "cannot write in '%s': %s", d->path, strerror(errno));
     if (flock(d->lock, LOCK_EX | LOCK_NB) == 0) return true;
     if (errno != EWOULDBLOCK) return err_set(e, "cannot lock '%s': %s", path, strerror(errno));
-    return err_set(e, "another run is writing to '%s'; wait for it, or give this one another folder with --dir",
-                   d->path);
+    return err_set(
+        e,
+        "another run is writing to '%s'; wait for it, or give this one another folder with --dir",
+        d->path);
 }
 
 static bool ends_with(const char *s, const char *end) {
@@ -65,14 +68,16 @@ static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void
 
 static void remove_aside(RunDir *d, const char *name, void *cx) {
     (void)cx;
-    if (ends_with(name, STEP_SUFFIX ASIDE_SUFFIX)) unlink(arena_printf(d->arena, "%s/%s", d->path, name));
+    if (ends_with(name, STEP_SUFFIX ASIDE_SUFFIX))
+        unlink(arena_printf(d->arena, "%s/%s", d->path, name));
 }
 
 bool rundir_open(RunDir *d, const char *path, Err *e) {
     *d = (RunDir){.arena = arena_new(), .lock = -1};
     d->path = arena_strdup(d->arena, path);
     d->last = arena_printf(d->arena, "%s/last" STEP_SUFFIX, path);
-    if (!*path) err_set(e, "the folder of the run has an empty name");
+    if (!*path)
+        err_set(e, "the folder of the run has an empty name");
     else if (make_folders(path, e) && take_lock(d, e)) {
         each_name(d, remove_aside, NULL);
         return true;
@@ -152,7 +157,8 @@ bool rundir_publish(RunDir *d, int64_t step, int64_t keep, Err *e) {
     each_name(d, note_step, &s);
     if (s.at.n) qsort(s.at.at, s.at.n, sizeof *s.at.at, newest_first);
     int64_t kept = 0;
-    for (size_t i = 0; i < s.at.n; i++) /* steps beyond this one are of a run that was set back: not kept */
-        if (s.at.at[i] > step || ++kept > keep) unlink(rundir_step(d, s.at.at[i]));
+    for (size_t i = 0; i < s.at.n;
+         i++) /* steps beyond this one are of a run that was set back: not ours to drop */
+        if (s.at.at[i] <= step && ++kept > keep) unlink(rundir_step(d, s.at.at[i]));
     return true;
 }

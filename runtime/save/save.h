@@ -1,5 +1,6 @@
-/* runtime/save: what a run keeps on disk. checkpoint.c and write.c: one safetensors file (their contract is in
- * runtime/runtime.h). state.c: a program's tensors to and from one. rundir.c: the folder of a run. */
+/* runtime/save: what a run keeps on disk. checkpoint.c and write.c: one safetensors file (their
+ * contract is in runtime/runtime.h). state.c: a program's tensors to and from one. rundir.c: the
+ * folder of a run. */
 #ifndef UPT_SAVE_H
 #define UPT_SAVE_H
 
@@ -15,11 +16,12 @@ typedef struct Position { /* where a run is; `entry` by number, in steps done */
     uint64_t seed;
     int64_t *entry;
 } Position;
-bool state_save(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, const Position *at, Err *e);
-/* Everything the program keeps must be there with its dtype and shape, and nothing else. Without `whole` (eval), optimiser state
- * and what else the file has may differ. */
-bool state_load(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, bool whole, Position *at,
-                Err *e);
+bool state_save(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok,
+                const Position *at, Err *e);
+/* Everything the program keeps must be there with its dtype and shape, and nothing else. Without
+ * `whole` (eval), optimiser state and what else the file has may differ. */
+bool state_load(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, bool whole,
+                Position *at, Err *e);
 /* The program's `load` declarations, then clones. Reports to `log` (NULL: silent). */
 bool state_load_declared(const RtProgram *p, Exec *x, Tokenizer *const *tok, FILE *log, Err *e);
 
@@ -30,7 +32,8 @@ typedef struct RunDir {
     const char *last; /* its last.safetensors */
     int lock;
 } RunDir;
-/* Makes the folder where missing, takes its lock, and clears away what a killed run left half written. */
+/* Makes the folder where missing, takes its lock, and clears away what a killed run left half
+ * written. */
 bool rundir_open(RunDir *d, const char *path, Err *e);
 void rundir_close(RunDir *d);
 const char *rundir_step(RunDir *d, int64_t step); /* path of a step's checkpoint */

@@ -1,5 +1,6 @@
-/* A program's persistent tensors to and from checkpoints: saving, resuming, and the `load` declarations with their
- * report. A vocabulary is part of what was learnt, so its hash travels with the tensors and must agree. */
+/* A program's persistent tensors to and from checkpoints: saving, resuming, and the `load`
+ * declarations with their report. A vocabulary is part of what was learnt, so its hash travels with
+ * the tensors and must agree. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -25,12 +26,13 @@ static bool same_type(const CheckTensor *c, const RtTensor *t) {
            memcmp(c->dim, t->dim, (size_t)t->rank * sizeof *t->dim) == 0;
 }
 
-static bool type_error(const char *path, const CheckTensor *c, const RtTensor *t, const char *remedy, Err *e) {
+static bool type_error(const char *path, const CheckTensor *c, const RtTensor *t,
+                       const char *remedy, Err *e) {
     Buf there = {0}, here = {0};
     put_type(&there, c->dtype, c->rank, c->dim);
     put_type(&here, t->dtype, t->rank, t->dim);
-    err_set(e, "'%s' does not fit the program: '%s' is %s there and '%s' is %s here%s", path, c->name,
-            there.data, t->name, here.data, remedy);
+    err_set(e, "'%s' does not fit the program: '%s' is %s there and '%s' is %s here%s", path,
+            c->name, there.data, t->name, here.data, remedy);
     buf_free(&there);
     buf_free(&here);
     return false;
@@ -46,7 +48,8 @@ static void add_meta(Arena *a, MapEntry *meta, int *n, const char *key, char *va
     meta[(*n)++] = (MapEntry){arena_strdup(a, key), value};
 }
 
-static MapEntry *make_meta(Arena *a, const RtProgram *p, Tokenizer *const *tok, const Position *at, int *n) {
+static MapEntry *make_meta(Arena *a, const RtProgram *p, Tokenizer *const *tok, const Position *at,
+                           int *n) {
     MapEntry *meta = NEW_N(a, MapEntry, 4 + p->nentry + p->spec.ntokenizer);
     *n = 0;
     add_meta(a, meta, n, "format", arena_strdup(a, "upt"));
@@ -72,7 +75,8 @@ static bool meta_number(const Checkpoint *c, const char *key, uint64_t most, uin
     return !errno && !*end && *out <= most;
 }
 
-static bool read_position(const char *path, const Checkpoint *c, const RtProgram *p, Position *at, Err *e) {
+static bool read_position(const char *path, const Checkpoint *c, const RtProgram *p, Position *at,
+                          Err *e) {
     uint64_t step;
     if (!meta_number(c, "step", INT64_MAX, &step) || !meta_number(c, "seed", UINT64_MAX, &at->seed))
         return err_set(e, "'%s' says no step or seed: it was not written by a run of upt", path);
@@ -89,9 +93,10 @@ static bool read_position(const char *path, const Checkpoint *c, const RtProgram
     return true;
 }
 
-/* A vocabulary of the same name must be the same; where names differ, one of the program's must be known there. */
-static bool check_vocabulary(const char *path, const Checkpoint *c, const RtProgram *p, Tokenizer *const *tok,
-                             Err *e) {
+/* A vocabulary of the same name must be the same; where names differ, one of the program's must be
+ * known there. */
+static bool check_vocabulary(const char *path, const Checkpoint *c, const RtProgram *p,
+                             Tokenizer *const *tok, Err *e) {
     int there = 0, shared = 0;
     for (int i = 0; i < c->nmeta; i++) there += str_starts(c->meta[i].key, "vocabulary.");
     for (int i = 0; i < p->spec.ntokenizer; i++) {
@@ -100,8 +105,8 @@ static bool check_vocabulary(const char *path, const Checkpoint *c, const RtProg
         snprintf(key, sizeof key, "vocabulary.%s", p->spec.tokenizer[i].name);
         const char *named = checkpoint_meta(c, key);
         if (named && !str_eq(named, hash))
-            return err_set(e, "'%s' was trained with another vocabulary '%s' than '%s' is now", path,
-                           p->spec.tokenizer[i].name, p->spec.tokenizer[i].path);
+            return err_set(e, "'%s' was trained with another vocabulary '%s' than '%s' is now",
+                           path, p->spec.tokenizer[i].name, p->spec.tokenizer[i].path);
         for (int k = 0; k < c->nmeta; k++)
             shared += str_starts(c->meta[k].key, "vocabulary.") && str_eq(c->meta[k].value, hash);
     }
@@ -113,15 +118,19 @@ static bool check_vocabulary(const char *path, const Checkpoint *c, const RtProg
 
 /* ---- saving and resuming */
 
-bool state_save(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, const Position *at, Err *e) {
+bool state_save(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok,
+                const Position *at, Err *e) {
     Arena *a = arena_new();
     CheckTensor *t = NEW_N(a, CheckTensor, p->ntensor);
     int n = 0, nmeta;
     for (int i = 0; i < p->ntensor; i++) {
         const RtTensor *from = &p->tensor[i];
         if (!is_saved(from)) continue;
-        t[n] = (CheckTensor){.name = from->name, .dtype = from->dtype, .rank = from->rank,
-                             .data = exec_tensor(x, i), .bytes = from->bytes};
+        t[n] = (CheckTensor){.name = from->name,
+                             .dtype = from->dtype,
+                             .rank = from->rank,
+                             .data = exec_tensor(x, i),
+                             .bytes = from->bytes};
         memcpy(t[n++].dim, from->dim, sizeof from->dim);
     }
     MapEntry *meta = make_meta(a, p, tok, at, &nmeta);
@@ -130,13 +139,14 @@ bool state_save(const char *path, const RtProgram *p, Exec *x, Tokenizer *const 
     return ok;
 }
 
-static bool load_tensor(const char *path, const Checkpoint *c, const RtProgram *p, Exec *x, int i, bool whole,
-                        Err *e) {
+static bool load_tensor(const char *path, const Checkpoint *c, const RtProgram *p, Exec *x, int i,
+                        bool whole, Err *e) {
     const RtTensor *t = &p->tensor[i];
     const char *remedy = whole ? "; to start afresh give another folder with --dir" : "";
     const CheckTensor *found = checkpoint_find(c, t->name);
     if (!found)
-        return err_set(e, "'%s' does not fit the program: it has no tensor '%s'%s", path, t->name, remedy);
+        return err_set(e, "'%s' does not fit the program: it has no tensor '%s'%s", path, t->name,
+                       remedy);
     if (!same_type(found, t)) return type_error(path, found, t, remedy, e);
     memcpy(exec_tensor(x, i), found->data, (size_t)t->bytes);
     return true;
@@ -148,24 +158,28 @@ static bool find_saved(const RtProgram *p, const char *name) {
     return false;
 }
 
-static bool load_all(const char *path, const Checkpoint *c, const RtProgram *p, Exec *x, bool whole, Err *e) {
+static bool load_all(const char *path, const Checkpoint *c, const RtProgram *p, Exec *x, bool whole,
+                     Err *e) {
     for (int i = 0; i < p->ntensor; i++) {
         if (!is_saved(&p->tensor[i]) || (!whole && p->tensor[i].kind == RT_TENSOR_optim)) continue;
         if (!load_tensor(path, c, p, x, i, whole, e)) return false;
     }
     for (int i = 0; whole && i < c->ntensor; i++)
         if (!find_saved(p, c->tensor[i].name))
-            return err_set(e, "'%s' does not fit the program, which has no tensor '%s'; to start afresh give "
-                              "another folder with --dir", path, c->tensor[i].name);
+            return err_set(
+                e,
+                "'%s' does not fit the program, which has no tensor '%s'; to start afresh give "
+                "another folder with --dir",
+                path, c->tensor[i].name);
     return true;
 }
 
-bool state_load(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, bool whole, Position *at,
-                Err *e) {
+bool state_load(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, bool whole,
+                Position *at, Err *e) {
     Checkpoint c;
     if (!checkpoint_open(path, &c, e)) return false;
-    bool ok = check_vocabulary(path, &c, p, tok, e) && (!whole || read_position(path, &c, p, at, e)) &&
-              load_all(path, &c, p, x, whole, e);
+    bool ok = check_vocabulary(path, &c, p, tok, e) &&
+              (!whole || read_position(path, &c, p, at, e)) && load_all(path, &c, p, x, whole, e);
     if (ok && !whole) { /* a foreign checkpoint may say nothing of these */
         uint64_t n;
         if (meta_number(&c, "step", INT64_MAX, &n)) at->step = (int64_t)n;
@@ -192,7 +206,8 @@ static bool is_asked(const LoadSpec *l, const char *name) {
 static const char *name_there(Arena *a, const LoadSpec *l, const char *ours) {
     int best = -1;
     for (int i = 0; i < l->nrename; i++)
-        if (is_under(ours, l->to[i]) && (best < 0 || strlen(l->to[i]) > strlen(l->to[best]))) best = i;
+        if (is_under(ours, l->to[i]) && (best < 0 || strlen(l->to[i]) > strlen(l->to[best])))
+            best = i;
     return best < 0 ? ours : arena_printf(a, "%s%s", l->from[best], ours + strlen(l->to[best]));
 }
 
@@ -239,9 +254,11 @@ static bool load_asked(Loading *l) {
         l->used[found - l->c.tensor] = l->loaded[i] = true;
         l->count++;
     }
-    return l->count || err_set(l->e, "'%s' has nothing of '%s': its tensors are called '%s' and so on; "
-                                     "load takes a rename \"theirs\" to \"ours\"", l->spec->file,
-                               l->spec->part[0], l->c.ntensor ? l->c.tensor[0].name : "(none)");
+    return l->count ||
+           err_set(l->e,
+                   "'%s' has nothing of '%s': its tensors are called '%s' and so on; "
+                   "load takes a rename \"theirs\" to \"ours\"",
+                   l->spec->file, l->spec->part[0], l->c.ntensor ? l->c.tensor[0].name : "(none)");
 }
 
 static void print_loaded(Loading *l, FILE *log) {
@@ -252,8 +269,8 @@ static void print_loaded(Loading *l, FILE *log) {
     names_print(log, &l->unused, "of the file unused");
 }
 
-static bool load_one(const RtProgram *p, Exec *x, Tokenizer *const *tok, const LoadSpec *spec, bool *loaded,
-                     FILE *log, Err *e) {
+static bool load_one(const RtProgram *p, Exec *x, Tokenizer *const *tok, const LoadSpec *spec,
+                     bool *loaded, FILE *log, Err *e) {
     Loading l = {.p = p, .x = x, .spec = spec, .loaded = loaded, .e = e};
     if (!checkpoint_open(spec->file, &l.c, e)) return false;
     l.used = NEW_N(l.c.arena, bool, l.c.ntensor);
@@ -263,7 +280,8 @@ static bool load_one(const RtProgram *p, Exec *x, Tokenizer *const *tok, const L
     return ok;
 }
 
-/* Clones start as their original, which may be a clone itself; one that was loaded by name keeps that. */
+/* Clones start as their original, which may be a clone itself; one that was loaded by name keeps
+ * that. */
 static void copy_clones(const RtProgram *p, Exec *x, const bool *loaded) {
     for (int i = 0; i < p->ntensor; i++) {
         int from = i;

@@ -1,7 +1,8 @@
-/* Writing safetensors, so that a reader sees the old file or the whole new one: everything goes to a file aside in the
- * same folder, is synced, renamed over the old, and the folder synced. On any failure the file aside is removed and the
- * old one is untouched. The bytes are a function of the tensors and the metadata alone; tensors lie from wide
- * to narrow dtype and by name, which keeps each aligned. */
+/* Writing safetensors, so that a reader sees the old file or the whole new one: everything goes to
+ * a file aside in the same folder, is synced, renamed over the old, and the folder synced. On any
+ * failure the file aside is removed and the old one is untouched. The bytes are a function of the
+ * tensors and the metadata alone; tensors lie from wide to narrow dtype and by name, which keeps
+ * each aligned. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -29,9 +30,11 @@ static json_t *shape_json(const CheckTensor *t) {
 }
 
 /* The JSON header, padded so that the data is aligned. */
-static bool header_text(CheckTensor *const *order, size_t n, const MapEntry *meta, int nmeta, Buf *out) {
+static bool header_text(CheckTensor *const *order, size_t n, const MapEntry *meta, int nmeta,
+                        Buf *out) {
     json_t *root = json_object(), *strings = json_object();
-    for (int i = 0; i < nmeta; i++) json_object_set_new(strings, meta[i].key, json_string(meta[i].value));
+    for (int i = 0; i < nmeta; i++)
+        json_object_set_new(strings, meta[i].key, json_string(meta[i].value));
     json_object_set_new(root, "__metadata__", strings);
     int64_t at = 0;
     for (size_t i = 0; i < n; i++) {
@@ -74,8 +77,8 @@ static bool put_all(int fd, const Buf *header, CheckTensor *const *order, size_t
     return fsync(fd) == 0;
 }
 
-static bool write_aside(const char *aside, const char *path, const Buf *header, CheckTensor *const *order,
-                        size_t n) {
+static bool write_aside(const char *aside, const char *path, const Buf *header,
+                        CheckTensor *const *order, size_t n) {
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return false;
     bool ok = put_all(fd, header, order, n);
@@ -87,7 +90,8 @@ static bool write_aside(const char *aside, const char *path, const Buf *header, 
     return ok;
 }
 
-bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta, int nmeta, Err *e) {
+bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta,
+                      int nmeta, Err *e) {
     Arena *a = arena_new();
     CheckTensor **order = NEW_N(a, CheckTensor *, n);
     CheckTensor *copy = arena_memdup(a, t, (size_t)n * sizeof *t);
@@ -95,7 +99,8 @@ bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEn
     if (n) qsort(order, (size_t)n, sizeof *order, by_width_and_name);
     Buf header = {0};
     bool ok = header_text(order, (size_t)n, meta, nmeta, &header);
-    if (!ok) err_set(e, "cannot write '%s': two tensors have one name, or a name is not UTF-8", path);
+    if (!ok)
+        err_set(e, "cannot write '%s': two tensors have one name, or a name is not UTF-8", path);
     char *aside = arena_printf(a, "%s" ASIDE_SUFFIX, path);
     if (ok && !(ok = write_aside(aside, path, &header, order, (size_t)n) && file_sync_folder(path)))
         err_set(e, "cannot write '%s': %s", path, strerror(errno));

@@ -1,5 +1,5 @@
-/* Checkpoints: what is written is read back bit for bit; every way a file can be wrong is refused with a sentence; a write that
- * fails leaves the old file and nothing else. */
+/* Checkpoints: what is written is read back bit for bit; every way a file can be wrong is refused
+ * with a sentence; a write that fails leaves the old file and nothing else. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -50,7 +50,8 @@ static void test_round_trip(const char *path) {
     EXPECT(c.ntensor == TENSORS && c.nmeta == 2, "%d tensors, %d strings", c.ntensor, c.nmeta);
     for (int i = 0; i < TENSORS; i++) {
         const CheckTensor *t = checkpoint_find(&c, TENSOR[i].name), *want = &TENSOR[i];
-        EXPECT(t && t->dtype == want->dtype && t->rank == want->rank && t->bytes == want->bytes, "%s", want->name);
+        EXPECT(t && t->dtype == want->dtype && t->rank == want->rank && t->bytes == want->bytes,
+               "%s", want->name);
         if (!t) continue;
         EXPECT(!memcmp(t->dim, want->dim, sizeof t->dim), "%s", want->name);
         EXPECT(!memcmp(t->data, want->data, (size_t)t->bytes), "%s", want->name);
@@ -78,7 +79,8 @@ static void expect_refused(const char *path, const char *what, const char *word)
     Checkpoint c;
     Err e = {0};
     bool opened = checkpoint_open(path, &c, &e);
-    EXPECT(!opened && strstr(e.msg, path) && strstr(e.msg, word), "%s: '%s' does not say '%s'", what, e.msg, word);
+    EXPECT(!opened && strstr(e.msg, path) && strstr(e.msg, word), "%s: '%s' does not say '%s'",
+           what, e.msg, word);
     if (opened) checkpoint_close(&c);
 }
 
@@ -91,7 +93,7 @@ static void test_header(const char *path, const char *header, size_t data, const
     expect_refused(path, header, word);
 }
 
-#define T(dtype, shape, from, to)                                                                              \
+#define T(dtype, shape, from, to)                                                                  \
     "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
 
 static void test_headers(const char *path) {
@@ -113,13 +115,19 @@ static void test_headers(const char *path) {
     test_header(path, "{\"a\":" T("F32", "[2]", "0", "8") "}", 4, "outside");
     test_header(path, "{\"a\":" T("F32", "[1]", "4", "0") "}", 8, "outside");
     test_header(path, "{\"a\":" T("F32", "[1]", "-4", "0") "}", 8, "outside");
-    test_header(path, "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "data_offsets");
-    test_header(path, "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,\"4\"]}}", 4, "data_offsets");
-    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "0", "4") "}", 4, "overlaps");
-    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "2", "6") "}", 6, "overlaps");
-    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "8", "12") "}", 12, "gap");
+    test_header(path, "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4,
+                "data_offsets");
+    test_header(path, "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,\"4\"]}}", 4,
+                "data_offsets");
+    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "0", "4") "}",
+                4, "overlaps");
+    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "2", "6") "}",
+                6, "overlaps");
+    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"b\":" T("F32", "[1]", "8", "12") "}",
+                12, "gap");
     test_header(path, "{\"a\":" T("F32", "[1]", "4", "8") "}", 8, "gap");
-    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"a\":" T("F32", "[1]", "0", "4") "}", 4, "duplicate");
+    test_header(path, "{\"a\":" T("F32", "[1]", "0", "4") ",\"a\":" T("F32", "[1]", "0", "4") "}",
+                4, "duplicate");
     test_header(path, "{\"__metadata__\":3}", 0, "__metadata__");
     test_header(path, "{\"__metadata__\":{\"step\":12}}", 0, "strings");
 }
@@ -136,12 +144,14 @@ static void test_files(const char *path) {
     expect_refused(path, "empty", "too short");
     expect_refused("no/such.safetensors", "missing", "No such file");
     expect_refused("/", "a folder", "not a file");
-    unsigned char two[] = "\x3e\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[0,1]}}         \2";
+    unsigned char two[] = "\x3e\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_"
+                          "offsets\":[0,1]}}         \2";
     spill(path, two, sizeof two - 1);
     expect_refused(path, "a bool of 2", "0 and 1");
 }
 
-/* A good file cut at every length, and with every byte changed: refused, or still a valid file; never a crash. */
+/* A good file cut at every length, and with every byte changed: refused, or still a valid file;
+ * never a crash. */
 static void test_damage(const char *path) {
     Err e = {0};
     EXPECT(checkpoint_write(path, TENSOR, TENSORS, META, 2, &e), "%s", e.msg);
@@ -157,8 +167,10 @@ static void test_damage(const char *path) {
         spill(path, good, n);
         Checkpoint c;
         Err why = {0};
-        if (checkpoint_open(path, &c, &why)) checkpoint_close(&c);
-        else EXPECT(*why.msg, "byte %zu changed: refused without a word", i);
+        if (checkpoint_open(path, &c, &why))
+            checkpoint_close(&c);
+        else
+            EXPECT(*why.msg, "byte %zu changed: refused without a word", i);
         good[i] = was;
     }
     free(good);
@@ -192,9 +204,11 @@ static void test_failed_write(const char *folder, const char *path) {
     free(before);
     free(after);
     EXPECT(!checkpoint_write("/no/such/folder/x.safetensors", TENSOR, TENSORS, META, 2, &e) &&
-               strstr(e.msg, "No such file"), "%s", e.msg);
+               strstr(e.msg, "No such file"),
+           "%s", e.msg);
     CheckTensor twice[] = {TENSOR[0], TENSOR[0]};
-    EXPECT(!checkpoint_write(path, twice, 2, META, 2, &e) && strstr(e.msg, "one name"), "%s", e.msg);
+    EXPECT(!checkpoint_write(path, twice, 2, META, 2, &e) && strstr(e.msg, "one name"), "%s",
+           e.msg);
 }
 
 static bool exists(const char *path) {
@@ -208,15 +222,19 @@ static void test_rundir(const char *folder) {
     snprintf(path, sizeof path, "%s/deep/run", folder);
     EXPECT(rundir_open(&d, path, &e), "%s", e.msg);
     EXPECT(!rundir_has_last(&d), "a new folder has a checkpoint");
-    EXPECT(!rundir_open(&other, path, &e) && strstr(e.msg, "another run") && strstr(e.msg, path), "%s", e.msg);
+    EXPECT(!rundir_open(&other, path, &e) && strstr(e.msg, "another run") && strstr(e.msg, path),
+           "%s", e.msg);
     for (int64_t step = 10; step <= 40; step += 10) {
         EXPECT(checkpoint_write(rundir_step(&d, step), TENSOR, TENSORS, META, 2, &e), "%s", e.msg);
         EXPECT(rundir_publish(&d, step, 2, &e), "%s", e.msg);
         EXPECT(rundir_publish(&d, step, 2, &e), "twice: %s", e.msg);
     }
-    EXPECT(!exists(rundir_step(&d, 20)) && exists(rundir_step(&d, 30)) && exists(rundir_step(&d, 40)), "keep 2");
+    EXPECT(!exists(rundir_step(&d, 20)) && exists(rundir_step(&d, 30)) &&
+               exists(rundir_step(&d, 40)),
+           "keep 2");
     struct stat last, step;
-    EXPECT(stat(d.last, &last) == 0 && stat(rundir_step(&d, 40), &step) == 0 && last.st_size == step.st_size,
+    EXPECT(stat(d.last, &last) == 0 && stat(rundir_step(&d, 40), &step) == 0 &&
+               last.st_size == step.st_size,
            "last.safetensors is not the last");
     EXPECT(count_files(path) == 3, "%d files", count_files(path));
     snprintf(half, sizeof half, "%s/step-50.safetensors.tmp", path);
@@ -225,7 +243,8 @@ static void test_rundir(const char *folder) {
     EXPECT(rundir_open(&d, path, &e), "the lock was not given back: %s", e.msg);
     EXPECT(!exists(half), "a half-written file stays");
     rundir_close(&d);
-    EXPECT(!rundir_open(&d, "/proc/nowhere/run", &e) && strstr(e.msg, "/proc/nowhere"), "%s", e.msg);
+    EXPECT(!rundir_open(&d, "/proc/nowhere/run", &e) && strstr(e.msg, "/proc/nowhere"), "%s",
+           e.msg);
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-/* Products against a plain sum in double, in every layout, batched and accumulating; the same bits with one thread and
- * with two. The bound is the classical one: |error| <= 2 k eps sum |a||b|. */
+/* Products against a plain sum in double, in every layout, batched and accumulating; the same bits
+ * with one thread and with two. The bound is the classical one: |error| <= 2 k eps sum |a||b|. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,8 @@ static float *random_floats(uint64_t seed, size_t n) {
 }
 
 /* Adds the exact product to `sum` and the sum of magnitudes to `size`, at every element of C. */
-static void product(const RtGemm *g, const float *a, const float *b, double *sum, double *size, int loop) {
+static void product(const RtGemm *g, const float *a, const float *b, double *sum, double *size,
+                    int loop) {
     if (loop < g->nloop) {
         for (int64_t i = 0; i < g->loop[loop].size; i++)
             product(g, a + i * g->loop[loop].a, b + i * g->loop[loop].b, sum + i * g->loop[loop].c,
@@ -52,12 +53,14 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     memset(&untouched, 0x7f, sizeof untouched);
     for (size_t i = 0; i < FLOATS; i++) {
         if (f->size[i] == 0 && f->c1[i] == untouched) continue;
-        wrong += !(fabs((double)f->c1[i] - f->sum[i]) <= 2 * (double)terms * FLT_EPSILON * f->size[i]);
+        wrong +=
+            !(fabs((double)f->c1[i] - f->sum[i]) <= 2 * (double)terms * FLT_EPSILON * f->size[i]);
     }
-    EXPECT(wrong == 0, "%s m %lld n %lld k %lld: %lld wrong", what, (long long)g->m, (long long)g->n,
-           (long long)g->k, (long long)wrong);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s m %lld n %lld k %lld: bits differ", what,
-           (long long)g->m, (long long)g->n, (long long)g->k);
+    EXPECT(wrong == 0, "%s m %lld n %lld k %lld: %lld wrong", what, (long long)g->m,
+           (long long)g->n, (long long)g->k, (long long)wrong);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+           "%s m %lld n %lld k %lld: bits differ", what, (long long)g->m, (long long)g->n,
+           (long long)g->k);
 }
 
 /* Bits of `layout`: A, B, C by columns. Rows get `slack` elements between them. */
@@ -74,8 +77,9 @@ static RtGemm matrix(int64_t m, int64_t n, int64_t k, int layout, int64_t slack)
 }
 
 static void check_layouts(Fixture *f) {
-    int64_t size[][3] = {{1, 1, 1}, {1, 7, 5}, {7, 1, 5}, {7, 5, 1}, {1, 1, 300}, {33, 65, 17}, {64, 64, 64},
-                         {530, 40, 70}, {40, 1100, 30}, {700, 1030, 50}, {300, 300, 400}};
+    int64_t size[][3] = {{1, 1, 1},      {1, 7, 5},       {7, 1, 5},      {7, 5, 1},
+                         {1, 1, 300},    {33, 65, 17},    {64, 64, 64},   {530, 40, 70},
+                         {40, 1100, 30}, {700, 1030, 50}, {300, 300, 400}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         for (int layout = 0; layout < 8; layout++)
             for (int64_t slack = 0; slack < 4; slack += 3) {
@@ -87,7 +91,16 @@ static void check_layouts(Fixture *f) {
 /* Attention: heads lie between rows, q[b,t,h,e] k[b,s,h,e] -> [b,h,t,s]. */
 static void check_batches(Fixture *f) {
     int64_t B = 3, T = 50, H = 4, E = 16;
-    RtGemm g = {.m = T, .n = T, .k = E, .am = H * E, .ak = 1, .bk = 1, .bn = H * E, .cm = T, .cn = 1, .nloop = 2};
+    RtGemm g = {.m = T,
+                .n = T,
+                .k = E,
+                .am = H * E,
+                .ak = 1,
+                .bk = 1,
+                .bn = H * E,
+                .cm = T,
+                .cn = 1,
+                .nloop = 2};
     g.loop[0].size = B;
     g.loop[0].a = g.loop[0].b = T * H * E;
     g.loop[0].c = H * T * T;
@@ -95,7 +108,16 @@ static void check_batches(Fixture *f) {
     g.loop[1].a = g.loop[1].b = E;
     g.loop[1].c = T * T;
     check_product(f, &g, "attention scores");
-    RtGemm v = {.m = T, .n = E, .k = T, .am = T, .ak = 1, .bk = H * E, .bn = 1, .cm = H * E, .cn = 1, .nloop = 2};
+    RtGemm v = {.m = T,
+                .n = E,
+                .k = T,
+                .am = T,
+                .ak = 1,
+                .bk = H * E,
+                .bn = 1,
+                .cm = H * E,
+                .cn = 1,
+                .nloop = 2};
     v.loop[0].size = B;
     v.loop[0].a = H * T * T;
     v.loop[0].b = v.loop[0].c = T * H * E;
@@ -107,7 +129,16 @@ static void check_batches(Fixture *f) {
 
 /* A loop that does not move C contracts: C[m,n] = sum over b of A[b,m,k] B[b,k,n]. */
 static void check_contracted_loop(Fixture *f) {
-    RtGemm g = {.m = 40, .n = 30, .k = 20, .am = 20, .ak = 1, .bk = 30, .bn = 1, .cm = 30, .cn = 1, .nloop = 2};
+    RtGemm g = {.m = 40,
+                .n = 30,
+                .k = 20,
+                .am = 20,
+                .ak = 1,
+                .bk = 30,
+                .bn = 1,
+                .cm = 30,
+                .cn = 1,
+                .nloop = 2};
     g.loop[0].size = 5;
     g.loop[0].a = 40 * 20;
     g.loop[0].b = 20 * 30;
@@ -126,7 +157,8 @@ static void check_contracted_loop(Fixture *f) {
 static void check_odd_strides(Fixture *f) {
     RtGemm g = {.m = 20, .n = 10, .k = 30, .am = 60, .ak = 2, .bk = 10, .bn = 1, .cm = 10, .cn = 1};
     check_product(f, &g, "no unit stride");
-    RtGemm same = {.m = 20, .n = 10, .k = 30, .am = 0, .ak = 1, .bk = 10, .bn = 1, .cm = 10, .cn = 1};
+    RtGemm same = {
+        .m = 20, .n = 10, .k = 30, .am = 0, .ak = 1, .bk = 10, .bn = 1, .cm = 10, .cn = 1};
     check_product(f, &same, "repeated row");
 }
 

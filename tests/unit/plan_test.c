@@ -1,6 +1,7 @@
-/* The memory plan, on random graphs: nodes are executed in memory laid out as the plan says, each reading and writing its
- * buffers, and every output must be what the interpreter gives. A buffer reused too early, state overwritten before its
- * last read, or a copy out of order shows as a wrong number. Then the cases by hand: what is done in place, and what may not be. */
+/* The memory plan, on random graphs: nodes are executed in memory laid out as the plan says, each
+ * reading and writing its buffers, and every output must be what the interpreter gives. A buffer
+ * reused too early, state overwritten before its last read, or a copy out of order shows as a wrong
+ * number. Then the cases by hand: what is done in place, and what may not be. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,9 @@ enum { R = 4, C = 6, TENSORS = 4, GRAPHS = 300 };
 static const Span NOWHERE = {0};
 static const int64_t DIM[2] = {R, C}, ROW[2] = {R, 1}, FLAT[1] = {R * C};
 
-static Type full(void) { return type_make(DT_f32, 2, DIM); }
+static Type full(void) {
+    return type_make(DT_f32, 2, DIM);
+}
 
 static Program *make_program(Arena *a) {
     Program *p = program_new(a, diag_new(a));
@@ -84,7 +87,9 @@ typedef struct Maker {
     Graph *body[3];
 } Maker;
 
-static uint32_t draw(Maker *m, uint32_t n) { return random_below(m->key, 0, m->drawn++, n); }
+static uint32_t draw(Maker *m, uint32_t n) {
+    return random_below(m->key, 0, m->drawn++, n);
+}
 
 /* Rather a recent value, so that some die and some live long. */
 static Ref pick(Maker *m) {
@@ -95,9 +100,12 @@ static Ref pick(Maker *m) {
 static void add_leaves(Maker *m) {
     Type t = full();
     for (int i = 0; i < TENSORS; i++)
-        if (draw(m, 4)) vec_push(m->a, &m->whole, graph_add(m->g, OP_state, &(Attr){.tensor = i}, NULL, 0, &t, NOWHERE));
+        if (draw(m, 4))
+            vec_push(m->a, &m->whole,
+                     graph_add(m->g, OP_state, &(Attr){.tensor = i}, NULL, 0, &t, NOWHERE));
     for (int i = 0; i < 2; i++)
-        vec_push(m->a, &m->whole, graph_add(m->g, OP_field, &(Attr){.name = i ? "f" : "e"}, NULL, 0, &t, NOWHERE));
+        vec_push(m->a, &m->whole,
+                 graph_add(m->g, OP_field, &(Attr){.name = i ? "f" : "e"}, NULL, 0, &t, NOWHERE));
     vec_push(m->a, &m->row, g_reduce(m->g, OP_sum, pick(m), 2, NOWHERE));
 }
 
@@ -131,11 +139,16 @@ static void add_node(Maker *m) {
         Attr s = {.slice = {.rank = 2, .start = {start[0], 0}, .step = {1, 1}, .size = {2, C}}};
         Ref y = pick(m), v = graph_add(g, OP_slice, &s, &y, 1, NULL, NOWHERE);
         Ref in[3] = {x, i, v};
-        vec_push(m->a, &m->whole, graph_add(g, OP_put_add, &(Attr){.axis = 0}, in, 3, NULL, NOWHERE));
+        vec_push(m->a, &m->whole,
+                 graph_add(g, OP_put_add, &(Attr){.axis = 0}, in, 3, NULL, NOWHERE));
         return;
     }
-    case 6: vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE)); return;
-    default: vec_push(m->a, &m->whole, g_binary(g, OP_mul, x, pick(m), NOWHERE)); return;
+    case 6:
+        vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE));
+        return;
+    default:
+        vec_push(m->a, &m->whole, g_binary(g, OP_mul, x, pick(m), NOWHERE));
+        return;
     }
 }
 
@@ -144,14 +157,16 @@ static Graph *random_graph(Arena *a, uint64_t seed) {
     m.body[0] = body_pointwise(a), m.body[1] = body_reduce(a), m.body[2] = body_broadcast(a);
     add_leaves(&m);
     for (uint32_t n = draw(&m, 40); n-- > 0;) add_node(&m);
-    for (int i = 0; i < TENSORS; i++) /* sometimes unchanged, swapped, a field, the same value twice */
+    for (int i = 0; i < TENSORS;
+         i++) /* sometimes unchanged, swapped, a field, the same value twice */
         if (draw(&m, 3)) graph_out(m.g, OUT_state, NULL, i, pick(&m), NOWHERE);
     for (int i = 0; i < 3; i++) graph_out(m.g, OUT_value, NULL, 0, pick(&m), NOWHERE);
     graph_out(m.g, OUT_value, NULL, 0, m.row.at[draw(&m, (uint32_t)m.row.n)], NOWHERE);
     return m.g;
 }
 
-/* ---- memory as the plan lays it out; elements are kept as doubles, so a byte offset is divided by 4 */
+/* ---- memory as the plan lays it out; elements are kept as doubles, so a byte offset is divided by
+ * 4 */
 
 typedef struct Memory {
     double *arena, *tensor[TENSORS], *field[2];
@@ -159,10 +174,14 @@ typedef struct Memory {
 
 static double *place(const Memory *m, const Plan *plan, const PlanBuffer *b) {
     switch (b->where) {
-    case PLAN_ARENA: return m->arena + b->offset / 4;
-    case PLAN_TENSOR: return m->tensor[b->index];
-    case PLAN_FIELD: return m->field[plan->field[b->index][0] == 'f'];
-    case PLAN_NONE: break;
+    case PLAN_ARENA:
+        return m->arena + b->offset / 4;
+    case PLAN_TENSOR:
+        return m->tensor[b->index];
+    case PLAN_FIELD:
+        return m->field[plan->field[b->index][0] == 'f'];
+    case PLAN_NONE:
+        break;
     }
     return NULL;
 }
@@ -181,7 +200,8 @@ static void run_node(const Memory *m, const Plan *plan, size_t at, const EvalCx 
         const Type *t = graph_type(plan->graph, n->in[j]);
         const double *from = value_place(m, plan, n->in[j]);
         in[j] = (Array){*t, NEW_N(cx->arena, double, type_count(t))};
-        for (int64_t k = 0; k < type_count(t); k++) in[j].at[k] = from ? from[k] : (double)k; /* iota has no storage */
+        for (int64_t k = 0; k < type_count(t); k++)
+            in[j].at[k] = from ? from[k] : (double)k; /* iota has no storage */
     }
     EXPECT(node_eval(n, in, out, cx, &e), "%s", e.msg);
     for (int i = 0; i < n->nout; i++) { /* in either order: kernels choose their own */
@@ -198,7 +218,8 @@ static void run_copies(const Memory *m, const Plan *plan) {
 }
 
 static void fill(double *x, uint64_t seed) {
-    for (int i = 0; i < R * C; i++) x[i] = random_below(random_key(seed, 1), 0, (uint64_t)i, 64) / 32.0 - 1;
+    for (int i = 0; i < R * C; i++)
+        x[i] = random_below(random_key(seed, 1), 0, (uint64_t)i, 64) / 32.0 - 1;
 }
 
 static bool same(const double *a, const double *b, int64_t n) {
@@ -212,13 +233,21 @@ static void check_graph(Arena *a, const Program *p, const Graph *g, const char *
     Array state[TENSORS], field[2];
     Memory m;
     for (int i = 0; i < TENSORS + 2; i++) {
-        double *x = NEW_N(a, double, R * C);
+        double *x = NEW_N(a, double, R *C);
         fill(x, (uint64_t)i);
         Array kept = {full(), arena_memdup(a, x, R * C * sizeof *x)};
-        if (i < TENSORS) state[i] = kept, m.tensor[i] = x;
-        else field[i - TENSORS] = kept, m.field[i - TENSORS] = x;
+        if (i < TENSORS)
+            state[i] = kept, m.tensor[i] = x;
+        else
+            field[i - TENSORS] = kept, m.field[i - TENSORS] = x;
     }
-    EvalCx cx = {.arena = a, .program = p, .state = state, .field_name = names, .field = field, .nfield = 2, .live = -1};
+    EvalCx cx = {.arena = a,
+                 .program = p,
+                 .state = state,
+                 .field_name = names,
+                 .field = field,
+                 .nfield = 2,
+                 .live = -1};
     Err e = {0};
     Array *want = graph_eval(g, &cx, &e);
     EXPECT(want, "%s: %s", what, e.msg);
@@ -264,7 +293,8 @@ static void test_state_in_place(void) {
     graph_out(g, OUT_state, NULL, 0, out, NOWHERE);
     graph_out(g, OUT_state, NULL, 1, (Ref){out.node, 1}, NOWHERE);
     Plan *plan = plan_graph(a, p, g);
-    EXPECT(plan->ncopy == 0 && plan->arena_bytes == 0, "%d copies, %lld bytes", plan->ncopy, (long long)plan->arena_bytes);
+    EXPECT(plan->ncopy == 0 && plan->arena_bytes == 0, "%d copies, %lld bytes", plan->ncopy,
+           (long long)plan->arena_bytes);
     check_graph(a, p, g, "optimiser");
     arena_free(a);
 }
@@ -293,7 +323,8 @@ static void test_swap_and_report(void) {
     graph_out(g, OUT_state, NULL, 2, state(g, 2), NOWHERE);
     check_graph(a, p, g, "swap");
     Plan *plan = plan_graph(a, p, g);
-    EXPECT(plan->ncopy == 4 && plan->copy[0].tensor < 0 && plan->copy[1].tensor < 0, "%d copies", plan->ncopy);
+    EXPECT(plan->ncopy == 4 && plan->copy[0].tensor < 0 && plan->copy[1].tensor < 0, "%d copies",
+           plan->ncopy);
     arena_free(a);
 }
 
@@ -307,8 +338,8 @@ static void test_chain(void) {
     graph_out(g, OUT_value, NULL, 0, x, NOWHERE);
     Plan *plan = plan_graph(a, p, g);
     int64_t one = (R * C * 4 + 63) / 64 * 64;
-    EXPECT(plan->arena_bytes <= 3 * one && plan->lower_bound <= plan->arena_bytes, "%lld bytes for a chain",
-           (long long)plan->arena_bytes);
+    EXPECT(plan->arena_bytes <= 3 * one && plan->lower_bound <= plan->arena_bytes,
+           "%lld bytes for a chain", (long long)plan->arena_bytes);
     check_graph(a, p, g, "chain");
     arena_free(a);
 }
@@ -318,13 +349,15 @@ static void test_predicate(void) {
     Graph *g = graph_new(a, "bodies");
     Ref x = state(g, 0), y = state(g, 1), row = g_reduce(g, OP_sum, x, 2, NOWHERE);
     const Node *pointwise = graph_node(g, fused(g, body_pointwise(a), x, y, 0));
-    EXPECT(fused_arg_inplace(a, pointwise, 0, 0) && fused_arg_inplace(a, pointwise, 1, 1), "pointwise");
+    EXPECT(fused_arg_inplace(a, pointwise, 0, 0) && fused_arg_inplace(a, pointwise, 1, 1),
+           "pointwise");
     const Node *reduce = graph_node(g, fused(g, body_reduce(a), x, y, 0));
     EXPECT(!fused_arg_inplace(a, reduce, 0, 0) && !fused_arg_inplace(a, reduce, 1, 1), "reduction");
     const Node *broadcast = graph_node(g, fused(g, body_broadcast(a), x, row, 0));
     EXPECT(fused_arg_inplace(a, broadcast, 0, 0), "the whole operand of a broadcast");
     EXPECT(!fused_arg_inplace(a, broadcast, 1, 0) && !fused_arg_inplace(a, broadcast, 1, 1) &&
-               !fused_arg_inplace(a, broadcast, 0, 1), "the broadcast operand");
+               !fused_arg_inplace(a, broadcast, 0, 1),
+           "the broadcast operand");
     Ref f = graph_add(g, OP_fused, &(Attr){.body = body_flipped(a)}, &x, 1, NULL, NOWHERE);
     EXPECT(!fused_arg_inplace(a, graph_node(g, f), 0, 0), "an operand read backwards");
     arena_free(a);
@@ -340,7 +373,8 @@ static void test_print(void) {
     Buf b = {0};
     plan_print(&b, p, plan_graph(a, p, g));
     EXPECT(strstr(b.data, "plan @printed: arena 128 bytes") && strstr(b.data, "\"t0\"  in place") &&
-               strstr(b.data, "arena+0  view"), "%s", b.data);
+               strstr(b.data, "arena+0  view"),
+           "%s", b.data);
     buf_free(&b);
     arena_free(a);
 }

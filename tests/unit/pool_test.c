@@ -1,4 +1,5 @@
-/* The pool does every task exactly once, whatever the numbers of tasks and threads, hot or after a sleep. */
+/* The pool does every task exactly once, whatever the numbers of tasks and threads, hot or after a
+ * sleep. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,8 @@ static void check_once(Pool *p, int64_t tasks) {
     pool_run(p, tasks, mark, &m);
     int64_t wrong = 0;
     for (int64_t i = 0; i < tasks; i++) wrong += atomic_load(&m.count[i]) != 1;
-    EXPECT(wrong == 0 && atomic_load(&m.bad) == 0, "%d threads, %lld tasks: %lld not done once", pool_threads(p),
-           (long long)tasks, (long long)wrong);
+    EXPECT(wrong == 0 && atomic_load(&m.bad) == 0, "%d threads, %lld tasks: %lld not done once",
+           pool_threads(p), (long long)tasks, (long long)wrong);
     free(m.count);
 }
 
@@ -37,8 +38,8 @@ static void check_many_jobs(Pool *p) {
     Marks m = {.count = calloc(TASKS, sizeof *m.count), .n = TASKS};
     for (int i = 0; i < JOBS; i++) pool_run(p, TASKS, mark, &m);
     for (int i = 0; i < TASKS; i++)
-        EXPECT(atomic_load(&m.count[i]) == JOBS, "%d threads: task %d done %d times", pool_threads(p), i,
-               atomic_load(&m.count[i]));
+        EXPECT(atomic_load(&m.count[i]) == JOBS, "%d threads: task %d done %d times",
+               pool_threads(p), i, atomic_load(&m.count[i]));
     free(m.count);
 }
 
@@ -59,8 +60,8 @@ static void check_threads(int threads) {
     _Atomic int64_t total = 0;
     int64_t wide = (int64_t)9 << 32; /* more tasks than a stretch can count singly */
     pool_run(p, wide, count_wide, &total);
-    EXPECT(atomic_load(&total) == wide, "%d threads: %lld of %lld tasks", threads, (long long)atomic_load(&total),
-           (long long)wide);
+    EXPECT(atomic_load(&total) == wide, "%d threads: %lld of %lld tasks", threads,
+           (long long)atomic_load(&total), (long long)wide);
     pool_free(p);
 }
 

@@ -1,5 +1,6 @@
-/* Runs, with plans made by hand and kernels in C: training, resuming after an interruption and after kill -9 (same bytes as
- * the run that was never stopped), 1 and 2 threads, losses that are no number, faults, declared loads, evaluation. */
+/* Runs, with plans made by hand and kernels in C: training, resuming after an interruption and
+ * after kill -9 (same bytes as the run that was never stopped), 1 and 2 threads, losses that are no
+ * number, faults, declared loads, evaluation. */
 #include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,13 +17,15 @@ enum { N = 4096, SEQ = 8, BATCH = 4, STEPS = 40 };
 /* ---- what goes wrong, and when; constants of the kernel's call, as places are */
 enum { NOTHING, INTERRUPT, KILL, NOT_A_NUMBER, FAULT };
 
-/* w[N], m[N], ids[BATCH,SEQ] -> w, m; an optimiser of sorts whose every bit depends on all that resume must restore. */
+/* w[N], m[N], ids[BATCH,SEQ] -> w, m; an optimiser of sorts whose every bit depends on all that
+ * resume must restore. */
 static void train_kernel(const RtCall *c, int64_t first, int64_t last) {
     float *w = (float *)(void *)c->buf[0], *m = (float *)(void *)c->buf[1];
     const int32_t *ids = (const int32_t *)(const void *)c->buf[2];
     uint64_t key = random_key(c->clock->seed, 77);
     for (int64_t i = first; i < last; i++) {
-        float g = (float)ids[i % (BATCH * SEQ)] / 256 + random_uniform(key, c->clock->step, (uint64_t)i);
+        float g =
+            (float)ids[i % (BATCH * SEQ)] / 256 + random_uniform(key, c->clock->step, (uint64_t)i);
         m[i] = 0.9f * m[i] + g;
         w[i] -= 0.01f * m[i] * (1 - c->clock->stepf / c->clock->stepsf);
     }
@@ -36,9 +39,15 @@ static void loss_kernel(const RtCall *c, int64_t first, int64_t last) {
     *(float *)(void *)c->buf[1] = sum / N;
     if (c->clock->step != c->word[1]) return;
     switch (c->word[0]) {
-    case INTERRUPT: raise(SIGINT); break;
-    case KILL: raise(SIGKILL); break;
-    case NOT_A_NUMBER: *(float *)(void *)c->buf[1] = NAN; break;
+    case INTERRUPT:
+        raise(SIGINT);
+        break;
+    case KILL:
+        raise(SIGKILL);
+        break;
+    case NOT_A_NUMBER:
+        *(float *)(void *)c->buf[1] = NAN;
+        break;
     case FAULT:
         c->fault->index = 300;
         c->fault->limit = 256;
@@ -49,7 +58,8 @@ static void loss_kernel(const RtCall *c, int64_t first, int64_t last) {
 
 static void init_kernel(const RtCall *c, int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) {
-        ((float *)(void *)c->buf[0])[i] = random_uniform(random_key(c->clock->seed, 3), 0, (uint64_t)i);
+        ((float *)(void *)c->buf[0])[i] =
+            random_uniform(random_key(c->clock->seed, 3), 0, (uint64_t)i);
         ((float *)(void *)c->buf[1])[i] = 0;
     }
 }
@@ -82,7 +92,13 @@ typedef struct Fixture {
 } Fixture;
 
 static RtTensor tensor(const char *name, int kind, int64_t n, int like) {
-    return (RtTensor){.name = name, .kind = kind, .dtype = DT_f32, .rank = 1, .dim = {n}, .bytes = 4 * n, .like = like};
+    return (RtTensor){.name = name,
+                      .kind = kind,
+                      .dtype = DT_f32,
+                      .rank = 1,
+                      .dim = {n},
+                      .bytes = 4 * n,
+                      .like = like};
 }
 
 static void make_data(Fixture *f) {
@@ -91,7 +107,8 @@ static void make_data(Fixture *f) {
     f->arg[1] = (SpecArg){.name = "tok", .kind = ARG_tokenizer, .i = 0};
     f->arg[2] = (SpecArg){.name = "seq", .kind = ARG_int, .i = SEQ, .f = SEQ};
     const char *stage[] = {"documents", "encode", "pack"};
-    for (int i = 0; i < 3; i++) f->data[i] = (DataSpec){.stage = stage[i], .input = i - 1, .arg = &f->arg[i], .narg = 1};
+    for (int i = 0; i < 3; i++)
+        f->data[i] = (DataSpec){.stage = stage[i], .input = i - 1, .arg = &f->arg[i], .narg = 1};
     f->ids = (Field){.name = "ids", .dtype = DT_i32, .rank = 1, .dim = {SEQ}};
     f->data[2].field = &f->ids;
     f->data[2].nfield = 1;
@@ -103,7 +120,13 @@ static void make_data(Fixture *f) {
 }
 
 static RtStep kernel_step(RtKernel *k, int32_t *buf, int nbuf, int64_t tasks, const char *label) {
-    return (RtStep){.kind = RT_KERNEL, .kernel = k, .buf = buf, .nbuf = nbuf, .tasks = tasks, .cost = 64, .label = label};
+    return (RtStep){.kind = RT_KERNEL,
+                    .kernel = k,
+                    .buf = buf,
+                    .nbuf = nbuf,
+                    .tasks = tasks,
+                    .cost = 64,
+                    .label = label};
 }
 
 static void make_plans(Fixture *f) {
@@ -120,13 +143,22 @@ static void make_plans(Fixture *f) {
     f->step[1].nword = 2;
     f->init_step = kernel_step(init_kernel, f->index, 2, N, "init");
     f->count_step = kernel_step(count_kernel, f->index + 5, 1, 1, "count");
-    f->out[0] = (RtOutput){.kind = RT_OUT_loss, .name = "loss", .buffer = 3, .dtype = DT_f32, .count = 1};
-    f->out[1] = (RtOutput){.kind = RT_OUT_report, .name = "size", .buffer = 3, .dtype = DT_f32, .count = 1};
-    f->out[2] = (RtOutput){.kind = RT_OUT_text, .name = "text", .buffer = 2, .dtype = DT_i32, .count = BATCH * SEQ, .width = SEQ};
-    f->count_out = (RtOutput){.kind = RT_OUT_report, .name = "count", .buffer = 4, .dtype = DT_f32, .count = 1};
+    f->out[0] =
+        (RtOutput){.kind = RT_OUT_loss, .name = "loss", .buffer = 3, .dtype = DT_f32, .count = 1};
+    f->out[1] =
+        (RtOutput){.kind = RT_OUT_report, .name = "size", .buffer = 3, .dtype = DT_f32, .count = 1};
+    f->out[2] = (RtOutput){.kind = RT_OUT_text,
+                           .name = "text",
+                           .buffer = 2,
+                           .dtype = DT_i32,
+                           .count = BATCH * SEQ,
+                           .width = SEQ};
+    f->count_out = (RtOutput){
+        .kind = RT_OUT_report, .name = "count", .buffer = 4, .dtype = DT_f32, .count = 1};
     RtPlan common = {.buffer = f->buffer, .nbuffer = 5, .arena_bytes = 128};
     f->quiet = f->init = f->count = common;
-    f->quiet.name = "train", f->quiet.step = f->step, f->quiet.nstep = 2, f->quiet.out = f->out, f->quiet.nout = 1;
+    f->quiet.name = "train", f->quiet.step = f->step, f->quiet.nstep = 2, f->quiet.out = f->out,
+    f->quiet.nout = 1;
     f->logged = f->quiet;
     f->logged.nout = 3;
     f->init.name = "init", f->init.nbuffer = 2, f->init.step = &f->init_step, f->init.nstep = 1;
@@ -142,10 +174,22 @@ static void make_program(Fixture *f) {
     f->tensor[1] = tensor("net.weight/m", RT_TENSOR_optim, N, -1);
     f->tensor[2] = tensor("count", RT_TENSOR_acc, 1, -1);
     f->tensor[3] = tensor("copy.weight", RT_TENSOR_param, N, 0);
-    RtEntry entry = {.name = "train", .train = true, .data = 2, .batch = BATCH, .steps = STEPS, .field = &f->ids,
-                     .nfield = 1, .step = &f->quiet, .logged = &f->logged};
+    RtEntry entry = {.name = "train",
+                     .train = true,
+                     .data = 2,
+                     .batch = BATCH,
+                     .steps = STEPS,
+                     .field = &f->ids,
+                     .nfield = 1,
+                     .step = &f->quiet,
+                     .logged = &f->logged};
     f->entry[0] = entry;
-    f->entry[1] = (RtEntry){.name = "eval", .data = 2, .batch = BATCH, .field = &f->ids, .nfield = 1, .step = &f->count,
+    f->entry[1] = (RtEntry){.name = "eval",
+                            .data = 2,
+                            .batch = BATCH,
+                            .field = &f->ids,
+                            .nfield = 1,
+                            .step = &f->count,
                             .logged = &f->result};
     f->p.name = "test", f->p.tensor = f->tensor, f->p.ntensor = 4, f->p.init = &f->init;
     f->p.entry = f->entry, f->p.nentry = 2;
@@ -164,8 +208,14 @@ static void make_text(Fixture *f) {
 
 static RunOptions options(Fixture *f, const char *dir, char *path, size_t n) {
     snprintf(path, n, "%s/%s", f->folder, dir);
-    return (RunOptions){.dir = path, .steps = -1, .threads = 2, .save_every = 7, .log_every = 5, .eval_every = 20,
-                        .quiet = true, .out = f->null};
+    return (RunOptions){.dir = path,
+                        .steps = -1,
+                        .threads = 2,
+                        .save_every = 7,
+                        .log_every = 5,
+                        .eval_every = 20,
+                        .quiet = true,
+                        .out = f->null};
 }
 
 static int train(Fixture *f, const char *dir, int threads, int what, uint64_t when, Err *e) {
@@ -210,7 +260,8 @@ static char *metrics(const Fixture *f, const char *dir) {
 
 static void expect_same_metrics(const Fixture *f, const char *a, const char *b) {
     char *x = metrics(f, a), *y = metrics(f, b);
-    EXPECT(strstr(x, "\"step\":40,") && strcmp(x, y) == 0, "metrics of '%s' and '%s' differ:\n%s\n%s", a, b, x, y);
+    EXPECT(strstr(x, "\"step\":40,") && strcmp(x, y) == 0,
+           "metrics of '%s' and '%s' differ:\n%s\n%s", a, b, x, y);
     free(x);
     free(y);
 }
@@ -253,7 +304,8 @@ static void test_kill(Fixture *f) {
         }
         int status = 0;
         waitpid(child, &status, 0);
-        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "run %zu was not killed: %x", i, (unsigned)status);
+        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "run %zu was not killed: %x", i,
+               (unsigned)status);
     }
     Err e = {0};
     EXPECT(train(f, "killed", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
@@ -264,11 +316,13 @@ static void test_kill(Fixture *f) {
 static void test_not_a_number(Fixture *f) {
     Err e = {0};
     EXPECT(train(f, "nan", 2, NOT_A_NUMBER, 16, &e) == 1, "a loss that is no number goes on");
-    EXPECT(strstr(e.msg, "'loss' became not a number at step 17") && strstr(e.msg, "of step 14"), "%s", e.msg);
+    EXPECT(strstr(e.msg, "'loss' became not a number at step 17") && strstr(e.msg, "of step 14"),
+           "%s", e.msg);
     EXPECT(train(f, "nan", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
     expect_same(f, "plain", "nan");
     EXPECT(train(f, "fault", 2, FAULT, 3, &e) == 1, "a fault goes on");
-    EXPECT(strstr(e.msg, "step 4: test.upm:2:2 take: index 300 is out of range, 0 to 255"), "%s", e.msg);
+    EXPECT(strstr(e.msg, "step 4: test.upm:2:2 take: index 300 is out of range, 0 to 255"), "%s",
+           e.msg);
     EXPECT(strstr(e.msg, "no checkpoint yet"), "%s", e.msg);
 }
 
@@ -277,15 +331,19 @@ static void test_misfit(Fixture *f) {
     char path[256];
     RunOptions o = options(f, "plain", path, sizeof path);
     o.has_seed = true, o.seed = 6;
-    EXPECT(run_train(&f->p, f->tok, &o, &e) == 1 && strstr(e.msg, "started with seed 5, not 6"), "%s", e.msg);
+    EXPECT(run_train(&f->p, f->tok, &o, &e) == 1 && strstr(e.msg, "started with seed 5, not 6"),
+           "%s", e.msg);
     f->tensor[0].name = "net.other";
-    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "no tensor 'net.other'"), "%s", e.msg);
+    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "no tensor 'net.other'"),
+           "%s", e.msg);
     f->tensor[0].name = "net.weight";
     f->tensor[2].kind = RT_TENSOR_param;
-    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "no tensor 'count'"), "%s", e.msg);
+    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "no tensor 'count'"), "%s",
+           e.msg);
     f->tensor[2].kind = RT_TENSOR_acc;
     f->tensor[0].rank = 2, f->tensor[0].dim[0] = N / 2, f->tensor[0].dim[1] = 2;
-    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "f32[4096] there and 'net.weight' is f32[2048,2] here"),
+    EXPECT(train(f, "plain", 2, NOTHING, 0, &e) == 1 &&
+               strstr(e.msg, "f32[4096] there and 'net.weight' is f32[2048,2] here"),
            "%s", e.msg);
     f->tensor[0] = tensor("net.weight", RT_TENSOR_param, N, -1);
 }
@@ -308,13 +366,15 @@ static void test_load(Fixture *f) {
     snprintf(mine, sizeof mine, "%s/last.safetensors", path);
     Checkpoint got;
     EXPECT(checkpoint_open(mine, &got, &e), "%s", e.msg);
-    EXPECT(!memcmp(checkpoint_find(&got, "copy.weight")->data, checkpoint_find(&c, "net.weight")->data, 4 * N),
+    EXPECT(!memcmp(checkpoint_find(&got, "copy.weight")->data,
+                   checkpoint_find(&c, "net.weight")->data, 4 * N),
            "the clone did not start as what was loaded");
     checkpoint_close(&got);
     checkpoint_close(&c);
     l.from = from, l.to = to, l.nrename = 1;
     o.dir = f->folder;
-    EXPECT(run_train(&f->p, f->tok, &o, &e) == 1 && strstr(e.msg, "has nothing of 'net'"), "%s", e.msg);
+    EXPECT(run_train(&f->p, f->tok, &o, &e) == 1 && strstr(e.msg, "has nothing of 'net'"), "%s",
+           e.msg);
     f->p.spec.nload = 0;
 }
 
@@ -330,7 +390,8 @@ static void test_eval(Fixture *f) {
     fclose(o.out);
     EXPECT(text && strcmp(text, "count 37\n{\"step\":40,\"count\":37.0}\n") == 0, "%s", text);
     free(text);
-    EXPECT(run_eval(&f->p, f->tok, &o, "/no/such", &e) == 1 && strstr(e.msg, "/no/such"), "%s", e.msg);
+    EXPECT(run_eval(&f->p, f->tok, &o, "/no/such", &e) == 1 && strstr(e.msg, "/no/such"), "%s",
+           e.msg);
 }
 
 /* The lines a person gets in a pipe; the rate and the time left differ from run to run. */
@@ -346,8 +407,16 @@ static void test_progress(Fixture *f) {
     o.steps = 20;
     EXPECT(run_train(&f->p, f->tok, &o, &e) == 0, "%s", e.msg);
     fclose(o.out);
-    const char *part[] = {"step 1/10  size 0.", "  loss 0.", " tokens/s", "  text  aaabcdfh\n", "step 5/10 ", "step 10/10  eval.count 37.0000\n",
-                          "going on from step 10 of '", "step 15/20 ", " s left\n", "step 20/20  eval.count 37.0000\n"};
+    const char *part[] = {"step 1/10  size 0.",
+                          "  loss 0.",
+                          " tokens/s",
+                          "  text  aaabcdfh\n",
+                          "step 5/10 ",
+                          "step 10/10  eval.count 37.0000\n",
+                          "going on from step 10 of '",
+                          "step 15/20 ",
+                          " s left\n",
+                          "step 20/20  eval.count 37.0000\n"};
     const char *at = text;
     for (size_t i = 0; at && i < sizeof part / sizeof *part; i++) {
         const char *found = strstr(at, part[i]);
@@ -369,7 +438,8 @@ static void test_entries(Fixture *f) {
     f->p.nentry = 3;
     EXPECT(train(f, "follow", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
     char *m = metrics(f, "follow");
-    const char *order[] = {"{\"step\":1,\"entry\":\"train\"", "{\"step\":18,\"entry\":\"train\"", "{\"step\":19,\"entry\":\"train.2\"",
+    const char *order[] = {"{\"step\":1,\"entry\":\"train\"", "{\"step\":18,\"entry\":\"train\"",
+                           "{\"step\":19,\"entry\":\"train.2\"",
                            "{\"step\":23,\"entry\":\"train.2\"", "{\"step\":23,\"eval.count\""};
     const char *at = m;
     for (size_t i = 0; at && i < sizeof order / sizeof *order; i++) {
@@ -380,13 +450,16 @@ static void test_entries(Fixture *f) {
     f->p.spec.run.alternate = true;
     EXPECT(train(f, "turns", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
     m = metrics(f, "turns");
-    EXPECT(strstr(m, "{\"step\":2,\"entry\":\"train.2\"") && strstr(m, "{\"step\":10,\"entry\":\"train.2\""), "no turns: %s", m);
+    EXPECT(strstr(m, "{\"step\":2,\"entry\":\"train.2\"") &&
+               strstr(m, "{\"step\":10,\"entry\":\"train.2\""),
+           "no turns: %s", m);
     free(m);
     EXPECT(train(f, "turns.stopped", 2, INTERRUPT, 3, &e) == 130, "%s", e.msg);
     EXPECT(train(f, "turns.stopped", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
     expect_same(f, "turns", "turns.stopped");
     f->entry[0].batch = 64;
-    EXPECT(train(f, "few", 2, NOTHING, 0, &e) == 1 && *e.msg, "a batch larger than the data: %s", e.msg);
+    EXPECT(train(f, "few", 2, NOTHING, 0, &e) == 1 && *e.msg, "a batch larger than the data: %s",
+           e.msg);
     EXPECT(strstr(e.msg, "37") && strstr(e.msg, "64"), "%s", e.msg);
 }
 
