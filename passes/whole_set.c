@@ -75,16 +75,41 @@ static Op combiner_of(Op op, DType t) {
 
 /* ---- when each value is known */
 
-static void refuse_mix(Split *s, const Node *n, uint32_t origin) {
+/* Where the entry's own file comes to use node `i`, which may lie in a library. */
+static Span entry_span(const Split *s, uint32_t i) {
+    const Graph *g = s->from;
+    uint32_t file = s->entry->span.file;
+    if (g->node[i]->span.file == file) return g->node[i]->span;
+    bool *uses = NEW_N(s->scratch, bool, g->n);
+    uses[i] = true;
+    for (uint32_t k = i + 1; k < g->n; k++) {
+        const Node *n = g->node[k];
+        for (int in = 0; in < n->nin; in++) uses[k] = uses[k] || uses[n->in[in].node];
+        if (uses[k] && s->reached[k] && n->span.file == file) return n->span;
+    }
+    for (size_t k = 0; k < g->nout; k++)
+        if (uses[g->out[k].ref.node] && g->out[k].span.file == file) return g->out[k].span;
+    return g->node[i]->span;
+}
+
+static bool same_span(Span a, Span b) {
+    return a.file == b.file && a.line == b.line && a.col == b.col && a.end_line == b.end_line &&
+           a.end_col == b.end_col;
+}
+
+static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
     s->failed = true;
-    diag_error(
-        s->diag, n->span,
-        "in %s this combines single samples with a value that is only known after the whole set",
-        s->entry->name);
-    diag_note(s->diag, s->from->node[origin]->span,
-              "reduced over the batch, so over the whole set, here");
+    Span at = entry_span(s, i), from = entry_span(s, origin);
+    diag_error(s->diag, at,
+               "in %s this combines single samples with a value that is only known after the whole "
+               "set",
+               s->entry->name);
+    if (!same_span(at, s->from->node[i]->span))
+        diag_note(s->diag, s->from->node[i]->span, "combined here");
+    if (!same_span(at, from)) diag_note(s->diag, from, "reduced over the whole set here");
     diag_hint(s->diag,
-              "reduce over the other dimensions first, or write it with sums over the batch alone");
+              "a reduction over the batch means the whole set in eval: reduce over the other "
+              "dimensions first, or write it with sums over the batch alone");
 }
 
 /* Rows of one batch put together in a way that the whole set has no counterpart of. */
@@ -96,12 +121,14 @@ static bool mixes_rows(const Graph *g, const Node *n) {
     return false;
 }
 
-static void refuse_rows(Split *s, const Node *n) {
+static void refuse_rows(Split *s, uint32_t i) {
     s->failed = true;
-    diag_error(s->diag, n->span,
-               "in %s this is computed from rows of one batch, but what is reduced over the batch "
-               "is only known after the whole set",
+    Span at = entry_span(s, i), inner = s->from->node[i]->span;
+    diag_error(s->diag, at,
+               "in %s this is computed from some rows of a batch, but what is reduced over the "
+               "batch is only known after the whole set",
                s->entry->name);
+    if (!same_span(at, inner)) diag_note(s->diag, inner, "computed here");
     diag_hint(s->diag, "sum, mean, max and min over all of the batch run over the whole set");
 }
 
@@ -122,10 +149,10 @@ static void classify(Split *s, uint32_t i) {
     }
     s->known[i] = batch ? KNOWN_batch : KNOWN_always;
     if (batch && origin != UINT32_MAX) {
-        refuse_mix(s, n, origin);
+        refuse_mix(s, i, origin);
         s->known[i] = KNOWN_always;
     } else if (batch && mixes_rows(s->from, n)) {
-        refuse_rows(s, n);
+        refuse_rows(s, i);
         s->known[i] = KNOWN_always;
     } else if (batch && reduces_batch(s->from, n)) {
         s->known[i] = KNOWN_set;
