@@ -126,6 +126,7 @@ static void verify_stage(Verifier *v, const Node *n) {
     if (n->op == OP_fused && !(v->stage & STAGE_FUSED)) wrong(v, "a kernel before fusion");
     bool alone =
         (lower == LOWER_MAP && n->op != OP_fused && n->op != OP_const) || lower == LOWER_REDUCE;
+    alone = alone || n->op == OP_pad || n->op == OP_concat; /* no stride expresses these */
     if (v->stage & STAGE_FUSED && alone) wrong(v, "this computes outside of a kernel");
 }
 
