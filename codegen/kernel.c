@@ -277,7 +277,19 @@ static void print_key(Kernel *k) {
         buf_printf(b, "a%d <- %%%d%s\n", k->store.at[n].access, k->store.at[n].instr, k->store.at[n].in_loop ? " in loop" : "");
 }
 
-/* The axes of the domain, then all that follows from them. */
+void kernel_settle(Kernel *k) {
+    k->by_rows = k->reduced[k->naxis - 1];
+    k->stages = 0;
+    for (size_t n = 0; n < k->instr.n; n++)
+        k->instr.at[n].by = 0, k->instr.at[n].stage = 0;
+    find_dependence(k);
+    find_walks(k);
+    k->unroll = choose_unroll(k);
+    k->key.n = 0;
+    print_key(k);
+}
+
+/* From the domain's axes. */
 static void finish(Kernel *k, int rank, const int64_t *dim, uint32_t reduced) {
     k->naxis = rank ? rank : 1;
     k->size[0] = 1;
@@ -290,11 +302,7 @@ static void finish(Kernel *k, int rank, const int64_t *dim, uint32_t reduced) {
         memmove(a->stride, a->stride + (RANK - k->naxis), (size_t)k->naxis * sizeof *a->stride);
     }
     collapse(k);
-    k->by_rows = k->reduced[k->naxis - 1];
-    find_dependence(k);
-    find_walks(k);
-    k->unroll = choose_unroll(k);
-    print_key(k);
+    kernel_settle(k);
 }
 
 Kernel *kernel_of_body(Arena *a, const Graph *body, int nargs, Err *e) {

@@ -58,6 +58,12 @@ Kernel *kernel_of_body(Arena *a, const Graph *body, int nargs, Err *e);
 /* A copy (or with src NULL a fill with zeros) of buffer 0 into buffer 1, both strided; a fill has buffer 0 alone. */
 Kernel *kernel_of_copy(Arena *a, DType t, const View *src, const View *dst);
 void kernel_free(Kernel *k);
+/* All that follows from axes, accesses and instructions: call it after changing those. */
+void kernel_settle(Kernel *k);
+
+/* split.c: a deep reduction, of much to little, becomes one of `parts` parts of it whose results lie one after another, [parts,
+ * result]; what it stores besides is as before. 1: it stays as it was. */
+int64_t kernel_split(Kernel *k);
 
 /* Where the arguments of a call stand in RtCall.size. */
 enum { SIZE_ROWS, SIZE_TASK_ROWS, SIZE_COLUMNS, SIZE_TASK_COLUMNS, SIZE_COLUMN_TASKS, SIZE_FIRST };

@@ -6,6 +6,8 @@
 #include "codegen/jit.h"
 #include "codegen/table.h"
 
+enum { MAX_RESULTS_SPLIT = 64 };
+
 struct Codegen {
     Jit *jit;
     Arena *arena;
@@ -136,6 +138,30 @@ static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
     build_copy(b, n->type[0].dtype, &src, build_value(b, group->in[arg]), &dst, out);
 }
 
+/* The parts of each reduction of a split kernel lie in scratch memory; a second kernel reduces them. */
+static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32_t *buf) {
+    Graph *body = graph_new(b->arena, "parts");
+    int32_t *from = NEW_N(b->arena, int32_t, 2 * n->nout), to[MAX_RESULTS_SPLIT];
+    int count = 0;
+    for (size_t s = 0; s < k->store.n; s++) {
+        const Instr *i = &k->instr.at[k->store.at[s].instr];
+        int32_t *slot = &buf[k->access.at[k->store.at[s].access].buf];
+        if (k->store.at[s].in_loop)
+            continue;
+        CHECK(count < MAX_RESULTS_SPLIT);
+        int64_t kept = b->buffer.at[*slot].bytes / (int64_t)dtype_size(i->dtype);
+        Type t = type_make(i->dtype, 2, (int64_t[]){parts, kept});
+        Ref x = graph_add(body, OP_arg, &(Attr){.count = count}, NULL, 0, &t, n->span);
+        graph_out(body, OUT_value, NULL, 0, g_reduce(body, i->op, x, 1, n->span), n->span);
+        to[count] = *slot;
+        from[count++] = *slot = build_scratch(b, parts * kept * (int64_t)dtype_size(i->dtype));
+    }
+    build_kernel(b, k, buf);
+    for (int i = 0; i < count; i++)
+        from[count + i] = to[i];
+    build_kernel(b, kernel_of_body(b->arena, body, count, b->err), from);
+}
+
 static void build_group(Build *b, uint32_t at, const Node *n) {
     const Node *only = graph_node(n->attr.body, n->attr.body->out[0].ref);
     if (only->op == OP_concat || only->op == OP_pad) {
@@ -147,7 +173,12 @@ static void build_group(Build *b, uint32_t at, const Node *n) {
         buf[i] = build_value(b, n->in[i]);
     for (int i = 0; i < n->nout; i++)
         buf[n->nin + i] = build_value(b, (Ref){at, (uint32_t)i});
-    build_kernel(b, kernel_of_body(b->arena, n->attr.body, n->nin, b->err), buf);
+    Kernel *k = kernel_of_body(b->arena, n->attr.body, n->nin, b->err);
+    int64_t parts = k ? kernel_split(k) : 1;
+    if (parts > 1)
+        build_parts(b, n, k, parts, buf);
+    else
+        build_kernel(b, k, buf);
 }
 
 static void build_table(Build *b, uint32_t at, const Node *n) {

@@ -55,7 +55,8 @@ static bool is_deep(const Domain *d) {
         all *= (double)d->dim[i];
         kept *= d->reduced >> i & 1 ? 1 : (double)d->dim[i];
     }
-    return d->reduced && kept < 1024 && all > 65536;
+    bool by_rows = d->rank && d->reduced >> (d->rank - 1) & 1;
+    return d->reduced && all > 65536 && (by_rows ? kept < 32 : all / kept >= 64);
 }
 
 /* ---- do the axes of values that pass inside agree? */
