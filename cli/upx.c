@@ -4,7 +4,7 @@
  *   section:  char name[16]  u64 length  data, padded with zeros to 8
  *
  * Sections, in this order: `program` (the fused program as IR text), `plan` (its memory plan as text), one `vocab` a tokenizer, one
- * `source` a file. Integers are little-endian. Native code is never stored: reading parses and verifies the graphs, makes
+ * `source` a file (its path, a zero, its text). Integers are little-endian. Native code is never stored: reading parses and verifies the graphs, makes
  * the plan again and compares it with the stored text, so a file from a stranger can only name checked shapes. */
 #include <string.h>
 
@@ -46,6 +46,16 @@ static void put_section(Buf *b, const char *name, const char *data, size_t n) {
     buf_put(b, zero, (8 - n % 8) % 8);
 }
 
+static void put_source(Buf *body, const Diag *d, uint32_t file) {
+    size_t n = 0;
+    const char *path = diag_path(d, file), *text = diag_text(d, file, &n);
+    Buf b = {0};
+    buf_put(&b, path, strlen(path) + 1);
+    if (text) buf_put(&b, text, n);
+    put_section(body, "source", b.data, b.n);
+    buf_free(&b);
+}
+
 /* The plans of all graphs, as --emit=plan prints them. */
 static void plans_print(Buf *b, Arena *a, const Program *p) {
     plan_print(b, p, plan_graph(a, p, p->init));
@@ -79,9 +89,7 @@ bool upx_write(const char *path, const Session *s, Err *e) {
     }
     size_t sources = diag_sources(s->diag);
     for (uint32_t i = 1; i <= sources; i++) {
-        size_t n = 0;
-        const char *text = diag_text(s->diag, i, &n);
-        put_section(&body, "source", text ? text : "", text ? n : 0);
+        put_source(&body, s->diag, i);
     }
     buf_put(&file, MAGIC, sizeof MAGIC);
     put_int(&file, VERSION, 4);
@@ -137,11 +145,21 @@ static const Section *section_find(const Section *s, size_t n, const char *name,
     return NULL;
 }
 
-/* The verified program of the `program` section; its sources come first, so that spans point into them. */
+/* Spans in the program name files; a person wants to see their lines. */
+static void read_sources(Session *s, const Section *sec, size_t n) {
+    s->diag = diag_new(s->arena);
+    for (size_t i = 0; i < n; i++) {
+        if (!str_eq(sec[i].name, "source")) continue;
+        size_t path = strnlen(sec[i].data, sec[i].n);
+        if (path < sec[i].n) diag_add_source(s->diag, sec[i].data, sec[i].data + path + 1, sec[i].n - path - 1);
+    }
+}
+
+/* The verified program of the `program` section. */
 static bool read_program(const char *path, Session *s, const Section *sec, size_t n, Err *e) {
     const Section *text = section_find(sec, n, "program", 0), *plan = section_find(sec, n, "plan", 0);
     if (!text || !plan) return err_set(e, "%s is damaged: it holds no program", path);
-    s->diag = diag_new(s->arena);
+    read_sources(s, sec, n);
     s->program = program_parse(s->arena, s->diag, path, text->data, text->n);
     Buf b = {0};
     bool ok = s->program && (s->program->stage & STAGE_FUSED) && program_verify(s->program, &b);
