@@ -6,12 +6,17 @@
 
 #include "cli/cli.h"
 
-int fail(const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
+/* All that uptc says about a failure is one line on stderr. */
+static void say(const char *fmt, va_list ap) {
     fputs("uptc: ", stderr);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
+}
+
+int fail(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(fmt, ap);
     va_end(ap);
     return EXIT_FAILED;
 }
@@ -19,9 +24,7 @@ int fail(const char *fmt, ...) {
 int usage(const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    fputs("uptc: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    say(fmt, ap);
     va_end(ap);
     return EXIT_USAGE;
 }
