@@ -1,6 +1,6 @@
-/* Instances of blocks: made at top level or in another block's body, named by the assignment that makes them, and the owners of
- * the tensors and parts that their bodies declare. A clone runs the same body once more under its own path; its
- * tensors start as the original's. */
+/* Instances of blocks: made at top level or in another block's body, named by the assignment that
+ * makes them, and the owners of the tensors and parts that their bodies declare. A clone runs the
+ * same body once more under its own path; its tensors start as the original's. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 enum { MAX_ARRAY = 100000 };
 
 /* ---- paths */
-/* An imported file's names are paths as they stand, unless the main file has the name too: then they go under the import's. */
+/* An imported file's names are paths as they stand, unless the main file has the name too: then
+ * they go under the import's. */
 static const char *module_path(Elab *cx, const Module *m, const char *name) {
     if (m == cx->main || !map_has(&cx->decls->own, name)) return name;
     const char *path = arena_printf(cx->arena, "%s%s", m->prefix, name);
@@ -35,7 +36,9 @@ bool path_claim(Elab *cx, const char *path, Span at) {
 /* The path that the assignment at hand gives to the instance made by the call at `at`, or NULL. */
 static const char *take_path(Elab *cx, Span at) {
     Decls *d = cx->decls;
-    if (!d->path || d->naming.file != at.file || d->naming.line != at.line || d->naming.col != at.col) return NULL;
+    if (!d->path || d->naming.file != at.file || d->naming.line != at.line ||
+        d->naming.col != at.col)
+        return NULL;
     const char *path = d->path;
     d->path = NULL;
     return path;
@@ -75,7 +78,8 @@ static bool run_block(Elab *cx, Instance *i, Span at) {
 
 static bool may_make(Elab *cx, const char *name, Span at, const char **path) {
     if (cx->g) {
-        report_error(cx, at, "'%s' makes parameters, so it cannot be called while a step is computed", name);
+        report_error(
+            cx, at, "'%s' makes parameters, so it cannot be called while a step is computed", name);
         diag_hint(cx->diag, "make the instance at top level or in a block, and call that");
         return false;
     }
@@ -135,7 +139,8 @@ bool value_clone(Elab *cx, const Val *of, Span at, Val *out) {
     *out = val_error();
     if (of->kind == VAL_error) return false;
     if (of->kind != VAL_instance)
-        return report_error(cx, at, "clone copies an instance of a block, not %s", val_describe(cx, of));
+        return report_error(cx, at, "clone copies an instance of a block, not %s",
+                            val_describe(cx, of));
     return may_make(cx, "clone", at, &path) && clone_instance(cx, of->inst, path, at, out);
 }
 
@@ -144,11 +149,14 @@ bool exec_array(Elab *cx, Exec *x, const Target *t, const Expr *value) {
     Val count, v = {.kind = VAL_array, .span = t->span};
     int64_t n;
     if (x->where != IN_module && x->where != IN_block)
-        return report_error(cx, t->span, "an array of instances is made at top level or in a block");
-    if (!eval_expr(cx, x->scope, t->count, &count) || !val_int(cx, &count, "the length of an array", t->count->span, &n))
+        return report_error(cx, t->span,
+                            "an array of instances is made at top level or in a block");
+    if (!eval_expr(cx, x->scope, t->count, &count) ||
+        !val_int(cx, &count, "the length of an array", t->count->span, &n))
         return false;
     if (n < 0 || n > MAX_ARRAY)
-        return report_error(cx, t->count->span, "an array has 0 to %d elements, not %lld", MAX_ARRAY, (long long)n);
+        return report_error(cx, t->count->span, "an array has 0 to %d elements, not %lld",
+                            MAX_ARRAY, (long long)n);
     v.list.at = NEW_N(cx->arena, Val, n + 1);
     const char *path = path_of(cx, x, t->name);
     for (; v.list.n < n; v.list.n++) {
@@ -170,15 +178,23 @@ static void add_instance(Elab *cx, const Instance *i, Tensors *out) {
 
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out) {
     switch (part->kind) {
-    case VAL_error: return false;
-    case VAL_instance: add_instance(cx, part->inst, out); return true;
-    case VAL_param: vec_push(cx->arena, out, part->tensor); return true;
-    case VAL_array: case VAL_list: case VAL_tuple:
+    case VAL_error:
+        return false;
+    case VAL_instance:
+        add_instance(cx, part->inst, out);
+        return true;
+    case VAL_param:
+        vec_push(cx->arena, out, part->tensor);
+        return true;
+    case VAL_array:
+    case VAL_list:
+    case VAL_tuple:
         for (int i = 0; i < part->list.n; i++)
             if (!part_tensors(cx, &part->list.at[i], at, out)) return false;
         return true;
     default:
-        return report_error(cx, at, "a part of the model is an instance or a param, not %s", val_describe(cx, part));
+        return report_error(cx, at, "a part of the model is an instance or a param, not %s",
+                            val_describe(cx, part));
     }
 }
 
@@ -211,7 +227,8 @@ static void add_leaves(Elab *cx, const Instance *i, size_t prefix, Tree *out, Sp
         *ok = tensor_current(cx, i->tensor.at[k], at, &leaf.t);
         vec_push(cx->arena, &out->leaf, leaf);
     }
-    for (size_t k = 0; k < i->part.n && *ok; k++) add_leaves(cx, i->part.at[k], prefix, out, at, ok);
+    for (size_t k = 0; k < i->part.n && *ok; k++)
+        add_leaves(cx, i->part.at[k], prefix, out, at, ok);
 }
 
 bool instance_leaves(Elab *cx, const Instance *inst, Tree *out) {

@@ -1,6 +1,6 @@
-/* Calls: frames, places, and what happens around a fn's body. A place (rule 4 of the language) is a hash of the chain of calls
- * and of the operator's ordinal in its frame; it never depends on line numbers, and frames set aside (reports) are not counted
- * by their parent. */
+/* Calls: frames, places, and what happens around a fn's body. A place (rule 4 of the language) is a
+ * hash of the chain of calls and of the operator's ordinal in its frame; it never depends on line
+ * numbers, and frames set aside (reports) are not counted by their parent. */
 #include "frontend/decl.h"
 
 enum { MAX_DEPTH = 200, MAX_CALLS = 2000000 };
@@ -25,7 +25,8 @@ void frame_push(Elab *cx, Frame *f, const char *what, uint64_t salt, Span call) 
 }
 
 void frame_aside(Elab *cx, Frame *f, const char *label) {
-    frame_init(cx, f, label, hash_mix(cx->frame ? cx->frame->place : 0, hash_str(label, 1)), (Span){0});
+    frame_init(cx, f, label, hash_mix(cx->frame ? cx->frame->place : 0, hash_str(label, 1)),
+               (Span){0});
 }
 
 void frame_pop(Elab *cx) {
@@ -42,7 +43,8 @@ bool enter_call(Elab *cx, const char *what, Span at) {
     if (cx->depth >= MAX_DEPTH)
         return report_error(cx, at, "calls go more than %d deep: '%s' never ends", MAX_DEPTH, what);
     if (++cx->decls->calls > MAX_CALLS)
-        return report_error(cx, at, "more than %d calls while compiling, '%s' the last of them", MAX_CALLS, what);
+        return report_error(cx, at, "more than %d calls while compiling, '%s' the last of them",
+                            MAX_CALLS, what);
     cx->depth++;
     return true;
 }
@@ -97,12 +99,14 @@ static bool run_framed(Elab *cx, const Closure *c, const char *name, Scope *s, S
     return ok;
 }
 
-bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over, Span at, Val *out) {
+bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over,
+                  Span at, Val *out) {
     const char *name = closure_name(c);
     *out = val_error();
     if (!enter_call(cx, name, at)) return false;
     Scope *s = scope_new(cx, c->scope, c->self);
-    bool ok = signature_bind(cx, c->decl, name, arg, narg, over, at, s) && run_framed(cx, c, name, s, at, out);
+    bool ok = signature_bind(cx, c->decl, name, arg, narg, over, at, s) &&
+              run_framed(cx, c, name, s, at, out);
     cx->depth--;
     if (!ok) *out = val_error();
     return ok;
@@ -114,7 +118,8 @@ static bool report_no_call(Elab *cx, const Instance *i, Span at) {
     for (size_t k = 0; k < i->scope->names.n; k++) {
         const Val *v = i->scope->names.at[k].value;
         if (v->kind != VAL_fn || v->fn->self != i) continue;
-        diag_hint(cx->diag, "it has '%s': %s.%s(...)", v->fn->decl->name, i->path, v->fn->decl->name);
+        diag_hint(cx->diag, "it has '%s': %s.%s(...)", v->fn->decl->name, i->path,
+                  v->fn->decl->name);
         break;
     }
     return false;
@@ -128,19 +133,24 @@ bool value_closure(Elab *cx, const Val *fn, Span at, Closure *out) {
         *out = *fn->fn;
         return true;
     }
-    const Instance *i = fn->kind == VAL_instance ? fn->inst : fn->fn->self; /* still(i): flags around its unnamed fn */
+    const Instance *i = fn->kind == VAL_instance
+                            ? fn->inst
+                            : fn->fn->self; /* still(i): flags around its unnamed fn */
     if (!i->call) return report_no_call(cx, i, at);
     *out = *i->call;
     if (fn->kind == VAL_fn) out->still = fn->fn->still, out->remat = fn->fn->remat;
     return true;
 }
 
-bool call_value(Elab *cx, const Val *fn, const CallArg *arg, int narg, const Val *over, Span at, Val *out) {
+bool call_value(Elab *cx, const Val *fn, const CallArg *arg, int narg, const Val *over, Span at,
+                Val *out) {
     *out = val_error();
     for (int i = 0; i < narg; i++)
         if (arg[i].val.kind == VAL_error) return false;
     if (fn->kind == VAL_block || fn->kind == VAL_rule) {
-        if (over) return report_error(cx, at, "%s takes no `over`", fn->kind == VAL_block ? "a block" : "a rule");
+        if (over)
+            return report_error(cx, at, "%s takes no `over`",
+                                fn->kind == VAL_block ? "a block" : "a rule");
         return fn->kind == VAL_block ? instance_new(cx, fn, arg, narg, at, out)
                                      : instance_of_rule(cx, fn, arg, narg, at, out);
     }

@@ -1,5 +1,6 @@
-/* Tokenizers and data pipelines: the typing of each stage of base/stages.def. A pipeline is a chain of DataSpecs, each knowing the
- * fields of its records once these have a fixed shape. Limits: text only, in this version. */
+/* Tokenizers and data pipelines: the typing of each stage of base/stages.def. A pipeline is a chain
+ * of DataSpecs, each knowing the fields of its records once these have a fixed shape. Limits: text
+ * only, in this version. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -22,7 +23,8 @@ static void add_field(Elab *cx, Build *b, const char *name, int rank, int64_t si
     DataSpec *s = &b->d.spec;
     Field *f = NEW_N(cx->arena, Field, s->nfield + 1);
     if (s->nfield) memcpy(f, s->field, sizeof *f * (size_t)s->nfield);
-    f[s->nfield] = (Field){.name = name, .dtype = DT_i32, .rank = rank, .dim = {size}, .dim_name = {b->seq_name}};
+    f[s->nfield] = (Field){
+        .name = name, .dtype = DT_i32, .rank = rank, .dim = {size}, .dim_name = {b->seq_name}};
     s->field = f;
     s->nfield++;
 }
@@ -30,8 +32,8 @@ static void add_field(Elab *cx, Build *b, const char *name, int rank, int64_t si
 static bool check_seq(Elab *cx, Build *b, int64_t least) {
     int64_t seq = spec_int(&b->d.spec, "seq", 0);
     if (seq >= least && seq <= 1 << 20) return true;
-    return report_error(cx, b->at, "%s takes a length of %lld to %d, not %lld", b->d.spec.stage, (long long)least, 1 << 20,
-                        (long long)seq);
+    return report_error(cx, b->at, "%s takes a length of %lld to %d, not %lld", b->d.spec.stage,
+                        (long long)least, 1 << 20, (long long)seq);
 }
 
 static bool type_text(Elab *cx, Build *b) {
@@ -85,7 +87,8 @@ static bool type_shuffle(Elab *cx, Build *b) {
 
 static bool type_take(Elab *cx, Build *b) {
     int64_t n = spec_int(&b->d.spec, "n", 0);
-    return n >= 1 || report_error(cx, b->at, "take(n) keeps at least 1 record, not %lld", (long long)n);
+    return n >= 1 ||
+           report_error(cx, b->at, "take(n) keeps at least 1 record, not %lld", (long long)n);
 }
 
 static const Stage stage_table[] = {
@@ -97,8 +100,9 @@ enum { STAGES = sizeof stage_table / sizeof *stage_table };
 
 /* Stages that the language has and this version has not. */
 static const char *const later[] = {
-    "jsonl", "tsv", "csv", "conll", "squad_json", "spans", "align", "images", "idx", "cifar", "npy", "resize", "grayscale", "audio",
-    "crop", "table", "read_image", "read_audio", "boxes", "mix", "filter", "dedupe", "cache",
+    "jsonl",      "tsv",        "csv",   "conll",  "squad_json", "spans",  "align", "images",
+    "idx",        "cifar",      "npy",   "resize", "grayscale",  "audio",  "crop",  "table",
+    "read_image", "read_audio", "boxes", "mix",    "filter",     "dedupe", "cache",
 };
 
 static const Stage *find_stage(Elab *cx, const char *name, Span at) {
@@ -123,7 +127,8 @@ typedef struct ArgType {
     ArgKind kind;
 } ArgType;
 static const ArgType arg_types[] = {
-    {"files", ARG_str}, {"tok", ARG_tokenizer}, {"seq", ARG_int}, {"random", ARG_float}, {"share", ARG_float}, {"n", ARG_int},
+    {"files", ARG_str},    {"tok", ARG_tokenizer}, {"seq", ARG_int},
+    {"random", ARG_float}, {"share", ARG_float},   {"n", ARG_int},
 };
 
 /* The arguments that a program may give, as parameters; `part` is set by `split` itself. */
@@ -138,22 +143,27 @@ static void stage_params(Elab *cx, const Stage *st, const Expr *absent, ParamDec
     }
 }
 
-static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val *v, Span at, SpecArg *out) {
+static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val *v, Span at,
+                        SpecArg *out) {
     const char *what = arena_printf(cx->arena, "'%s' of %s", name, stage);
     ArgKind kind = ARG_int;
     for (size_t i = 0; i < sizeof arg_types / sizeof *arg_types; i++)
         if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
     *out = (SpecArg){.name = name, .kind = kind};
     switch (kind) {
-    case ARG_int: return val_int(cx, v, what, at, &out->i);
-    case ARG_float: return val_num(cx, v, what, at, &out->f);
+    case ARG_int:
+        return val_int(cx, v, what, at, &out->i);
+    case ARG_float:
+        return val_num(cx, v, what, at, &out->f);
     case ARG_str:
-        if (v->kind != VAL_str) return report_error(cx, at, "%s must be a string, not %s", what, val_describe(cx, v));
+        if (v->kind != VAL_str)
+            return report_error(cx, at, "%s must be a string, not %s", what, val_describe(cx, v));
         out->s = v->s;
         return true;
     case ARG_tokenizer:
         if (v->kind != VAL_tokenizer)
-            return report_error(cx, at, "%s must be a tokenizer, not %s", what, val_describe(cx, v));
+            return report_error(cx, at, "%s must be a tokenizer, not %s", what,
+                                val_describe(cx, v));
         out->i = v->index;
         return true;
     }
@@ -178,12 +188,15 @@ static bool stage_args(Elab *cx, Scope *s, const Stage *st, const Expr *call, Bu
     int n;
     stage_params(cx, st, &absent, &param);
     const CallArg **slot = NEW_N(cx->arena, const CallArg *, param.n + 1);
-    if (!eval_args(cx, s, call, &arg, &n) || !args_match(cx, st->name, &param, arg, n, call->span, slot)) return false;
+    if (!eval_args(cx, s, call, &arg, &n) ||
+        !args_match(cx, st->name, &param, arg, n, call->span, slot))
+        return false;
     b->d.spec.arg = NEW_N(cx->arena, SpecArg, param.n + 1);
     for (size_t i = 0; i < param.n; i++) {
         if (!slot[i]) continue;
         SpecArg *to = &b->d.spec.arg[b->d.spec.narg++];
-        if (!convert_arg(cx, st->name, param.at[i].name, &slot[i]->val, slot[i]->span, to)) return false;
+        if (!convert_arg(cx, st->name, param.at[i].name, &slot[i]->val, slot[i]->span, to))
+            return false;
         if (str_eq(to->name, "seq")) b->seq_name = slot[i]->val.dim;
     }
     return true;
@@ -191,16 +204,23 @@ static bool stage_args(Elab *cx, Scope *s, const Stage *st, const Expr *call, Bu
 
 /* ---- pipelines */
 static bool check_takes(Elab *cx, const Stage *st, const DataDecl *left, Span at) {
-    static const char *const yields[] = {"text", "token ids of any length", "records of fixed fields"};
+    static const char *const yields[] = {"text", "token ids of any length",
+                                         "records of fixed fields"};
     if (!left) {
         if (st->takes == TAKES_SOURCE) return true;
-        return report_error(cx, at, "'%s' is a stage: it needs data in front of it, as in documents(files) | %s", st->name, st->name);
+        return report_error(
+            cx, at, "'%s' is a stage: it needs data in front of it, as in documents(files) | %s",
+            st->name, st->name);
     }
-    if (st->takes == TAKES_SOURCE) return report_error(cx, at, "'%s' is a source: it stands at the beginning of a pipeline", st->name);
+    if (st->takes == TAKES_SOURCE)
+        return report_error(cx, at, "'%s' is a source: it stands at the beginning of a pipeline",
+                            st->name);
     if (st->takes == TAKES_ANY || (int)st->takes - TAKES_TEXT == (int)left->kind) return true;
-    diag_error(cx->diag, at, "'%s' takes %s, and gets %s", st->name, yields[st->takes - TAKES_TEXT], yields[left->kind]);
+    diag_error(cx->diag, at, "'%s' takes %s, and gets %s", st->name, yields[st->takes - TAKES_TEXT],
+               yields[left->kind]);
     diag_note(cx->diag, left->spec.span, "'%s' gives %s", left->spec.stage, yields[left->kind]);
-    if (st->takes == TAKES_IDS && left->kind == DATA_text) diag_hint(cx->diag, "| encode(tok) comes before it");
+    if (st->takes == TAKES_IDS && left->kind == DATA_text)
+        diag_hint(cx->diag, "| encode(tok) comes before it");
     return report_calls(cx);
 }
 
@@ -232,14 +252,17 @@ static const char *stage_name(const Expr *e) {
 static bool apply_stage(Elab *cx, Scope *s, int input, const Expr *e, Val *out) {
     const char *name = stage_name(e);
     *out = val_error();
-    if (!name) return report_error(cx, e->span, "a stage of a pipeline is a name with arguments, as in | pad(128)");
+    if (!name)
+        return report_error(cx, e->span,
+                            "a stage of a pipeline is a name with arguments, as in | pad(128)");
     const Stage *st = find_stage(cx, name, e->span);
     const DataDecl *left = input >= 0 ? &cx->decls->data.at[input] : NULL;
     Build b = {.at = e->span, .d.spec = {.stage = name, .input = input, .span = e->span}};
     if (!st || !check_takes(cx, st, left, e->span)) return false;
     if (left) {
         b.d.kind = left->kind;
-        if (st->takes == TAKES_ANY) b.d.spec.field = left->spec.field, b.d.spec.nfield = left->spec.nfield;
+        if (st->takes == TAKES_ANY)
+            b.d.spec.field = left->spec.field, b.d.spec.nfield = left->spec.nfield;
     }
     if (!stage_args(cx, s, st, e, &b) || !st->type(cx, &b)) return false;
     *out = str_eq(name, "split") ? add_split(cx, &b) : add_data(cx, &b);
@@ -254,7 +277,9 @@ bool data_pipe(Elab *cx, Scope *s, const Val *left, const Expr *stage, Val *out)
         diag_hint(cx->diag, "data (kept, held) = ... | split(0.99)");
         return false;
     }
-    if (left->kind != VAL_data) return report_error(cx, stage->span, "a stage needs data in front of it, not %s", val_describe(cx, left));
+    if (left->kind != VAL_data)
+        return report_error(cx, stage->span, "a stage needs data in front of it, not %s",
+                            val_describe(cx, left));
     return apply_stage(cx, s, left->index, stage, out);
 }
 
@@ -262,9 +287,11 @@ bool data_pipe(Elab *cx, Scope *s, const Val *left, const Expr *stage, Val *out)
 static bool eval_pipeline(Elab *cx, Scope *s, const Expr *e, Val *out) {
     if (e->kind == EXPR_binary && e->binary.op == BIN_pipe) {
         Val left;
-        return eval_pipeline(cx, s, e->binary.left, &left) && data_pipe(cx, s, &left, e->binary.right, out);
+        return eval_pipeline(cx, s, e->binary.left, &left) &&
+               data_pipe(cx, s, &left, e->binary.right, out);
     }
-    if (e->kind == EXPR_call && stage_name(e) && !scope_find(s, stage_name(e))) return apply_stage(cx, s, -1, e, out);
+    if (e->kind == EXPR_call && stage_name(e) && !scope_find(s, stage_name(e)))
+        return apply_stage(cx, s, -1, e, out);
     return eval_expr(cx, s, e, out);
 }
 
@@ -279,9 +306,11 @@ bool do_data(Elab *cx, Exec *x, const Stmt *s) {
     Val v;
     const Expr *e = s->assign.value;
     if (!eval_pipeline(cx, x->scope, e, &v)) return false;
-    if (!is_data(&v)) return report_error(cx, e->span, "`data` takes a pipeline, not %s", val_describe(cx, &v));
+    if (!is_data(&v))
+        return report_error(cx, e->span, "`data` takes a pipeline, not %s", val_describe(cx, &v));
     if (v.kind == VAL_tuple && s->assign.ntarget == 1) {
-        report_error(cx, s->assign.target[0].span, "split gives two pipelines, and there is one name");
+        report_error(cx, s->assign.target[0].span,
+                     "split gives two pipelines, and there is one name");
         diag_hint(cx->diag, "data (%s, held) = ...", s->assign.target[0].name);
         return false;
     }
@@ -306,34 +335,43 @@ static bool tokenizer_kind(Elab *cx, const char *kind, Span at) {
 static bool string_arg(Elab *cx, const CallArg *a, const char *what, const char **out) {
     *out = "";
     if (!a) return true;
-    if (a->val.kind != VAL_str) return report_error(cx, a->span, "%s must be a string, not %s", what, val_describe(cx, &a->val));
+    if (a->val.kind != VAL_str)
+        return report_error(cx, a->span, "%s must be a string, not %s", what,
+                            val_describe(cx, &a->val));
     *out = a->val.s;
     return true;
 }
 
 static bool tokenizer_args(Elab *cx, Scope *s, const Expr *e, TokenizerSpec *t) {
     static const Expr absent = {.kind = EXPR_none};
-    ParamDecl decl[] = {{.name = "file"}, {.name = "size", .value = (Expr *)&absent}, {.name = "from", .value = (Expr *)&absent}};
+    ParamDecl decl[] = {{.name = "file"},
+                        {.name = "size", .value = (Expr *)&absent},
+                        {.name = "from", .value = (Expr *)&absent}};
     ParamDecls param = {decl, str_eq(t->kind, "bytes") ? 0 : 3, 3};
     const CallArg *slot[4] = {0};
     CallArg *arg;
     int n;
-    if (!eval_args(cx, s, e, &arg, &n) || !args_match(cx, t->kind, &param, arg, n, e->span, slot)) return false;
+    if (!eval_args(cx, s, e, &arg, &n) || !args_match(cx, t->kind, &param, arg, n, e->span, slot))
+        return false;
     if (!string_arg(cx, slot[0], "the file of a vocabulary", &t->path)) return false;
     if (!string_arg(cx, slot[2], "'from'", &t->from)) return false;
-    if (slot[1] && !val_int(cx, &slot[1]->val, "the size of a vocabulary", slot[1]->span, &t->size)) return false;
+    if (slot[1] && !val_int(cx, &slot[1]->val, "the size of a vocabulary", slot[1]->span, &t->size))
+        return false;
     if (t->size >= 0 && t->size <= INT32_MAX) return true;
-    return report_error(cx, slot[1]->span, "a vocabulary cannot have %lld entries", (long long)t->size);
+    return report_error(cx, slot[1]->span, "a vocabulary cannot have %lld entries",
+                        (long long)t->size);
 }
 
-/* Without a host (tests) a vocabulary is as large as asked for, its special entries first as in BERT's own. */
+/* Without a host (tests) a vocabulary is as large as asked for, its special entries first as in
+ * BERT's own. */
 static bool tokenizer_open_host(Elab *cx, TokenizerDecl *t, Span at) {
     Err e = {0};
     if (cx->host && cx->host->tokenizer) {
         if (cx->host->tokenizer(cx->host->cx, &t->spec, &t->info, &e)) return true;
         return report_error(cx, at, "%s", e.msg);
     }
-    t->info = (TokenizerInfo){.size = t->spec.size ? t->spec.size : 261, .unk = 1, .cls = 2, .sep = 3, .mask = 4};
+    t->info = (TokenizerInfo){
+        .size = t->spec.size ? t->spec.size : 261, .unk = 1, .cls = 2, .sep = 3, .mask = 4};
     return true;
 }
 
@@ -341,9 +379,16 @@ bool do_tokenizer(Elab *cx, Exec *x, const Stmt *s) {
     const Expr *e = s->assign.value;
     const char *kind = stage_name(e);
     if (!kind || e->kind != EXPR_call)
-        return report_error(cx, e->span, "a tokenizer is wordpiece(\"vocab.txt\", size, from = \"*.txt\") or bytes()");
-    TokenizerDecl t = {.spec = {.name = s->assign.target[0].name, .kind = kind, .path = "", .from = "", .span = s->span}};
-    if (!tokenizer_kind(cx, kind, e->span) || !tokenizer_args(cx, x->scope, e, &t.spec)) return false;
+        return report_error(
+            cx, e->span,
+            "a tokenizer is wordpiece(\"vocab.txt\", size, from = \"*.txt\") or bytes()");
+    TokenizerDecl t = {.spec = {.name = s->assign.target[0].name,
+                                .kind = kind,
+                                .path = "",
+                                .from = "",
+                                .span = s->span}};
+    if (!tokenizer_kind(cx, kind, e->span) || !tokenizer_args(cx, x->scope, e, &t.spec))
+        return false;
     if (!tokenizer_open_host(cx, &t, e->span)) return false;
     t.spec.hash = t.info.hash;
     vec_push(cx->arena, &cx->decls->tokenizer, t);

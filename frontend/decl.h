@@ -1,5 +1,5 @@
-/* Inside the declaration side of elaboration: modules, statements, signatures, instances, entries. elab.h holds what
- * the expression side sees of it. */
+/* Inside the declaration side of elaboration: modules, statements, signatures, instances, entries.
+ * elab.h holds what the expression side sees of it. */
 #ifndef UPT_DECL_H
 #define UPT_DECL_H
 
@@ -39,7 +39,8 @@ typedef struct TokenizerDecl {
     TokenizerSpec spec;
     TokenizerInfo info;
 } TokenizerDecl;
-typedef enum DataKind { DATA_text, DATA_ids, DATA_rows } DataKind; /* what a pipeline yields so far */
+/* What a pipeline yields so far. */
+typedef enum DataKind { DATA_text, DATA_ids, DATA_rows } DataKind;
 typedef struct DataDecl {
     DataSpec spec;
     DataKind kind;
@@ -49,11 +50,11 @@ typedef struct Decls {
     Map modules; /* by name -> Module* */
     Map paths;   /* of instances and tensors -> Span* of what made them */
     Map own;     /* names that the main file assigns at top level */
-    Map moved;   /* paths of imported instances that had to give way to these -> the path in their own file */
+    Map moved;   /* paths of imported instances that gave way to these -> path in their own file */
     const Define *define;
     size_t ndefine;
     bool *defined;           /* which -D found their const */
-    bool broken;             /* a file had syntax errors or an import failed: names may be missing that are no fault of their users */
+    bool broken;             /* a file or an import failed: missing names are no errors */
     VEC(const char *) consts; /* all that -D could name */
     VEC(TokenizerDecl) tokenizer;
     VEC(DataDecl) data;
@@ -78,14 +79,16 @@ typedef struct Decls {
 } Decls;
 
 /* ---- names: scope.c suggest.c */
-void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at); /* "'pre' has no 'x'" */
+/* "'pre' has no 'x'" */
+void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at);
 void suggest(Elab *cx, const char *name, const char *const *names, size_t n);
 const char **map_keys(Arena *a, const Map *m);
 void scope_import(Elab *cx, Scope *imports, const char *name, Val *v, const char *from);
 
 /* ---- statements: stmt.c */
 bool exec_stmt(Elab *cx, Exec *x, const Stmt *s);
-bool exec_stmts(Elab *cx, Exec *x, const Stmts *list); /* in a module or entry goes on after an error */
+/* In a module or an entry goes on after an error. */
+bool exec_stmts(Elab *cx, Exec *x, const Stmts *list);
 void bind_errors(Elab *cx, Scope *s, const Stmt *stmt); /* names whose declaration failed */
 bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at);
 
@@ -119,24 +122,27 @@ STMT_TABLE(X)
 #undef X
 
 /* ---- calls: call.c sign.c */
-bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
-void frame_aside(Elab *cx, Frame *f, const char *label); /* a frame that its parent does not count */
+bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over, Span at,
+                  Val *out);
+void frame_aside(Elab *cx, Frame *f, const char *label); /* its parent does not count it */
 /* Sorts arguments by parameter into slot[param.n]; NULL where the default stands. */
-bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at,
-                const CallArg **slot);
+bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
+                Span at, const CallArg **slot);
 /* Binds matched arguments in `s`, as a block's or rule's (compile-time) arguments. */
-bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at, Scope *s);
-bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg, const Val *over, Span at,
-                    Scope *s);
+bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
+               Span at, Scope *s);
+bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg,
+                    const Val *over, Span at, Scope *s);
 bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v, Span at);
-bool enter_call(Elab *cx, const char *what, Span at); /* depth and number of calls; false: reported */
+bool enter_call(Elab *cx, const char *what, Span at); /* limits depth and number of calls */
 
 /* ---- instances: block.c declare.c */
 bool instance_new(Elab *cx, const Val *block, const CallArg *arg, int narg, Span at, Val *out);
 bool instance_of_rule(Elab *cx, const Val *rule, const CallArg *arg, int narg, Span at, Val *out);
 bool path_claim(Elab *cx, const char *path, Span at);
 bool exec_array(Elab *cx, Exec *x, const Target *t, const Expr *value);
-bool eval_named(Elab *cx, Exec *x, Scope *s, const char *path, const Expr *value, Val *out); /* an instance made by `value` gets `path` */
+/* An instance made by `value` gets `path`. */
+bool eval_named(Elab *cx, Exec *x, Scope *s, const char *path, const Expr *value, Val *out);
 const char *path_of(Elab *cx, const Exec *x, const char *name);
 int tensor_declare(Elab *cx, const PTensor *t); /* PTensor.like is found here */
 /* Every tensor of a part of the model: instance, array, list, param. False: reported. */
@@ -144,13 +150,14 @@ typedef VEC(int) Tensors;
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
 
 /* ---- entries: entry.c minimize.c */
-void tensor_set(Elab *cx, int tensor, Ref value, Span at); /* a new current value; `value` is already stopped */
+void tensor_set(Elab *cx, int tensor, Ref value, Span at); /* `value` is already stopped */
 bool tensor_update(Elab *cx, int tensor, const Val *v, Span at);
 bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */
-bool module_file(Elab *cx, Module *from, const char *path, const char *alias, Span at, Module **out);
+bool module_file(Elab *cx, Module *from, const char *path, const char *alias, Span at,
+                 Module **out);
 
 /* ---- the end: program.c */
 void program_finish(Elab *cx);

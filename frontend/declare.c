@@ -1,5 +1,6 @@
-/* Persistent tensors: `param`, `state` and what a rule keeps for each parameter. They are declared while blocks' bodies run, read
- * and changed in entries, and given their initial values at the end (program.c). */
+/* Persistent tensors: `param`, `state` and what a rule keeps for each parameter. They are declared
+ * while blocks' bodies run, read and changed in entries, and given their initial values at the end
+ * (program.c). */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ static int find_original(Elab *cx, const char *name) {
     if (!c) return -1;
     size_t n = strlen(c->path);
     if (strncmp(name, c->path, n) || name[n] != '.') return -1;
-    const int *index = map_get(&cx->decls->tensors, arena_printf(cx->arena, "%s%s", c->like->path, name + n));
+    const int *index =
+        map_get(&cx->decls->tensors, arena_printf(cx->arena, "%s%s", c->like->path, name + n));
     return index ? *index : -1;
 }
 
@@ -43,7 +45,8 @@ static bool declare_type(Elab *cx, Scope *s, const TypeExpr *type, Span at, PTen
     for (int i = 0; i < t->t.type.rank; i++) {
         const Expr *e = type->dim.at[i];
         if (e->kind == EXPR_ellipsis)
-            return report_error(cx, e->span, "`...` cannot stand here: every dimension must be known");
+            return report_error(cx, e->span,
+                                "`...` cannot stand here: every dimension must be known");
         if (!declare_dim(cx, s, e, t, i)) return false;
         if (t->t.type.dim[i] > ((int64_t)1 << 40) / count)
             return report_error(cx, at, "'%s' would have more than 2^40 elements", t->t.name);
@@ -62,14 +65,16 @@ static bool declare_init(Elab *cx, Scope *s, const Expr *init, PTensor *t) {
     ValKind k = t->init.kind;
     if (k == VAL_error) return false;
     if (k == VAL_fn || k == VAL_int || k == VAL_float || k == VAL_bool) return true;
-    report_error(cx, init->span, "an initial value is a number or a fn of the shape, not %s", val_describe(cx, &t->init));
+    report_error(cx, init->span, "an initial value is a number or a fn of the shape, not %s",
+                 val_describe(cx, &t->init));
     diag_hint(cx->diag, "zeros, ones, fill(0.5), normal(0.02), uniform(0.1), xavier, kaiming, ...");
     return false;
 }
 
 /* ---- statements */
 static const char *tensor_path(Elab *cx, const Exec *x, const char *name) {
-    return x->where == IN_rule ? arena_printf(cx->arena, "%s.%s", x->inst->path, name) : path_of(cx, x, name);
+    return x->where == IN_rule ? arena_printf(cx->arena, "%s.%s", x->inst->path, name)
+                               : path_of(cx, x, name);
 }
 
 static bool tensor_type(Elab *cx, const Exec *x, const Stmt *s, PTensor *t) {
@@ -81,18 +86,22 @@ static bool tensor_type(Elab *cx, const Exec *x, const Stmt *s, PTensor *t) {
 }
 
 static bool declare_tensor(Elab *cx, Exec *x, const Stmt *s, TensorKind kind) {
-    PTensor t = {.t = {.name = tensor_path(cx, x, s->param.name), .kind = kind, .like = -1, .span = s->span}};
+    PTensor t = {
+        .t = {
+            .name = tensor_path(cx, x, s->param.name), .kind = kind, .like = -1, .span = s->span}};
     t.scope = x->scope;
     if (!tensor_type(cx, x, s, &t) || !declare_init(cx, x->scope, s->param.init, &t)) return false;
     if (kind == TENSOR_param && !dtype_is_float(t.t.type.dtype)) {
-        report_error(cx, s->span, "a param is trained by gradients, so it cannot be %s", dtype_name(t.t.type.dtype));
+        report_error(cx, s->span, "a param is trained by gradients, so it cannot be %s",
+                     dtype_name(t.t.type.dtype));
         diag_hint(cx->diag, "state %s keeps a value that only `update` changes", s->param.name);
         return false;
     }
     if (!path_claim(cx, t.t.name, s->span)) return false;
     Val v = {.kind = VAL_param, .span = s->span, .tensor = tensor_declare(cx, &t)};
     if (x->inst) vec_push(cx->arena, &x->inst->tensor, v.tensor);
-    return assign_value(cx, x, &(Target){.name = s->param.name, .span = s->param.name_span}, 1, v, s->span);
+    return assign_value(cx, x, &(Target){.name = s->param.name, .span = s->param.name_span}, 1, v,
+                        s->span);
 }
 
 bool do_param(Elab *cx, Exec *x, const Stmt *s) {
@@ -105,7 +114,8 @@ bool do_state(Elab *cx, Exec *x, const Stmt *s) {
 
 bool do_cache(Elab *cx, Exec *x, const Stmt *s) {
     (void)x;
-    return report_error(cx, s->span, "this version does not carry `cache`, which only generation uses");
+    return report_error(cx, s->span,
+                        "this version does not carry `cache`, which only generation uses");
 }
 
 /* ---- values in an entry */
@@ -129,7 +139,8 @@ bool tensor_current(Elab *cx, int tensor, Span at, TVal *out) {
     if (!ref_is(out->ref)) {
         uint32_t region = cx->g->region; /* one read for all, whoever comes first */
         cx->g->region = 0;
-        out->ref = graph_add(cx->g, OP_state, &(Attr){.tensor = tensor}, NULL, 0, &p->t.type, p->t.span);
+        out->ref =
+            graph_add(cx->g, OP_state, &(Attr){.tensor = tensor}, NULL, 0, &p->t.type, p->t.span);
         cx->g->region = region;
         cx->current[tensor] = out->ref;
     }

@@ -1,6 +1,6 @@
-/* From files to a program: modules, imports, constants and their overrides. A file is read in passes, so that order matters only
- * where values do: imports, then fns, blocks and rules, then everything else in order, then (of the main file) train and the
- * other entries. */
+/* From files to a program: modules, imports, constants and their overrides. A file is read in
+ * passes, so that order matters only where values do: imports, then fns, blocks and rules, then
+ * everything else in order, then (of the main file) train and the other entries. */
 #include "frontend/decl.h"
 
 #include <stdlib.h>
@@ -9,10 +9,16 @@
 /* ---- running a file's statements */
 static int pass_of(const Stmt *s) {
     switch (s->kind) {
-    case STMT_import: return 0;
-    case STMT_fn: case STMT_block: case STMT_rule: return 1;
-    case STMT_entry: return s->entry.word == WORD_train ? 3 : 4; /* an eval takes the batch of train */
-    default: return 2;
+    case STMT_import:
+        return 0;
+    case STMT_fn:
+    case STMT_block:
+    case STMT_rule:
+        return 1;
+    case STMT_entry:
+        return s->entry.word == WORD_train ? 3 : 4; /* an eval takes the batch of train */
+    default:
+        return 2;
     }
 }
 
@@ -22,7 +28,8 @@ static void module_run(Elab *cx, Module *m) {
         for (size_t i = 0; i < m->file->stmt.n && !diag_full(cx->diag); i++) {
             const Stmt *s = m->file->stmt.at[i];
             if (pass_of(s) != pass || exec_stmt(cx, &x, s)) continue;
-            if (!diag_errors(cx->diag)) BUG("%s:%u: failed without an error", m->name, s->span.line);
+            if (!diag_errors(cx->diag))
+                BUG("%s:%u: failed without an error", m->name, s->span.line);
             bind_errors(cx, m->scope, s);
         }
 }
@@ -40,13 +47,15 @@ static Module *module_new(Elab *cx, const char *key, const char *name, const cha
 static void note_own(Elab *cx, const Module *m) {
     for (size_t i = 0; i < m->file->stmt.n; i++) {
         const Stmt *s = m->file->stmt.at[i];
-        if (s->kind == STMT_param || s->kind == STMT_state) map_set(&cx->decls->own, s->param.name, cx);
+        if (s->kind == STMT_param || s->kind == STMT_state)
+            map_set(&cx->decls->own, s->param.name, cx);
         for (int k = 0; s->kind == STMT_assign && k < s->assign.ntarget; k++)
             if (s->assign.target[k].name) map_set(&cx->decls->own, s->assign.target[k].name, cx);
     }
 }
 
-/* Parses and runs. What a broken file lacks cannot be known, so unknown names are silent from then on. */
+/* Parses and runs. What a broken file lacks cannot be known, so unknown names are silent from then
+ * on. */
 static void module_load(Elab *cx, Module *m, const char *path, const char *text, size_t n) {
     size_t errors = diag_errors(cx->diag);
     m->file = parse_upm(cx->arena, cx->diag, path, text, n);
@@ -65,7 +74,8 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 
 /* ---- imports */
 static void report_library(Elab *cx, const char *name, Span at) {
-    static const char *const known[] = {"std.nn", "std.init", "std.loss", "std.optim", "std.corrupt", "std.metric"};
+    static const char *const known[] = {"std.nn",    "std.init",    "std.loss",
+                                        "std.optim", "std.corrupt", "std.metric"};
     static const char *const later[] = {"probe", "vision", "augment", "speech"};
     const char *full = arena_printf(cx->arena, "std.%s", name);
     cx->decls->broken = true; /* its names will be missing */
@@ -84,7 +94,8 @@ Module *module_library(Elab *cx, const char *name, Span at) {
     Module *m = module_known(cx, key, at, &cycle);
     if (m) return cycle ? NULL : m;
     size_t n = 0;
-    const char *text = cx->host && cx->host->module ? cx->host->module(cx->host->cx, name, &n, &path) : NULL;
+    const char *text =
+        cx->host && cx->host->module ? cx->host->module(cx->host->cx, name, &n, &path) : NULL;
     if (!text) {
         report_library(cx, name, at);
         return NULL;
@@ -109,7 +120,8 @@ static const char *path_key(Arena *a, const char *path) {
     return key;
 }
 
-bool module_file(Elab *cx, Module *from, const char *file, const char *alias, Span at, Module **out) {
+bool module_file(Elab *cx, Module *from, const char *file, const char *alias, Span at,
+                 Module **out) {
     const char *path = join_path(cx->arena, from->file->path, file);
     const char *key = path_key(cx->arena, path);
     bool cycle;
@@ -138,7 +150,8 @@ static bool import_library(Elab *cx, Exec *x, const Stmt *s, Module **m) {
     const char *name = s->import.module;
     if (!str_starts(name, "std.")) {
         report_error(cx, s->span, "there is no library '%s'", name);
-        diag_hint(cx->diag, "library modules are std.nn, std.optim, ...; a file is imported by its path: import \"bert.upm\" as pre");
+        diag_hint(cx->diag, "library modules are std.nn, std.optim, ...; a file is imported by its "
+                            "path: import \"bert.upm\" as pre");
         return false;
     }
     *m = module_library(cx, name + 4, s->span);
@@ -167,7 +180,8 @@ bool do_import(Elab *cx, Exec *x, const Stmt *s) {
 static bool define_value(Elab *cx, const Define *d, Val *out) {
     const char *path = arena_printf(cx->arena, "-D %s", d->name);
     Expr *e = parse_expr(cx->arena, cx->diag, path, d->value, strlen(d->value));
-    return e && eval_expr(cx, cx->core ? cx->core->scope : cx->main->scope, e, out) && out->kind != VAL_error;
+    return e && eval_expr(cx, cx->core ? cx->core->scope : cx->main->scope, e, out) &&
+           out->kind != VAL_error;
 }
 
 bool do_const(Elab *cx, Exec *x, const Stmt *s) {
@@ -179,9 +193,11 @@ bool do_const(Elab *cx, Exec *x, const Stmt *s) {
     if (!x->module->library) vec_push(cx->arena, &d->consts, full);
     for (size_t i = 0; i < d->ndefine; i++)
         if (str_eq(d->define[i].name, full)) define = &d->define[i], d->defined[i] = true;
-    if (define ? !define_value(cx, define, &v) : !eval_expr(cx, x->scope, s->assign.value, &v)) return false;
+    if (define ? !define_value(cx, define, &v) : !eval_expr(cx, x->scope, s->assign.value, &v))
+        return false;
     if (v.kind == VAL_tensor || v.kind == VAL_instance || v.kind == VAL_param)
-        return report_error(cx, s->assign.value->span, "a const is a compile-time value, not %s", val_describe(cx, &v));
+        return report_error(cx, s->assign.value->span, "a const is a compile-time value, not %s",
+                            val_describe(cx, &v));
     if (v.kind == VAL_int) v.dim = t->name;
     return assign_value(cx, x, t, s->assign.ntarget, v, s->assign.value->span);
 }
@@ -190,7 +206,8 @@ static void check_defines(Elab *cx) {
     Decls *d = cx->decls;
     for (size_t i = 0; i < d->ndefine; i++) {
         if (d->defined[i] || d->broken) continue;
-        diag_error(cx->diag, (Span){0}, "-D %s=%s: there is no const '%s'", d->define[i].name, d->define[i].value, d->define[i].name);
+        diag_error(cx->diag, (Span){0}, "-D %s=%s: there is no const '%s'", d->define[i].name,
+                   d->define[i].value, d->define[i].name);
         suggest(cx, d->define[i].name, d->consts.at, d->consts.n);
     }
 }
@@ -198,7 +215,8 @@ static void check_defines(Elab *cx) {
 /* ---- definitions */
 static bool define_block(Elab *cx, Exec *x, const Stmt *s, ValKind kind) {
     Val v = {.kind = kind, .span = s->block.name_span, .block = {s, x->scope}};
-    return assign_value(cx, x, &(Target){.name = s->block.name, .span = s->block.name_span}, 1, v, s->span);
+    return assign_value(cx, x, &(Target){.name = s->block.name, .span = s->block.name_span}, 1, v,
+                        s->span);
 }
 
 bool do_block(Elab *cx, Exec *x, const Stmt *s) {
@@ -210,9 +228,11 @@ bool do_rule(Elab *cx, Exec *x, const Stmt *s) {
 }
 
 /* ---- all of it */
-static Elab *elab_new(Arena *a, Diag *d, const FrontendHost *host, const Define *define, size_t ndefine) {
+static Elab *elab_new(Arena *a, Diag *d, const FrontendHost *host, const Define *define,
+                      size_t ndefine) {
     Elab *cx = NEW(a, Elab);
-    *cx = (Elab){.arena = a, .diag = d, .host = host, .program = program_new(a, d), .decls = NEW(a, Decls)};
+    *cx = (Elab){
+        .arena = a, .diag = d, .host = host, .program = program_new(a, d), .decls = NEW(a, Decls)};
     cx->program->spec.run.precision = "f32";
     cx->decls->define = define;
     cx->decls->ndefine = ndefine;
@@ -225,8 +245,8 @@ static Elab *elab_new(Arena *a, Diag *d, const FrontendHost *host, const Define 
     return cx;
 }
 
-Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text, size_t n, const FrontendHost *host,
-                          const Define *define, size_t ndefine) {
+Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text, size_t n,
+                          const FrontendHost *host, const Define *define, size_t ndefine) {
     Elab *cx = elab_new(a, d, host, define, ndefine);
     size_t errors = diag_errors(d);
     Frame root = {.place = 0};

@@ -1,5 +1,6 @@
-/* Entries: one graph for one optimisation step (train) or one batch (eval). The batch's fields are in scope by name, B is its size;
- * every tensor whose current value differs from the one it had when the step began becomes an OUT_state. */
+/* Entries: one graph for one optimisation step (train) or one batch (eval). The batch's fields are
+ * in scope by name, B is its size; every tensor whose current value differs from the one it had
+ * when the step began becomes an OUT_state. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -8,7 +9,8 @@ enum { DEFAULT_BATCH = 32 };
 static const int64_t MAX_BATCH = (int64_t)1 << 30;
 
 /* ---- header: on data, batch n, steps n */
-static bool entry_data(Elab *cx, Scope *scope, const Stmt *s, const char *word, const DataDecl **out, int *index) {
+static bool entry_data(Elab *cx, Scope *scope, const Stmt *s, const char *word,
+                       const DataDecl **out, int *index) {
     Val v;
     if (!s->entry.on)
         return report_error(cx, s->span, "`%s` needs data: %s on corpus { ... }", word, word);
@@ -20,38 +22,47 @@ static bool entry_data(Elab *cx, Scope *scope, const Stmt *s, const char *word, 
     *index = v.index;
     if ((*out)->kind == DATA_rows) return true;
     bool text = (*out)->kind == DATA_text;
-    report_error(cx, at, "the records of this data have no fixed shape: they are %s", text ? "text" : "token ids of any length");
+    report_error(cx, at, "the records of this data have no fixed shape: they are %s",
+                 text ? "text" : "token ids of any length");
     diag_note(cx->diag, (*out)->spec.span, "the pipeline ends here");
-    diag_hint(cx->diag, "%sgo on with | pad(seq), | pack(seq) or | sentence_pairs(seq)", text ? "encode it, then " : "");
+    diag_hint(cx->diag, "%sgo on with | pad(seq), | pack(seq) or | sentence_pairs(seq)",
+              text ? "encode it, then " : "");
     return false;
 }
 
 /* A count in the header; `otherwise` where it is not said. */
-static bool entry_count(Elab *cx, Scope *scope, const Expr *e, const char *what, int64_t most, int64_t otherwise, int64_t *out) {
+static bool entry_count(Elab *cx, Scope *scope, const Expr *e, const char *what, int64_t most,
+                        int64_t otherwise, int64_t *out) {
     Val v;
     *out = otherwise;
     if (!e) return true;
     if (!eval_expr(cx, scope, e, &v) || !val_int(cx, &v, what, e->span, out)) return false;
     if (*out >= 1 && *out <= most) return true;
-    if (*out < 1) return report_error(cx, e->span, "%s must be at least 1, not %lld", what, (long long)*out);
-    return report_error(cx, e->span, "%s must be at most %lld, not %lld", what, (long long)most, (long long)*out);
+    if (*out < 1)
+        return report_error(cx, e->span, "%s must be at least 1, not %lld", what, (long long)*out);
+    return report_error(cx, e->span, "%s must be at most %lld, not %lld", what, (long long)most,
+                        (long long)*out);
 }
 
 static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {
     bool train = e->kind == ENTRY_train;
     int64_t usual = !train && cx->decls->train_batch ? cx->decls->train_batch : DEFAULT_BATCH;
-    if (!entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, usual, &e->batch)) return false;
+    if (!entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, usual, &e->batch))
+        return false;
     if (!train) return true;
     if (s->entry.steps && s->entry.epochs)
-        return report_error(cx, s->entry.epochs->span, "a train entry has steps or epochs, not both");
+        return report_error(cx, s->entry.epochs->span,
+                            "a train entry has steps or epochs, not both");
     cx->decls->train_batch = e->batch;
     return entry_count(cx, scope, s->entry.steps, "the number of steps", INT64_MAX, 0, &e->steps) &&
-           entry_count(cx, scope, s->entry.epochs, "the number of epochs", INT64_MAX, e->steps ? 0 : 1, &e->epochs);
+           entry_count(cx, scope, s->entry.epochs, "the number of epochs", INT64_MAX,
+                       e->steps ? 0 : 1, &e->epochs);
 }
 
 /* ---- the batch */
 static bool bind_field(Elab *cx, Scope *scope, const Field *f, int64_t batch, Span at) {
-    TVal t = {.type = {.dtype = f->dtype, .rank = (int8_t)(f->rank + 1), .batch_axis = 0}, .name = {"B"}};
+    TVal t = {.type = {.dtype = f->dtype, .rank = (int8_t)(f->rank + 1), .batch_axis = 0},
+              .name = {"B"}};
     if (f->rank + 1 > RANK) BUG("field '%s' has rank %d", f->name, f->rank);
     t.type.dim[0] = batch;
     for (int i = 0; i < f->rank; i++) {
@@ -71,7 +82,8 @@ static void bind_batch(Elab *cx, Scope *scope, const DataDecl *data, int64_t bat
     b.batch = true;
     b.span = at;
     scope_set(cx, scope, "B", &b);
-    for (int i = 0; i < data->spec.nfield; i++) bind_field(cx, scope, &data->spec.field[i], batch, at);
+    for (int i = 0; i < data->spec.nfield; i++)
+        bind_field(cx, scope, &data->spec.field[i], batch, at);
 }
 
 /* ---- outputs */
@@ -79,7 +91,8 @@ static void output_states(Elab *cx) {
     for (size_t i = 0; i < cx->decls->nbound; i++) {
         Ref r = cx->current[i];
         if (!ref_is(r) || graph_node(cx->g, r)->op == OP_state) continue;
-        vec_push(cx->arena, &cx->decls->output, (Output){OUT_state, NULL, (int)i, r, graph_node(cx->g, r)->span});
+        vec_push(cx->arena, &cx->decls->output,
+                 (Output){OUT_state, NULL, (int)i, r, graph_node(cx->g, r)->span});
     }
 }
 
@@ -139,7 +152,8 @@ static void finish(Elab *cx) {
 
 static void add_entry(Elab *cx, const Entry *e) {
     Program *p = cx->program;
-    if (p->nentry == p->entrycap) p->entry = vec_grow(p->arena, p->entry, p->nentry, &p->entrycap, sizeof *p->entry);
+    if (p->nentry == p->entrycap)
+        p->entry = vec_grow(p->arena, p->entry, p->nentry, &p->entrycap, sizeof *p->entry);
     p->entry[p->nentry++] = *e;
 }
 
@@ -172,7 +186,8 @@ static const char *entry_name(Elab *cx, const Stmt *s, bool train) {
 }
 
 bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
-    static const char *const word[] = {"train", "eval", "sample", "generate", "predict", "features"};
+    static const char *const word[] = {"train",    "eval",    "sample",
+                                       "generate", "predict", "features"};
     if (s->entry.word != WORD_train && s->entry.word != WORD_eval)
         return report_error(cx, s->span, "this version does not carry `%s`", word[s->entry.word]);
     bool train = s->entry.word == WORD_train;
@@ -207,7 +222,8 @@ static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
     TVal t;
     if (!val_tensor(cx, v, DT_f32, a->value->span, &t)) return false;
     if (t.type.rank) {
-        report_error(cx, a->value->span, "a report is one number, and '%s' is %s", o->name, tval_describe(cx, &t));
+        report_error(cx, a->value->span, "a report is one number, and '%s' is %s", o->name,
+                     tval_describe(cx, &t));
         diag_hint(cx->diag, "report %s = mean(%s)", o->name, span_text(cx, a->value->span));
         return false;
     }
@@ -219,10 +235,13 @@ static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
 static bool report_decoded(Elab *cx, const Val *v, const Arg *a, Output *o) {
     bool fits = v->kind == VAL_tuple && v->list.n == 2 && v->list.at[0].kind == VAL_tokenizer;
     TVal t;
-    if (!fits) return report_error(cx, a->value->span, "`report text` takes decode(tok, ids), not %s", val_describe(cx, v));
+    if (!fits)
+        return report_error(cx, a->value->span, "`report text` takes decode(tok, ids), not %s",
+                            val_describe(cx, v));
     if (!val_tensor(cx, &v->list.at[1], DT_i32, a->value->span, &t)) return false;
     if (t.type.dtype != DT_i32 || !t.type.rank)
-        return report_error(cx, a->value->span, "decode takes token ids, i32 with a dimension of positions, not %s",
+        return report_error(cx, a->value->span,
+                            "decode takes token ids, i32 with a dimension of positions, not %s",
                             tval_describe(cx, &t));
     o->kind = OUT_text;
     o->index = v->list.at[0].index;
@@ -230,7 +249,8 @@ static bool report_decoded(Elab *cx, const Val *v, const Arg *a, Output *o) {
     return true;
 }
 
-/* In a frame of its own, and without updates: a report more or less changes neither random numbers nor states. */
+/* In a frame of its own, and without updates: a report more or less changes neither random numbers
+ * nor states. */
 static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
     Val v;
     Frame f;
@@ -250,7 +270,8 @@ bool do_report(Elab *cx, Exec *x, const Stmt *s) {
     static const char *const kind[] = {"", "text", "image", "audio", "histogram"};
     bool ok = true;
     if (s->report.kind > REPORT_text)
-        return report_error(cx, s->span, "this version does not carry `report %s`", kind[s->report.kind]);
+        return report_error(cx, s->span, "this version does not carry `report %s`",
+                            kind[s->report.kind]);
     for (size_t i = 0; i < s->report.item.n; i++)
         ok = report_item(cx, x, &s->report.item.at[i], s->report.kind == REPORT_text) && ok;
     return ok;

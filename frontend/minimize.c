@@ -1,6 +1,7 @@
-/* `minimize` and `update`: the only statements that change persistent tensors. A minimize is one grad node of many results plus the
- * rule, run once for each parameter; what either leaves is a constant (stop) to later gradients. A tensor's older values
- * are kept as versions, so that a loss computed from one of them is found before it gives a wrong gradient. */
+/* `minimize` and `update`: the only statements that change persistent tensors. A minimize is one
+ * grad node of many results plus the rule, run once for each parameter; what either leaves is a
+ * constant (stop) to later gradients. A tensor's older values are kept as versions, so that a loss
+ * computed from one of them is found before it gives a wrong gradient. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -16,18 +17,21 @@ bool tensor_update(Elab *cx, int tensor, const Val *v, Span at) {
     const PTensor *p = &cx->tensor.at[tensor];
     TVal t, was;
     Ref stopped;
-    if (!val_tensor(cx, v, p->t.type.dtype, at, &t) || !tensor_current(cx, tensor, at, &was)) return false;
+    if (!val_tensor(cx, v, p->t.type.dtype, at, &t) || !tensor_current(cx, tensor, at, &was))
+        return false;
     if (t.type.dtype == was.type.dtype && type_same_shape(&t.type, &was.type)) {
         if (!tensor_stop(cx, &t, at, &stopped)) return false;
         tensor_set(cx, tensor, stopped, at);
         return true;
     }
-    diag_error(cx->diag, at, "cannot update '%s' %s with %s", p->t.name, tval_describe(cx, &was), tval_describe(cx, &t));
+    diag_error(cx->diag, at, "cannot update '%s' %s with %s", p->t.name, tval_describe(cx, &was),
+               tval_describe(cx, &t));
     diag_note(cx->diag, p->t.span, "'%s' is declared here", p->t.name);
     return report_calls(cx);
 }
 
-/* ---- which values a loss depends on with a gradient: not through stop, nor through what is no float */
+/* ---- which values a loss depends on with a gradient: not through stop, nor through what is no
+ * float */
 static bool *gradient_cone(Elab *cx, Ref y) {
     const Graph *g = cx->g;
     bool *in = NEW_N(cx->arena, bool, g->n + 1);
@@ -60,10 +64,12 @@ static bool report_old(Elab *cx, const Version *v, const bool *cone, Span loss) 
     const char *part = root_of(cx, cx->tensor.at[v->tensor].t.name);
     const char *name = b ? b->name : span_text(cx, loss);
     Span used = b ? b->span : loss;
-    diag_error(cx->diag, loss, "%s (line %u) used %s before line %u changed it", name, used.line, part, v->changed.line);
+    diag_error(cx->diag, loss, "%s (line %u) used %s before line %u changed it", name, used.line,
+               part, v->changed.line);
     if (b) diag_note(cx->diag, used, "%s is computed here, from the older %s", name, part);
     diag_note(cx->diag, v->changed, "%s is changed here", part);
-    diag_hint(cx->diag, "compute %s again after line %u, or stop_gradient(%s)", name, v->changed.line, name);
+    diag_hint(cx->diag, "compute %s again after line %u, or stop_gradient(%s)", name,
+              v->changed.line, name);
     return report_calls(cx);
 }
 
@@ -116,11 +122,14 @@ static bool report_idle(Elab *cx, const Tensors *part, const char *text, Span at
         diag_note(cx->diag, loss, "the loss is here");
         return report_calls(cx);
     }
-    const char *why = like ? "a clone takes no gradient" : part->n ? "it is frozen, or has no params" : "it has no params";
+    const char *why = like      ? "a clone takes no gradient"
+                      : part->n ? "it is frozen, or has no params"
+                                : "it has no params";
     return report_error(cx, at, "'%s' has nothing to train: %s", text, why);
 }
 
-static bool take_part(Elab *cx, Minimize *m, const Tensors *part, const Val *scale, const bool *cone, bool *chosen) {
+static bool take_part(Elab *cx, Minimize *m, const Tensors *part, const Val *scale,
+                      const bool *cone, bool *chosen) {
     bool any = false;
     for (size_t i = 0; i < part->n; i++) {
         int tensor = part->at[i];
@@ -137,7 +146,8 @@ static bool take_part(Elab *cx, Minimize *m, const Tensors *part, const Val *sca
 static bool choose_over(Elab *cx, Exec *x, Minimize *m, const bool *cone, bool *chosen) {
     const Stmt *s = m->s;
     for (size_t i = 0; i < s->minimize.over.n; i++) {
-        const Expr *e = s->minimize.over.at[i].value, *by = i < s->minimize.scale.n ? s->minimize.scale.at[i] : NULL;
+        const Expr *e = s->minimize.over.at[i].value,
+                   *by = i < s->minimize.scale.n ? s->minimize.scale.at[i] : NULL;
         Val v, *scale = by ? NEW(cx->arena, Val) : NULL;
         Tensors part = {0};
         if (!eval_expr(cx, x->scope, e, &v) || !part_tensors(cx, &v, e->span, &part)) return false;
@@ -152,7 +162,8 @@ static bool choose_all(Elab *cx, Minimize *m, const bool *cone, bool *chosen) {
     Tensors all = {0};
     for (size_t i = 0; i < cx->tensor.n; i++) vec_push(cx->arena, &all, (int)i);
     if (take_part(cx, m, &all, NULL, cone, chosen)) return true;
-    report_error(cx, m->s->minimize.loss->span, "the loss depends on no parameter that can be trained");
+    report_error(cx, m->s->minimize.loss->span,
+                 "the loss depends on no parameter that can be trained");
     return false;
 }
 
@@ -160,9 +171,12 @@ static bool choose(Elab *cx, Exec *x, Minimize *m) {
     Span at = m->s->minimize.loss->span;
     const bool *cone = gradient_cone(cx, m->loss.ref);
     bool *chosen = NEW_N(cx->arena, bool, cx->tensor.n + 1);
-    if (!(m->s->minimize.has_over ? choose_over(cx, x, m, cone, chosen) : choose_all(cx, m, cone, chosen))) return false;
+    if (!(m->s->minimize.has_over ? choose_over(cx, x, m, cone, chosen)
+                                  : choose_all(cx, m, cone, chosen)))
+        return false;
     if (m->step.n > MAX_RESULTS)
-        return report_error(cx, at, "%zu parameters in one minimize; at most %d are possible", m->step.n, MAX_RESULTS);
+        return report_error(cx, at, "%zu parameters in one minimize; at most %d are possible",
+                            m->step.n, MAX_RESULTS);
     return check_versions(cx, cone, chosen, at);
 }
 
@@ -195,7 +209,8 @@ static bool clip_gradients(Elab *cx, Minimize *m, const Val *limit, Span at) {
     for (int i = 0; i < n; i++) list.list.at[i] = val_of_tensor(&m->step.at[i].g);
     CallArg arg[2] = {{NULL, list, at}, {NULL, *limit, at}};
     if (!call_value(cx, clip, arg, 2, NULL, at, &out)) return false;
-    if (out.kind != VAL_list || out.list.n != n) return report_error(cx, at, "'clip_global_norm' does not give a list of %d", n);
+    if (out.kind != VAL_list || out.list.n != n)
+        return report_error(cx, at, "'clip_global_norm' does not give a list of %d", n);
     for (int i = 0; i < n; i++)
         if (!val_tensor(cx, &out.list.at[i], DT_f32, at, &m->step.at[i].g)) return false;
     return true;
@@ -207,11 +222,13 @@ static bool apply_options(Elab *cx, Exec *x, Minimize *m) {
         const Arg *a = &m->s->minimize.option.at[i];
         Val v;
         if (!a->name || !str_eq(a->name, "clip")) {
-            report_error(cx, a->span, "minimize has no option '%s'", a->name ? a->name : span_text(cx, a->span));
+            report_error(cx, a->span, "minimize has no option '%s'",
+                         a->name ? a->name : span_text(cx, a->span));
             if (a->name) suggest(cx, a->name, known, 1);
             return false;
         }
-        if (!eval_expr(cx, x->scope, a->value, &v) || !clip_gradients(cx, m, &v, a->value->span)) return false;
+        if (!eval_expr(cx, x->scope, a->value, &v) || !clip_gradients(cx, m, &v, a->value->span))
+            return false;
     }
     return true;
 }
@@ -226,10 +243,13 @@ static bool eval_rule(Elab *cx, Exec *x, Minimize *m) {
         return false;
     }
     if (!eval_expr(cx, x->scope, e, &v)) return false;
-    if (v.kind == VAL_rule && call_value(cx, &v, NULL, 0, NULL, e->span, &applied)) v = applied;
-    else if (v.kind == VAL_rule) return false;
+    if (v.kind == VAL_rule && call_value(cx, &v, NULL, 0, NULL, e->span, &applied))
+        v = applied;
+    else if (v.kind == VAL_rule)
+        return false;
     if (v.kind != VAL_instance || v.inst->def->kind != STMT_rule)
-        return report_error(cx, e->span, "`with` takes a rule such as adamw(1e-3), not %s", val_describe(cx, &v));
+        return report_error(cx, e->span, "`with` takes a rule such as adamw(1e-3), not %s",
+                            val_describe(cx, &v));
     m->rule = v.inst;
     return true;
 }
@@ -238,7 +258,9 @@ static bool scale_rate(Elab *cx, const Minimize *m, const Val *scale, Scope *s) 
     Span at = m->s->minimize.rule->span;
     const Val *lr = map_get(&s->names, "lr");
     Val scaled;
-    if (!lr) return report_error(cx, at, "`lr x` needs a rule with a rate named 'lr', and '%s' has none", m->rule->def->block.name);
+    if (!lr)
+        return report_error(cx, at, "`lr x` needs a rule with a rate named 'lr', and '%s' has none",
+                            m->rule->def->block.name);
     if (!apply_binary(cx, BIN_mul, lr, scale, at, at, &scaled)) return false;
     scope_set(cx, s, "lr", &scaled);
     return true;
@@ -257,7 +279,8 @@ static Instance *rule_for(Elab *cx, const Minimize *m, const Step *p) {
     Exec x = {.where = IN_rule, .scope = i->scope, .inst = i, .owner = &p->w};
     if (!exec_stmts(cx, &x, &r->def->block.body)) return NULL;
     if (i->call) return i;
-    report_error(cx, r->def->block.name_span, "rule '%s' has no unnamed fn (w, g, t)", r->def->block.name);
+    report_error(cx, r->def->block.name_span, "rule '%s' has no unnamed fn (w, g, t)",
+                 r->def->block.name);
     return NULL;
 }
 
@@ -265,20 +288,27 @@ static bool step_parameter(Elab *cx, const Minimize *m, const Step *p, Ref *out)
     Span at = m->s->minimize.rule->span;
     Instance *i = rule_for(cx, m, p);
     if (!i) return false;
-    CallArg arg[3] = {{NULL, val_of_tensor(&p->w), at}, {NULL, val_of_tensor(&p->g), at}, {NULL, val_of_tensor(&m->t), at}};
+    CallArg arg[3] = {{NULL, val_of_tensor(&p->w), at},
+                      {NULL, val_of_tensor(&p->g), at},
+                      {NULL, val_of_tensor(&m->t), at}};
     Val v;
     TVal w;
-    if (!call_closure(cx, i->call, arg, 3, NULL, at, &v) || !val_tensor(cx, &v, DT_f32, at, &w)) return false;
+    if (!call_closure(cx, i->call, arg, 3, NULL, at, &v) || !val_tensor(cx, &v, DT_f32, at, &w))
+        return false;
     if (w.type.dtype != p->w.type.dtype || !type_same_shape(&w.type, &p->w.type))
-        return report_error(cx, at, "rule '%s' gives %s for a parameter of %s", i->def->block.name, tval_describe(cx, &w),
-                            tval_describe(cx, &p->w));
+        return report_error(cx, at, "rule '%s' gives %s for a parameter of %s", i->def->block.name,
+                            tval_describe(cx, &w), tval_describe(cx, &p->w));
     return tensor_stop(cx, &w, at, out);
 }
 
-/* How many updates this minimize has made, with the one at hand: f32, so that it enters powers directly. */
+/* How many updates this minimize has made, with the one at hand: f32, so that it enters powers
+ * directly. */
 static bool count_update(Elab *cx, Minimize *m) {
     Span at = m->s->span;
-    PTensor t = {.t = {.name = arena_printf(cx->arena, "optim.%d.t", m->number), .kind = TENSOR_optim, .like = -1, .span = at}};
+    PTensor t = {.t = {.name = arena_printf(cx->arena, "optim.%d.t", m->number),
+                       .kind = TENSOR_optim,
+                       .like = -1,
+                       .span = at}};
     t.t.type = type_scalar(DT_f32);
     t.init = val_of_int(0);
     t.init_span = at;
@@ -298,7 +328,8 @@ static bool apply_rule(Elab *cx, Minimize *m) {
     if (!count_update(cx, m)) return false;
     for (size_t i = 0; i < m->step.n; i++)
         if (!step_parameter(cx, m, &m->step.at[i], &next[i])) return false;
-    for (size_t i = 0; i < m->step.n; i++) tensor_set(cx, m->step.at[i].tensor, next[i], m->s->span);
+    for (size_t i = 0; i < m->step.n; i++)
+        tensor_set(cx, m->step.at[i].tensor, next[i], m->s->span);
     return true;
 }
 
@@ -306,7 +337,8 @@ static bool apply_rule(Elab *cx, Minimize *m) {
 static bool eval_loss(Elab *cx, Exec *x, Minimize *m) {
     const Expr *e = m->s->minimize.loss;
     Val v;
-    if (!eval_expr(cx, x->scope, e, &v) || !val_tensor(cx, &v, DT_f32, e->span, &m->loss)) return false;
+    if (!eval_expr(cx, x->scope, e, &v) || !val_tensor(cx, &v, DT_f32, e->span, &m->loss))
+        return false;
     if (m->loss.type.dtype == DT_f32 && m->loss.type.rank == 0) {
         Output o = {OUT_loss, span_text(cx, e->span), 0, m->loss.ref, e->span};
         vec_push(cx->arena, &cx->decls->output, o);
@@ -340,37 +372,46 @@ static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Sp
     Tree tree = {0};
     Tensors part = {0};
     Val target = {.kind = VAL_instance, .inst = (Instance *)inst};
-    if (value->kind == VAL_tree) tree = *value->tree;
+    if (value->kind == VAL_tree)
+        tree = *value->tree;
     else if (value->kind != VAL_instance)
-        return report_error(cx, at, "'%s' is an instance and takes another's values, not %s", inst->path, val_describe(cx, value));
-    else if (!instance_leaves(cx, value->inst, &tree)) return false;
+        return report_error(cx, at, "'%s' is an instance and takes another's values, not %s",
+                            inst->path, val_describe(cx, value));
+    else if (!instance_leaves(cx, value->inst, &tree))
+        return false;
     if (!part_tensors(cx, &target, at, &part)) return false;
     for (size_t i = 0; i < part.n; i++) {
         const char *path = cx->tensor.at[part.at[i]].t.name + strlen(inst->path) + 1;
         const TVal *leaf = find_leaf(&tree, path);
-        if (!leaf) return report_error(cx, at, "the new value of '%s' has no '%s'", inst->path, path);
+        if (!leaf)
+            return report_error(cx, at, "the new value of '%s' has no '%s'", inst->path, path);
         Val v = val_of_tensor(leaf);
         if (!tensor_update(cx, part.at[i], &v, at)) return false;
     }
     return true;
 }
 
-/* In a block's fn only states change, and only where `train` runs it; elsewhere the statement does nothing. */
+/* In a block's fn only states change, and only where `train` runs it; elsewhere the statement does
+ * nothing. */
 static bool update_value(Elab *cx, Exec *x, const Stmt *s, const Val *target) {
     const Target *t = s->assign.target;
     Val v;
     if (target->kind == VAL_param) {
         const PTensor *p = &cx->tensor.at[target->tensor];
         if (x->where == IN_fn && p->t.kind == TENSOR_param)
-            return report_error(cx, t->span, "'%s' is a param: only an entry's minimize and update change it", t->name);
+            return report_error(cx, t->span,
+                                "'%s' is a param: only an entry's minimize and update change it",
+                                t->name);
         if (p->frozen) return report_error(cx, t->span, "'%s' is frozen", p->t.name);
     } else if (target->kind != VAL_instance || x->where == IN_fn) {
         return report_error(cx, t->span, "update changes a state or a param%s, not %s",
-                            x->where == IN_fn ? "" : ", or all of an instance's", val_describe(cx, target));
+                            x->where == IN_fn ? "" : ", or all of an instance's",
+                            val_describe(cx, target));
     }
     if (!eval_expr(cx, x->scope, s->assign.value, &v)) return false;
     Span at = s->assign.value->span;
-    return target->kind == VAL_param ? tensor_update(cx, target->tensor, &v, at) : update_instance(cx, target->inst, &v, at);
+    return target->kind == VAL_param ? tensor_update(cx, target->tensor, &v, at)
+                                     : update_instance(cx, target->inst, &v, at);
 }
 
 bool do_update(Elab *cx, Exec *x, const Stmt *s) {
@@ -378,6 +419,7 @@ bool do_update(Elab *cx, Exec *x, const Stmt *s) {
     Val target;
     if (x->where == IN_fn && (!cx->in_train || !cx->training || cx->decls->reporting)) return true;
     if (x->where == IN_entry && !only_in_train(cx, "update", s->span)) return false;
-    bool ok = t->path ? eval_expr(cx, x->scope, t->path, &target) : name_value(cx, x->scope, t->name, t->span, &target);
+    bool ok = t->path ? eval_expr(cx, x->scope, t->path, &target)
+                      : name_value(cx, x->scope, t->name, t->span, &target);
     return ok && target.kind != VAL_error && update_value(cx, x, s, &target);
 }

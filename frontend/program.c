@@ -1,5 +1,6 @@
-/* The end of elaboration: of the declared tensors those that some entry reaches become the program's, in the order of
- * declaration; the entries' graphs are pruned to what they give and renumbered; initial values become the init graph. */
+/* The end of elaboration: of the declared tensors those that some entry reaches become the
+ * program's, in the order of declaration; the entries' graphs are pruned to what they give and
+ * renumbered; initial values become the init graph. */
 #include "frontend/decl.h"
 
 /* ---- which tensors are used */
@@ -82,8 +83,10 @@ static bool init_value(Elab *cx, const PTensor *p, TVal *out) {
     }
     if (!val_tensor(cx, &v, p->t.type.dtype, p->init_span, out)) return false;
     bool scalar = out->type.rank == 0;
-    if (out->type.dtype == p->t.type.dtype && (scalar || type_same_shape(&out->type, &p->t.type))) return true;
-    diag_error(cx->diag, p->init_span, "the initial value of '%s' is %s", p->t.name, tval_describe(cx, out));
+    if (out->type.dtype == p->t.type.dtype && (scalar || type_same_shape(&out->type, &p->t.type)))
+        return true;
+    diag_error(cx->diag, p->init_span, "the initial value of '%s' is %s", p->t.name,
+               tval_describe(cx, out));
     TVal want = {.type = p->t.type};
     for (int i = 0; i < want.type.rank; i++) want.name[i] = p->dim_name[i];
     diag_note(cx->diag, p->t.span, "'%s' is declared %s here", p->t.name, tval_describe(cx, &want));

@@ -1,6 +1,7 @@
-/* Names and what they stand for. A scope is a map with a parent; a file's own names stand above those it imported, these
- * above the core module, and the primitive functions come last. A name that two imports have, for different things, is
- * bound to a VAL_error that says so (`s` is the sentence); it is an error only where it is used. */
+/* Names and what they stand for. A scope is a map with a parent; a file's own names stand above
+ * those it imported, these above the core module, and the primitive functions come last. A name
+ * that two imports have, for different things, is bound to a VAL_error that says so (`s` is the
+ * sentence); it is an error only where it is used. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -43,7 +44,8 @@ static bool take_found(Elab *cx, const Val *v, const char *name, Span at, Val *o
     if (v->s) {
         diag_error(cx->diag, at, "%s", v->s);
         diag_note(cx->diag, v->span, "one of them is here");
-        diag_hint(cx->diag, "import one of the files under a name, and write that name before '%s'", name);
+        diag_hint(cx->diag, "import one of the files under a name, and write that name before '%s'",
+                  name);
     }
     return false;
 }
@@ -68,7 +70,10 @@ Val *core_find(Elab *cx, const char *name) {
 /* ---- fields: a.name */
 static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
     const TokenizerDecl *t = &cx->decls->tokenizer.at[of->index];
-    const struct { const char *name; int64_t id; } field[] = {
+    const struct {
+        const char *name;
+        int64_t id;
+    } field[] = {
         {"size", t->info.size}, {"pad", t->info.pad}, {"unk", t->info.unk},
         {"cls", t->info.cls},   {"sep", t->info.sep}, {"mask", t->info.mask},
     };
@@ -78,7 +83,8 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
         known[i] = field[i].name;
         if (!str_eq(name, field[i].name)) continue;
         if (field[i].id < 0) {
-            diag_error(cx->diag, at, "tokenizer '%s' (%s) has no '%s'", t->spec.name, t->spec.kind, name);
+            diag_error(cx->diag, at, "tokenizer '%s' (%s) has no '%s'", t->spec.name, t->spec.kind,
+                       name);
             diag_note(cx->diag, t->spec.span, "'%s' is declared here", t->spec.name);
             return false;
         }
@@ -91,7 +97,8 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
     return false;
 }
 
-static bool map_field(Elab *cx, const Map *names, const char *owner, const char *name, Span at, Val *out) {
+static bool map_field(Elab *cx, const Map *names, const char *owner, const char *name, Span at,
+                      Val *out) {
     const Val *v = map_get(names, name);
     if (v) return take_found(cx, v, name, at, out);
     report_field(cx, owner, names, name, at);
@@ -101,7 +108,8 @@ static bool map_field(Elab *cx, const Map *names, const char *owner, const char 
 bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
     *out = (Val){.kind = VAL_error};
     switch (of->kind) {
-    case VAL_error: return false;
+    case VAL_error:
+        return false;
     case VAL_instance: {
         const Instance *i = of->inst;
         const char *owner = arena_printf(cx->arena, "'%s' (%s)", i->path, i->def->block.name);
@@ -109,12 +117,15 @@ bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
     }
     case VAL_module: {
         const Module *m = of->module;
-        return map_field(cx, &m->scope->names, arena_printf(cx->arena, "'%s'", m->name), name, at, out);
+        return map_field(cx, &m->scope->names, arena_printf(cx->arena, "'%s'", m->name), name, at,
+                         out);
     }
-    case VAL_tokenizer: return tokenizer_field(cx, of, name, at, out);
+    case VAL_tokenizer:
+        return tokenizer_field(cx, of, name, at, out);
     default:
         diag_error(cx->diag, at, "%s has no '%s'", val_describe(cx, of), name);
-        if (of->kind == VAL_array) diag_hint(cx->diag, "choose one of the array first: [0].%s", name);
+        if (of->kind == VAL_array)
+            diag_hint(cx->diag, "choose one of the array first: [0].%s", name);
         return false;
     }
 }

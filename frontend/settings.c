@@ -6,25 +6,31 @@
 /* ---- load */
 static bool load_paths(Elab *cx, const Val *v, Span at, LoadSpec *l) {
     switch (v->kind) {
-    case VAL_array: case VAL_list: case VAL_tuple:
+    case VAL_array:
+    case VAL_list:
+    case VAL_tuple:
         for (int i = 0; i < v->list.n; i++)
             if (!load_paths(cx, &v->list.at[i], at, l)) return false;
         return true;
-    case VAL_instance: case VAL_param: {
+    case VAL_instance:
+    case VAL_param: {
         const char **part = NEW_N(cx->arena, const char *, l->npart + 1);
         for (int i = 0; i < l->npart; i++) part[i] = l->part[i];
-        part[l->npart++] = v->kind == VAL_instance ? v->inst->path : cx->tensor.at[v->tensor].t.name;
+        part[l->npart++] =
+            v->kind == VAL_instance ? v->inst->path : cx->tensor.at[v->tensor].t.name;
         l->part = part;
         return true;
     }
-    default: return report_error(cx, at, "load takes instances and params, not %s", val_describe(cx, v));
+    default:
+        return report_error(cx, at, "load takes instances and params, not %s", val_describe(cx, v));
     }
 }
 
 static bool load_string(Elab *cx, Scope *s, const Expr *e, const char *what, const char **out) {
     Val v;
     if (!eval_expr(cx, s, e, &v)) return false;
-    if (v.kind != VAL_str) return report_error(cx, e->span, "%s must be a string, not %s", what, val_describe(cx, &v));
+    if (v.kind != VAL_str)
+        return report_error(cx, e->span, "%s must be a string, not %s", what, val_describe(cx, &v));
     *out = v.s;
     return true;
 }
@@ -37,7 +43,8 @@ static void rename_moved(Elab *cx, LoadSpec *l) {
         size_t n = strlen(path);
         bool loaded = false;
         for (int k = 0; k < l->npart; k++)
-            loaded = loaded || (str_starts(l->part[k], path) && (!l->part[k][n] || l->part[k][n] == '.'));
+            loaded = loaded ||
+                     (str_starts(l->part[k], path) && (!l->part[k][n] || l->part[k][n] == '.'));
         if (!loaded) continue;
         l->from[l->nrename] = moved->at[i].value;
         l->to[l->nrename++] = path;
@@ -75,10 +82,13 @@ typedef struct RunCx {
 /* A setting that is a word rather than a value. */
 static bool run_word(const RunCx *r, const char *const *words, size_t n, size_t *which) {
     const Expr *e = r->arg->value;
-    const char *word = e->kind == EXPR_name ? e->name : e->kind == EXPR_string ? e->string.text : NULL;
+    const char *word = e->kind == EXPR_name     ? e->name
+                       : e->kind == EXPR_string ? e->string.text
+                                                : NULL;
     for (*which = 0; word && *which < n; ++*which)
         if (str_eq(word, words[*which])) return true;
-    report_error(r->cx, e->span, "%s is %s or %s, not %s", r->arg->name, words[0], words[1], span_text(r->cx, e->span));
+    report_error(r->cx, e->span, "%s is %s or %s, not %s", r->arg->name, words[0], words[1],
+                 span_text(r->cx, e->span));
     if (word) suggest(r->cx, word, words, n);
     return false;
 }
@@ -86,9 +96,10 @@ static bool run_word(const RunCx *r, const char *const *words, size_t n, size_t 
 static bool run_count(const RunCx *r, int64_t least, int64_t *out) {
     Val v;
     const Expr *e = r->arg->value;
-    if (!eval_expr(r->cx, r->scope, e, &v) || !val_int(r->cx, &v, r->arg->name, e->span, out)) return false;
-    return *out >= least || report_error(r->cx, e->span, "%s must be at least %lld, not %lld", r->arg->name, (long long)least,
-                                         (long long)*out);
+    if (!eval_expr(r->cx, r->scope, e, &v) || !val_int(r->cx, &v, r->arg->name, e->span, out))
+        return false;
+    return *out >= least || report_error(r->cx, e->span, "%s must be at least %lld, not %lld",
+                                         r->arg->name, (long long)least, (long long)*out);
 }
 
 static bool set_seed(const RunCx *r) {
@@ -103,7 +114,9 @@ static bool set_precision(const RunCx *r) {
     size_t which;
     if (!run_word(r, words, 2, &which)) return false;
     r->run->precision = words[which];
-    if (which == 1) diag_warn(r->cx->diag, r->arg->value->span, "this version computes in f32 where bf16 is asked for");
+    if (which == 1)
+        diag_warn(r->cx->diag, r->arg->value->span,
+                  "this version computes in f32 where bf16 is asked for");
     return true;
 }
 
@@ -120,7 +133,8 @@ static bool set_order(const RunCx *r) {
 }
 
 static bool set_later(const RunCx *r) {
-    return report_error(r->cx, r->arg->span, "this version does not carry the setting '%s'", r->arg->name);
+    return report_error(r->cx, r->arg->span, "this version does not carry the setting '%s'",
+                        r->arg->name);
 }
 
 static bool every_eval(const RunCx *r) {
@@ -151,7 +165,8 @@ static bool apply_setting(const RunCx *r, const Setting *table, size_t n, const 
         names[i] = table[i].name;
         if (r->arg->name && str_eq(r->arg->name, names[i])) return table[i].set(r);
     }
-    report_error(r->cx, r->arg->span, "unknown %s '%s'", what, r->arg->name ? r->arg->name : span_text(r->cx, r->arg->span));
+    report_error(r->cx, r->arg->span, "unknown %s '%s'", what,
+                 r->arg->name ? r->arg->name : span_text(r->cx, r->arg->span));
     if (r->arg->name) suggest(r->cx, r->arg->name, names, n);
     return false;
 }

@@ -1,7 +1,8 @@
-/* Signatures: which argument goes to which parameter, and what the types of parameters and results say. A bare name among the
- * dimensions that is not yet bound to an integer binds one; everything else must match. Inside a fn dimensions carry the
- * names of its signature, outside those of its caller (Val.outer). What `...` stands for is kept in the call's scope under that
- * very name, which no program can write. */
+/* Signatures: which argument goes to which parameter, and what the types of parameters and results
+ * say. A bare name among the dimensions that is not yet bound to an integer binds one; everything
+ * else must match. Inside a fn dimensions carry the names of its signature, outside those of its
+ * caller (Val.outer). What `...` stands for is kept in the call's scope under that very name, which
+ * no program can write. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -24,13 +25,16 @@ static bool report_param(Elab *cx, const char *callee, const ParamDecls *p, cons
 }
 
 static bool report_many(Elab *cx, const char *callee, const ParamDecls *p, int narg, Span at) {
-    diag_error(cx->diag, at, "'%s' takes %zu argument%s, not %d", callee, p->n, p->n == 1 ? "" : "s", narg);
-    if (p->n && p->at[0].span.file) diag_note(cx->diag, span_join(p->at[0].span, p->at[p->n - 1].span), "they are declared here");
+    diag_error(cx->diag, at, "'%s' takes %zu argument%s, not %d", callee, p->n,
+               p->n == 1 ? "" : "s", narg);
+    if (p->n && p->at[0].span.file)
+        diag_note(cx->diag, span_join(p->at[0].span, p->at[p->n - 1].span),
+                  "they are declared here");
     return report_calls(cx);
 }
 
-bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at,
-                const CallArg **slot) {
+bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
+                Span at, const CallArg **slot) {
     int next = 0;
     for (int i = 0; i < narg; i++) {
         int k = arg[i].name ? find_param(param, arg[i].name) : next++;
@@ -46,7 +50,8 @@ bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const Cal
     for (size_t k = 0; k < param->n; k++) {
         if (slot[k] || param->at[k].value) continue;
         diag_error(cx->diag, at, "'%s' needs '%s'", callee, param->at[k].name);
-        if (param->at[k].span.file) diag_note(cx->diag, param->at[k].span, "'%s' is declared here", param->at[k].name);
+        if (param->at[k].span.file)
+            diag_note(cx->diag, param->at[k].span, "'%s' is declared here", param->at[k].name);
         return report_calls(cx);
     }
     return true;
@@ -55,13 +60,16 @@ bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const Cal
 /* The argument's value, or the default's, computed where earlier arguments are in scope. */
 static bool arg_value(Elab *cx, const ParamDecl *p, const CallArg *a, Scope *s, Val *v, Span *at) {
     *at = a ? a->span : p->span;
-    if (a) *v = a->val;
-    else if (!eval_expr(cx, s, p->value, v)) return false;
+    if (a)
+        *v = a->val;
+    else if (!eval_expr(cx, s, p->value, v))
+        return false;
     if (!v->span.file) v->span = *at;
     return v->kind != VAL_error;
 }
 
-bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg, Span at, Scope *s) {
+bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
+               Span at, Scope *s) {
     const CallArg **slot = NEW_N(cx->arena, const CallArg *, param->n + 1);
     if (!args_match(cx, callee, param, arg, narg, at, slot)) return false;
     for (size_t k = 0; k < param->n; k++) {
@@ -76,7 +84,7 @@ bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const Call
 }
 
 /* ---- types of tensors */
-typedef struct Check { /* a tensor against the type that a signature gives it */
+typedef struct Check {         /* a tensor against the type that a signature gives it */
     const char *callee, *what; /* what: "'x'", "the result" */
     const TypeExpr *type;
     TVal *t;
@@ -97,10 +105,11 @@ static const char *size_text(Elab *cx, const char *name, int64_t size) {
 
 static void diag_type(Elab *cx, const Check *k, const char *why) {
     if (k->result)
-        diag_error(cx->diag, k->at, "'%s' gives %s, but says %s: %s", k->callee, tval_describe(cx, k->t),
-                   type_text(cx, k->type), why);
+        diag_error(cx->diag, k->at, "'%s' gives %s, but says %s: %s", k->callee,
+                   tval_describe(cx, k->t), type_text(cx, k->type), why);
     else
-        diag_error(cx->diag, k->at, "cannot pass %s as %s of '%s': %s", tval_describe(cx, k->t), k->what, k->callee, why);
+        diag_error(cx->diag, k->at, "cannot pass %s as %s of '%s': %s", tval_describe(cx, k->t),
+                   k->what, k->callee, why);
     diag_note(cx->diag, k->type->span, "%s is declared %s here", k->what, type_text(cx, k->type));
 }
 
@@ -109,7 +118,8 @@ static bool report_type(Elab *cx, const Check *k, const char *why) {
     return report_calls(cx);
 }
 
-static bool report_size(Elab *cx, const Check *k, int axis, const char *want_name, const Val *want) {
+static bool report_size(Elab *cx, const Check *k, int axis, const char *want_name,
+                        const Val *want) {
     const char *have = size_text(cx, k->t->name[axis], k->t->type.dim[axis]);
     const char *need = size_text(cx, want_name, want->i);
     diag_type(cx, k, arena_printf(cx->arena, "%s does not match %s", have, need));
@@ -137,8 +147,10 @@ static bool check_rank(Elab *cx, const Check *k, int *lead) {
     *lead = open ? rank - (fixed - 1) : 0;
     if (open ? *lead >= 0 : rank == fixed) return true;
     int want = open ? fixed - 1 : fixed;
-    return report_type(cx, k, arena_printf(cx->arena, "it has %d dimension%s, %s%d %s wanted", rank, rank == 1 ? "" : "s",
-                                           open ? "at least " : "", want, want == 1 ? "is" : "are"));
+    return report_type(cx, k,
+                       arena_printf(cx->arena, "it has %d dimension%s, %s%d %s wanted", rank,
+                                    rank == 1 ? "" : "s", open ? "at least " : "", want,
+                                    want == 1 ? "is" : "are"));
 }
 
 /* The dimensions that `...` stands for: bound the first time, compared after. */
@@ -151,10 +163,13 @@ static bool check_leading(Elab *cx, const Check *k, int lead) {
         return true;
     }
     if (old->list.n != lead)
-        return report_type(cx, k, arena_printf(cx->arena, "`...` stands for %d dimension%s here and for %d elsewhere", lead,
-                                               lead == 1 ? "" : "s", old->list.n));
+        return report_type(cx, k,
+                           arena_printf(cx->arena,
+                                        "`...` stands for %d dimension%s here and for %d elsewhere",
+                                        lead, lead == 1 ? "" : "s", old->list.n));
     for (int i = 0; i < lead; i++)
-        if (old->list.at[i].i != k->t->type.dim[i]) return report_size(cx, k, i, old->list.at[i].dim, &old->list.at[i]);
+        if (old->list.at[i].i != k->t->type.dim[i])
+            return report_size(cx, k, i, old->list.at[i].dim, &old->list.at[i]);
     return true;
 }
 
@@ -173,13 +188,15 @@ static bool check_name(Elab *cx, const Check *k, int axis, const Expr *e) {
 static bool check_size(Elab *cx, const Check *k, int axis, const Expr *e) {
     Val v;
     int64_t i;
-    if (!eval_expr(cx, k->scope, e, &v) || !val_int(cx, &v, "a dimension", e->span, &i)) return false;
+    if (!eval_expr(cx, k->scope, e, &v) || !val_int(cx, &v, "a dimension", e->span, &i))
+        return false;
     Val want = val_of_int(i);
     const char *name = e->kind == EXPR_int ? NULL : v.dim ? v.dim : span_text(cx, e->span);
     return i == k->t->type.dim[axis] || report_size(cx, k, axis, name, &want);
 }
 
-/* First the names, for these may be bound by a later dimension than the one that computes with them. */
+/* First the names, for these may be bound by a later dimension than the one that computes with
+ * them. */
 static bool check_dims(Elab *cx, const Check *k, int lead, bool names) {
     size_t first = is_ellipsis(k->type) ? 1 : 0;
     for (size_t i = first; i < k->type->dim.n; i++) {
@@ -202,9 +219,12 @@ static bool rename_dims(Elab *cx, const Check *k, int lead) {
         Val v;
         if (!eval_expr(cx, k->scope, e, &v)) return false;
         const char *name = v.dim;
-        if (e->kind == EXPR_int) name = NULL;
-        else if (!k->result && e->kind == EXPR_name) name = e->name;
-        else if (k->result && v.outer) name = *v.outer ? v.outer : NULL;
+        if (e->kind == EXPR_int)
+            name = NULL;
+        else if (!k->result && e->kind == EXPR_name)
+            name = e->name;
+        else if (k->result && v.outer)
+            name = *v.outer ? v.outer : NULL;
         k->t->name[lead + (int)(i - first)] = name;
     }
     k->t->full = 0; /* a reduction's memory ends where a shape is declared */
@@ -214,7 +234,9 @@ static bool rename_dims(Elab *cx, const Check *k, int lead) {
 static bool check_dtype(Elab *cx, const Check *k) {
     DType want = k->type->has_dtype ? k->type->dtype : DT_f32;
     if (k->t->type.dtype == want) return true;
-    report_type(cx, k, arena_printf(cx->arena, "%s is wanted, not %s", dtype_name(want), dtype_name(k->t->type.dtype)));
+    report_type(cx, k,
+                arena_printf(cx->arena, "%s is wanted, not %s", dtype_name(want),
+                             dtype_name(k->t->type.dtype)));
     diag_hint(cx->diag, "cast(..., %s)", dtype_name(want));
     return false;
 }
@@ -235,7 +257,8 @@ static bool bind_plain(Elab *cx, const char *name, Val *v, Span at, Scope *s) {
     return true;
 }
 
-static bool bind_over(Elab *cx, const FnDecl *f, const char *callee, const Val *over, const Val *first, Span at, Scope *s) {
+static bool bind_over(Elab *cx, const FnDecl *f, const char *callee, const Val *over,
+                      const Val *first, Span at, Scope *s) {
     if (!f->over) {
         if (!over) return true;
         diag_error(cx->diag, at, "'%s' takes no `over`", callee);
@@ -243,9 +266,11 @@ static bool bind_over(Elab *cx, const FnDecl *f, const char *callee, const Val *
         return report_calls(cx);
     }
     Val v = {.kind = VAL_axes, .span = at};
-    if (over) v.list = over->list;
+    if (over)
+        v.list = over->list;
     else if (!f->over_all) {
-        return report_error(cx, at, "'%s' needs to know the dimension: %s(x over T)", callee, callee);
+        return report_error(cx, at, "'%s' needs to know the dimension: %s(x over T)", callee,
+                            callee);
     } else {
         int rank = first && first->kind == VAL_tensor ? first->t.type.rank : 0;
         v.list.n = rank;
@@ -256,18 +281,20 @@ static bool bind_over(Elab *cx, const FnDecl *f, const char *callee, const Val *
     return true;
 }
 
-static bool bind_typed(Elab *cx, const char *callee, const ParamDecl *p, const Val *v, Span at, Scope *s, Check *k, int *lead) {
+static bool bind_typed(Elab *cx, const char *callee, const ParamDecl *p, const Val *v, Span at,
+                       Scope *s, Check *k, int *lead) {
     TVal *t = NEW(cx->arena, TVal);
     *k = (Check){callee, arena_printf(cx->arena, "'%s'", p->name), p->type, t, s, at, false};
-    if (!arg_tensor(cx, p->type, v, at, t) || !check_dtype(cx, k) || !check_rank(cx, k, lead)) return false;
+    if (!arg_tensor(cx, p->type, v, at, t) || !check_dtype(cx, k) || !check_rank(cx, k, lead))
+        return false;
     if (is_ellipsis(p->type) && !check_leading(cx, k, *lead)) return false;
     Val bound = val_of_tensor(t); /* for later defaults; bound again once all names are known */
     scope_set(cx, s, p->name, &bound);
     return check_dims(cx, k, *lead, true);
 }
 
-bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg, const Val *over, Span at,
-                    Scope *s) {
+bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg,
+                    const Val *over, Span at, Scope *s) {
     const CallArg **slot = NEW_N(cx->arena, const CallArg *, f->param.n + 1);
     Check *check = NEW_N(cx->arena, Check, f->param.n + 1);
     int *lead = NEW_N(cx->arena, int, f->param.n + 1);
@@ -294,14 +321,17 @@ bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg
 }
 
 /* ---- results */
-static bool result_one(Elab *cx, const char *callee, const TypeExpr *type, Scope *s, Val *v, Span at) {
+static bool result_one(Elab *cx, const char *callee, const TypeExpr *type, Scope *s, Val *v,
+                       Span at) {
     TVal t;
     int lead = 0;
     if (!arg_tensor(cx, type, v, at, &t)) return false;
     Check k = {callee, "the result", type, &t, s, at, true};
     if (!check_dtype(cx, &k) || !check_rank(cx, &k, &lead)) return false;
     if (is_ellipsis(type) && !check_leading(cx, &k, lead)) return false;
-    if (!check_dims(cx, &k, lead, true) || !check_dims(cx, &k, lead, false) || !rename_dims(cx, &k, lead)) return false;
+    if (!check_dims(cx, &k, lead, true) || !check_dims(cx, &k, lead, false) ||
+        !rename_dims(cx, &k, lead))
+        return false;
     Span span = v->span;
     *v = val_of_tensor(&t);
     v->span = span;
@@ -319,11 +349,13 @@ bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, V
     Span where = result_span(f);
     if (f->nresult == 1) {
         if (v->kind != VAL_none) return result_one(cx, callee, f->result[0], s, v, where);
-        return report_error(cx, f->span, "'%s' ends without a return, but says it gives %s", callee, type_text(cx, f->result[0]));
+        return report_error(cx, f->span, "'%s' ends without a return, but says it gives %s", callee,
+                            type_text(cx, f->result[0]));
     }
     int n = v->kind == VAL_tuple ? v->list.n : v->kind == VAL_none ? 0 : 1;
     if (n != f->nresult)
-        return report_error(cx, where, "'%s' gives %d value%s, but says %d", callee, n, n == 1 ? "" : "s", f->nresult);
+        return report_error(cx, where, "'%s' gives %d value%s, but says %d", callee, n,
+                            n == 1 ? "" : "s", f->nresult);
     v->list.at = arena_memdup(cx->arena, v->list.at, sizeof(Val) * (size_t)n);
     for (int i = 0; i < n; i++)
         if (!result_one(cx, callee, f->result[i], s, &v->list.at[i], where)) return false;

@@ -1,5 +1,6 @@
-/* Statements: the table of what may stand where, assignment, `if`, `for` and `return`. In a module or an entry an error
- * leaves the statement's names bound to VAL_error and the next statement is looked at; in a fn or a block it ends the body. */
+/* Statements: the table of what may stand where, assignment, `if`, `for` and `return`. In a module
+ * or an entry an error leaves the statement's names bound to VAL_error and the next statement is
+ * looked at; in a fn or a block it ends the body. */
 #include "frontend/decl.h"
 
 typedef struct StmtInfo {
@@ -15,11 +16,16 @@ static const StmtInfo stmt_info[] = {
 
 static const char *where_name(Where w) {
     switch (w) {
-    case IN_module: return "at top level";
-    case IN_block: return "in a block";
-    case IN_rule: return "in a rule";
-    case IN_fn: return "in a fn";
-    case IN_entry: return "in an entry";
+    case IN_module:
+        return "at top level";
+    case IN_block:
+        return "in a block";
+    case IN_rule:
+        return "in a rule";
+    case IN_fn:
+        return "in a fn";
+    case IN_entry:
+        return "in an entry";
     }
     return "here";
 }
@@ -29,7 +35,8 @@ bool exec_stmt(Elab *cx, Exec *x, const Stmt *s) {
     if (info->where & (unsigned)x->where) return info->exec(cx, x, s);
     report_error(cx, s->span, "%s cannot stand %s", info->what, where_name(x->where));
     if (info->where == IN_module) diag_hint(cx->diag, "declare it at the top level of the file");
-    if (info->where == IN_entry) diag_hint(cx->diag, "it belongs to `train on ... { }` or `eval on ... { }`");
+    if (info->where == IN_entry)
+        diag_hint(cx->diag, "it belongs to `train on ... { }` or `eval on ... { }`");
     return false;
 }
 
@@ -52,13 +59,28 @@ static void bind_error(Elab *cx, Scope *s, const char *name) {
 
 void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
     switch (stmt->kind) {
-    case STMT_const: case STMT_tokenizer: case STMT_data: case STMT_assign:
-        for (int i = 0; i < stmt->assign.ntarget; i++) bind_error(cx, s, stmt->assign.target[i].name);
+    case STMT_const:
+    case STMT_tokenizer:
+    case STMT_data:
+    case STMT_assign:
+        for (int i = 0; i < stmt->assign.ntarget; i++)
+            bind_error(cx, s, stmt->assign.target[i].name);
         break;
-    case STMT_param: case STMT_state: case STMT_cache: bind_error(cx, s, stmt->param.name); break;
-    case STMT_fn: bind_error(cx, s, stmt->fn->name); break;
-    case STMT_block: case STMT_rule: bind_error(cx, s, stmt->block.name); break;
-    case STMT_import: bind_error(cx, s, stmt->import.alias); break;
+    case STMT_param:
+    case STMT_state:
+    case STMT_cache:
+        bind_error(cx, s, stmt->param.name);
+        break;
+    case STMT_fn:
+        bind_error(cx, s, stmt->fn->name);
+        break;
+    case STMT_block:
+    case STMT_rule:
+        bind_error(cx, s, stmt->block.name);
+        break;
+    case STMT_import:
+        bind_error(cx, s, stmt->import.alias);
+        break;
     case STMT_if:
         for (size_t i = 0; i < stmt->cond.then.n; i++) bind_errors(cx, s, stmt->cond.then.at[i]);
         for (size_t i = 0; i < stmt->cond.other.n; i++) bind_errors(cx, s, stmt->cond.other.at[i]);
@@ -66,7 +88,8 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
     case STMT_for:
         for (size_t i = 0; i < stmt->loop.body.n; i++) bind_errors(cx, s, stmt->loop.body.at[i]);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -102,9 +125,11 @@ static bool assign_one(Elab *cx, Exec *x, const Target *t, Val v, Span at) {
 bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at) {
     if (n == 1) return assign_one(cx, x, t, v, at);
     if (v.kind != VAL_tuple && v.kind != VAL_list)
-        return report_error(cx, span_join(t[0].span, t[n - 1].span), "%d names for one value: %s", n, val_describe(cx, &v));
+        return report_error(cx, span_join(t[0].span, t[n - 1].span), "%d names for one value: %s",
+                            n, val_describe(cx, &v));
     if (v.list.n != n)
-        return report_error(cx, span_join(t[0].span, t[n - 1].span), "%d names for %d values", n, v.list.n);
+        return report_error(cx, span_join(t[0].span, t[n - 1].span), "%d names for %d values", n,
+                            v.list.n);
     for (int i = 0; i < n; i++)
         if (!assign_one(cx, x, &t[i], v.list.at[i], at)) return false;
     return true;
@@ -114,7 +139,8 @@ bool do_assign(Elab *cx, Exec *x, const Stmt *s) {
     const Target *t = s->assign.target;
     if (t->count) return exec_array(cx, x, t, s->assign.value);
     Val v;
-    const char *path = x->where == IN_module || x->where == IN_block ? path_of(cx, x, t->name) : NULL;
+    const char *path =
+        x->where == IN_module || x->where == IN_block ? path_of(cx, x, t->name) : NULL;
     if (s->assign.ntarget != 1) path = NULL;
     if (!eval_named(cx, x, x->scope, path, s->assign.value, &v)) return false;
     return assign_value(cx, x, t, s->assign.ntarget, v, s->assign.value->span);
@@ -128,12 +154,17 @@ bool do_return(Elab *cx, Exec *x, const Stmt *s) {
     Val *v = NEW_N(cx->arena, Val, n + 1);
     for (int i = 0; i < n; i++) {
         const Expr *e = s->ret.value.at[i];
-        if (!eval_expr(cx, x->scope, e, &v[i]) || v[i].kind == VAL_error || !settle(cx, &v[i], e->span)) return false;
+        if (!eval_expr(cx, x->scope, e, &v[i]) || v[i].kind == VAL_error ||
+            !settle(cx, &v[i], e->span))
+            return false;
     }
     x->returned = true;
-    if (n == 0) x->result = (Val){.kind = VAL_none, .span = s->span};
-    else if (n == 1) x->result = v[0];
-    else x->result = (Val){.kind = VAL_tuple, .span = s->span, .list = {v, n}};
+    if (n == 0)
+        x->result = (Val){.kind = VAL_none, .span = s->span};
+    else if (n == 1)
+        x->result = v[0];
+    else
+        x->result = (Val){.kind = VAL_tuple, .span = s->span, .list = {v, n}};
     return true;
 }
 
@@ -142,9 +173,11 @@ bool do_if(Elab *cx, Exec *x, const Stmt *s) {
     const Expr *e = s->cond.cond;
     if (!eval_expr(cx, x->scope, e, &c) || c.kind == VAL_error) return false;
     if (c.kind != VAL_bool) {
-        report_error(cx, e->span, "`if` decides when the program is compiled and takes true or false, not %s",
-                   val_describe(cx, &c));
-        if (c.kind == VAL_tensor || c.kind == VAL_param) diag_hint(cx->diag, "where(condition, a, b) chooses at run time");
+        report_error(cx, e->span,
+                     "`if` decides when the program is compiled and takes true or false, not %s",
+                     val_describe(cx, &c));
+        if (c.kind == VAL_tensor || c.kind == VAL_param)
+            diag_hint(cx->diag, "where(condition, a, b) chooses at run time");
         return false;
     }
     return exec_stmts(cx, x, c.b ? &s->cond.then : &s->cond.other);
@@ -153,7 +186,8 @@ bool do_if(Elab *cx, Exec *x, const Stmt *s) {
 static bool loop_items(Elab *cx, const Val *v, Span at) {
     if (v->kind == VAL_list || v->kind == VAL_tuple || v->kind == VAL_array) return true;
     if (v->kind == VAL_error) return false;
-    report_error(cx, at, "`for` walks a list, an array of blocks or range(n), not %s", val_describe(cx, v));
+    report_error(cx, at, "`for` walks a list, an array of blocks or range(n), not %s",
+                 val_describe(cx, v));
     if (v->kind == VAL_int) diag_hint(cx->diag, "range(n) counts from 0 to n - 1");
     return false;
 }
@@ -161,7 +195,8 @@ static bool loop_items(Elab *cx, const Val *v, Span at) {
 bool do_for(Elab *cx, Exec *x, const Stmt *s) {
     Val list;
     bool ok = true;
-    if (!eval_expr(cx, x->scope, s->loop.in, &list) || !loop_items(cx, &list, s->loop.in->span)) return false;
+    if (!eval_expr(cx, x->scope, s->loop.in, &list) || !loop_items(cx, &list, s->loop.in->span))
+        return false;
     for (int i = 0; i < list.list.n && !x->returned && ok; i++) {
         scope_set(cx, x->scope, s->loop.name, &list.list.at[i]);
         ok = exec_stmts(cx, x, &s->loop.body);
@@ -183,8 +218,7 @@ bool do_fn(Elab *cx, Exec *x, const Stmt *s) {
         Target t = {.name = f->name, .span = f->span};
         return assign_one(cx, x, &t, v, f->span);
     }
-    if (!x->inst)
-        return report_error(cx, f->span, "a fn at top level needs a name");
+    if (!x->inst) return report_error(cx, f->span, "a fn at top level needs a name");
     if (x->inst->call) {
         diag_error(cx->diag, f->span, "'%s' has two unnamed fns", x->inst->def->block.name);
         diag_note(cx->diag, x->inst->call->decl->span, "the other one is here");

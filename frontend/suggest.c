@@ -1,4 +1,5 @@
-/* 'did you mean': errors about names that do not exist, each with the nearest name that does, or the module that has it. */
+/* 'did you mean': errors about names that do not exist, each with the nearest name that does, or
+ * the module that has it. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -30,8 +31,8 @@ static bool text_declares(const char *text, size_t n, const char *name) {
     for (const char *p = text, *end = text + n; p < end;) {
         for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
             size_t w = strlen(word[i]);
-            if ((size_t)(end - p) > w + length && !memcmp(p, word[i], w) && !memcmp(p + w, name, length) &&
-                strchr("( =", p[w + length]))
+            if ((size_t)(end - p) > w + length && !memcmp(p, word[i], w) &&
+                !memcmp(p + w, name, length) && strchr("( =", p[w + length]))
                 return true;
         }
         p = memchr(p, '\n', (size_t)(end - p));
@@ -52,7 +53,8 @@ static bool hint_import(Elab *cx, const char *name) {
 }
 
 static bool is_stage(const char *name) {
-#define STAGE(stage, takes, args) if (str_eq(name, #stage)) return true;
+#define STAGE(stage, takes, args)                                                                  \
+    if (str_eq(name, #stage)) return true;
 #include "base/stages.def"
 #undef STAGE
     return false;
@@ -96,8 +98,10 @@ const char *span_text(Elab *cx, Span at) {
     char *to = text;
     for (const char *from = text; *from; from++) { /* runs of white space become one space */
         bool space = *from == ' ' || *from == '\n' || *from == '\t' || *from == '\r';
-        if (!space) *to++ = *from;
-        else if (to > text && to[-1] != ' ') *to++ = ' ';
+        if (!space)
+            *to++ = *from;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
     }
     *to = 0;
     return text;

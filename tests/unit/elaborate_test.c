@@ -1,5 +1,5 @@
-/* Elaboration from text to program: what statements do, told from the graphs they leave and from the values that the
- * reference interpreter computes with them. */
+/* Elaboration from text to program: what statements do, told from the graphs they leave and from
+ * the values that the reference interpreter computes with them. */
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 #include "tests/unit/check.h"
@@ -93,14 +93,16 @@ static bool start(Machine *m, const char *text) {
     Err e = {{0}};
     *m = (Machine){.t = compile(text)};
     if (!m->t.p) return false;
-    m->t.p = passes_run_named(m->t.p, m->t.diag, (const char *[]){"autodiff"}, 1, &(PassOptions){0});
+    m->t.p =
+        passes_run_named(m->t.p, m->t.diag, (const char *[]){"autodiff"}, 1, &(PassOptions){0});
     EXPECT(m->t.p, "autodiff");
     if (!m->t.p) return diag_print(m->t.diag, stderr, false), false;
     EvalCx cx = {.arena = m->t.arena, .program = m->t.p, .f64 = true, .seed = 1, .live = -1};
     Array *out = graph_eval(m->t.p->init, &cx, &e);
     EXPECT(out, "%s", e.msg);
     m->state = NEW_N(m->t.arena, Array, m->t.p->ntensor);
-    for (size_t i = 0; out && i < m->t.p->init->nout; i++) m->state[m->t.p->init->out[i].index] = out[i];
+    for (size_t i = 0; out && i < m->t.p->init->nout; i++)
+        m->state[m->t.p->init->out[i].index] = out[i];
     for (size_t i = 0; i < m->t.p->ntensor; i++)
         if (m->t.p->tensor[i].like >= 0) m->state[i] = m->state[m->t.p->tensor[i].like];
     return out;
@@ -112,8 +114,17 @@ static bool step(Machine *m) {
     const Graph *g = entry->logged ? entry->logged : entry->step;
     Array field = read_field(&m->t, g, "ids");
     const char *name = "ids";
-    EvalCx cx = {.arena = m->t.arena, .program = m->t.p, .f64 = true, .state = m->state, .field_name = &name, .field = &field,
-                 .nfield = 1, .seed = 1, .step = m->steps++, .steps = (double)entry->steps, .live = -1};
+    EvalCx cx = {.arena = m->t.arena,
+                 .program = m->t.p,
+                 .f64 = true,
+                 .state = m->state,
+                 .field_name = &name,
+                 .field = &field,
+                 .nfield = 1,
+                 .seed = 1,
+                 .step = m->steps++,
+                 .steps = (double)entry->steps,
+                 .live = -1};
     Array *out = graph_eval(g, &cx, &e);
     EXPECT(out, "%s", e.msg);
     if (!out) return false;
@@ -131,14 +142,16 @@ static double value(const Machine *m, const char *tensor, int k) {
 }
 
 static void near(double got, double want, const char *what) {
-    EXPECT(fabs(got - want) <= 1e-9 * fmax(1, fabs(want)), "%s is %.12g, not %.12g", what, got, want);
+    EXPECT(fabs(got - want) <= 1e-9 * fmax(1, fabs(want)), "%s is %.12g, not %.12g", what, got,
+           want);
 }
 
 /* ---- minimize and update */
 static void test_sgd(void) {
     Machine m;
-    if (!start(&m, HEAD "param w[2] = fill(1)\n"
-                        "train on text batch 4 steps 5 { minimize sum((w - 3)^2) with sgd(0.1) }\n"))
+    if (!start(&m,
+               HEAD "param w[2] = fill(1)\n"
+                    "train on text batch 4 steps 5 { minimize sum((w - 3)^2) with sgd(0.1) }\n"))
         return;
     step(&m);
     near(value(&m, "w", 0), 1 + 0.1 * 4, "w after one step");
@@ -151,8 +164,9 @@ static void test_sgd(void) {
 
 static void test_momentum(void) {
     Machine m;
-    if (!start(&m, HEAD "param w[2] = 1\n"
-                        "train on text batch 4 steps 5 { minimize sum(w) with sgd(0.1, momentum = 0.5) }\n"))
+    if (!start(&m, HEAD
+               "param w[2] = 1\n"
+               "train on text batch 4 steps 5 { minimize sum(w) with sgd(0.1, momentum = 0.5) }\n"))
         return;
     step(&m), step(&m);
     near(value(&m, "optim.0.w.velocity", 0), 1.5, "velocity");
@@ -160,16 +174,18 @@ static void test_momentum(void) {
     done(&m.t);
 }
 
-/* The second minimize sees what the first left, has its own count, and does not differentiate through it. */
+/* The second minimize sees what the first left, has its own count, and does not differentiate
+ * through it. */
 static void test_two_minimizes(void) {
     Machine m;
-    if (!start(&m, HEAD "param a = 1\nparam b = 2\n"
-                        "train on text batch 4 steps 5 {\n"
-                        "    old = a\n"
-                        "    minimize a * b over a with sgd(0.5)\n"      /* a = 1 - 0.5 * 2 = 0 */
-                        "    minimize (a - 1) * b over b with sgd(0.5)\n" /* b = 2 - 0.5 * (0 - 1) */
-                        "    report old = old + 10 * a\n"
-                        "}\n"))
+    if (!start(&m,
+               HEAD "param a = 1\nparam b = 2\n"
+                    "train on text batch 4 steps 5 {\n"
+                    "    old = a\n"
+                    "    minimize a * b over a with sgd(0.5)\n"       /* a = 1 - 0.5 * 2 = 0 */
+                    "    minimize (a - 1) * b over b with sgd(0.5)\n" /* b = 2 - 0.5 * (0 - 1) */
+                    "    report old = old + 10 * a\n"
+                    "}\n"))
         return;
     step(&m);
     near(value(&m, "a", 0), 0, "a");
@@ -182,7 +198,8 @@ static void test_two_minimizes(void) {
 static void test_rates_and_clip(void) {
     Machine m;
     if (!start(&m, HEAD "param a = 0\nparam b = 0\n"
-                        "train on text batch 4 steps 5 { minimize 3 * a + 4 * b over a, b lr x 10 with sgd(0.1), clip = 1.0 }\n"))
+                        "train on text batch 4 steps 5 { minimize 3 * a + 4 * b over a, b lr x 10 "
+                        "with sgd(0.1), clip = 1.0 }\n"))
         return;
     step(&m);
     near(value(&m, "a", 0), -0.1 * 0.6, "a, its gradient cut to length 1");
@@ -192,16 +209,18 @@ static void test_rates_and_clip(void) {
 
 static void test_update(void) {
     Machine m;
-    if (!start(&m, HEAD "state queue[4] = fn (shape) { return cast(iota(4), f32) }\n"
-                        "block Count(d) { state seen[d] = 0\n fn (x) { update seen = seen + 1\n return x } }\n"
-                        "count = Count(2)\n"
-                        "train on text batch 1 steps 5 {\n"
-                        "    update queue = concat([queue[2:] * 2, queue[:2]] over 0)\n"
-                        "    update queue = queue + 1\n"
-                        "    x = count(count(1))\n"
-                        "    y = still(count)(1)\n"
-                        "}\n"
-                        "eval on text batch 2 { x = count(mean(ids))\n report x }\n"))
+    if (!start(
+            &m, HEAD
+            "state queue[4] = fn (shape) { return cast(iota(4), f32) }\n"
+            "block Count(d) { state seen[d] = 0\n fn (x) { update seen = seen + 1\n return x } }\n"
+            "count = Count(2)\n"
+            "train on text batch 1 steps 5 {\n"
+            "    update queue = concat([queue[2:] * 2, queue[:2]] over 0)\n"
+            "    update queue = queue + 1\n"
+            "    x = count(count(1))\n"
+            "    y = still(count)(1)\n"
+            "}\n"
+            "eval on text batch 2 { x = count(mean(ids))\n report x }\n"))
         return;
     step(&m);
     near(value(&m, "queue", 0), 5, "queue, updated twice in order");
@@ -226,7 +245,8 @@ static void test_clone(void) {
     EXPECT(find_tensor(p, "optim.0.key.weight.velocity") < 0, "a clone is not trained");
     double before = value(&m, "key.weight", 1);
     step(&m);
-    near(value(&m, "key.weight", 1), 0.75 * before + 0.25 * value(&m, "query.weight", 1), "the average, of the new query");
+    near(value(&m, "key.weight", 1), 0.75 * before + 0.25 * value(&m, "query.weight", 1),
+         "the average, of the new query");
     EXPECT(value(&m, "query.weight", 1) != before, "the original is trained");
     done(&m.t);
 }
@@ -234,9 +254,11 @@ static void test_clone(void) {
 static void test_freeze(void) {
     Test t = compile(HEAD "block Noisy(d) { param w[d] = 1\n fn (x) = dropout(x * w, 0.5) }\n"
                           "cold = Noisy(6)\nwarm = Noisy(6)\nfreeze cold\n"
-                          "train on text batch 4 steps 5 { minimize mean(warm(cold(cast(ids, f32)))) with sgd(0.1) }\n");
+                          "train on text batch 4 steps 5 { minimize mean(warm(cold(cast(ids, "
+                          "f32)))) with sgd(0.1) }\n");
     if (!t.p) return;
-    EXPECT(count_op(quiet(&t), OP_uniform) == 1, "%d draws, of which the frozen block makes none", count_op(quiet(&t), OP_uniform));
+    EXPECT(count_op(quiet(&t), OP_uniform) == 1, "%d draws, of which the frozen block makes none",
+           count_op(quiet(&t), OP_uniform));
     EXPECT(count_out(quiet(&t), OUT_state) == 2, "only warm.w and the count change");
     done(&t);
 }
@@ -244,9 +266,12 @@ static void test_freeze(void) {
 /* What a report computes changes no state, though the block it calls would. */
 static void test_report_updates(void) {
     Machine m;
-    if (!start(&m, HEAD "block Count(d) { state seen[d] = 0\n fn (x) { update seen = seen + 1\n return x } }\n"
-                        "count = Count(2)\nstate other = 0\n"
-                        "train on text batch 1 steps 5 { report a = count(1)\n update other = other + count(1) }\n"))
+    if (!start(
+            &m, HEAD
+            "block Count(d) { state seen[d] = 0\n fn (x) { update seen = seen + 1\n return x } }\n"
+            "count = Count(2)\nstate other = 0\n"
+            "train on text batch 1 steps 5 { report a = count(1)\n update other = other + count(1) "
+            "}\n"))
         return;
     step(&m);
     near(value(&m, "count.seen", 0), 1, "the count of calls outside reports");
@@ -255,26 +280,32 @@ static void test_report_updates(void) {
 
 /* ---- what is computed when */
 static void test_entries(void) {
-    Test t = compile(HEAD "param w[6] = 1\nparam unused[6] = 1\n"
-                          "eval on text { report loss = mean(dropout(cast(ids, f32) * w, 0.5)) }\n"
-                          "train on text batch 7 steps 5 { loss = mean(dropout(cast(ids, f32) * w, 0.5))\n"
-                          "minimize loss with sgd(0.1)\n report loss }\n");
+    Test t = compile(
+        HEAD "param w[6] = 1\nparam unused[6] = 1\n"
+             "eval on text { report loss = mean(dropout(cast(ids, f32) * w, 0.5)) }\n"
+             "train on text batch 7 steps 5 { loss = mean(dropout(cast(ids, f32) * w, 0.5))\n"
+             "minimize loss with sgd(0.1)\n report loss }\n");
     if (!t.p) return;
     EXPECT(t.p->nentry == 2 && t.p->entry[1].kind == ENTRY_eval, "%zu entries", t.p->nentry);
-    EXPECT(t.p->entry[1].batch == 7, "eval takes the batch of train, not %lld", (long long)t.p->entry[1].batch);
+    EXPECT(t.p->entry[1].batch == 7, "eval takes the batch of train, not %lld",
+           (long long)t.p->entry[1].batch);
     EXPECT(count_op(t.p->entry[1].step, OP_uniform) == 0, "dropout in eval");
     EXPECT(find_tensor(t.p, "unused") < 0, "a param that no entry reaches");
-    EXPECT(count_out(quiet(&t), OUT_report) == 0 && count_out(t.p->entry[0].logged, OUT_report) == 1, "quiet and logged");
+    EXPECT(count_out(quiet(&t), OUT_report) == 0 &&
+               count_out(t.p->entry[0].logged, OUT_report) == 1,
+           "quiet and logged");
     for (size_t i = 0; i < quiet(&t)->n; i++) {
         const Node *n = quiet(&t)->node[i];
-        if (n->op == OP_field) EXPECT(n->type[0].batch_axis == 0 && n->type[0].dim[0] == 7, "the field's batch axis");
+        if (n->op == OP_field)
+            EXPECT(n->type[0].batch_axis == 0 && n->type[0].dim[0] == 7, "the field's batch axis");
     }
     done(&t);
 }
 
 static void test_remat(void) {
     Test t = compile(HEAD "a = Linear(6, 6)\nb = Linear(6, 6)\n"
-                          "train on text batch 4 steps 5 { minimize mean(remat(b)(remat(a)(cast(ids, f32)))) with sgd(0.1) }\n");
+                          "train on text batch 4 steps 5 { minimize "
+                          "mean(remat(b)(remat(a)(cast(ids, f32)))) with sgd(0.1) }\n");
     if (!t.p) return;
     uint32_t most = 0;
     for (size_t i = 0; i < quiet(&t)->n; i++)
@@ -299,28 +330,35 @@ static int count_places(const Graph *g) {
 
 static bool has_place(const Graph *g, const Node *n) {
     for (size_t i = 0; i < g->n; i++)
-        if (g->node[i]->op == n->op && g->node[i]->attr.random.place == n->attr.random.place) return true;
+        if (g->node[i]->op == n->op && g->node[i]->attr.random.place == n->attr.random.place)
+            return true;
     return false;
 }
 
 static void test_places(void) {
-    static const char plain[] = HEAD "block Drop() { param w[6] = 1\n fn (x) = dropout(dropout(x * w, 0.1), 0.1) }\n"
-                                     "layer[3] = Drop()\n"
-                                     "train on text batch 4 steps 5 { x = cast(ids, f32)\n"
-                                     "for l in layer { x = l(x) }\n x = layer[0](x)\n"
-                                     "minimize mean(x) with sgd(0.1)\n y = dropout(x, 0.3)\n update layer[0].w = mean(y over 0) }\n";
+    static const char plain[] =
+        HEAD "block Drop() { param w[6] = 1\n fn (x) = dropout(dropout(x * w, 0.1), 0.1) }\n"
+             "layer[3] = Drop()\n"
+             "train on text batch 4 steps 5 { x = cast(ids, f32)\n"
+             "for l in layer { x = l(x) }\n x = layer[0](x)\n"
+             "minimize mean(x) with sgd(0.1)\n y = dropout(x, 0.3)\n update layer[0].w = mean(y "
+             "over 0) }\n";
     char reported[sizeof plain + 200];
     const char *cut = strstr(plain, "minimize");
-    snprintf(reported, sizeof reported, "%.*s report a = mean(dropout(x, 0.5)), b = mean(layer[1](x))\n%s", (int)(cut - plain),
+    snprintf(reported, sizeof reported,
+             "%.*s report a = mean(dropout(x, 0.5)), b = mean(layer[1](x))\n%s", (int)(cut - plain),
              plain, cut);
     Test a = compile(plain), b = compile(reported);
     if (!a.p || !b.p) return;
     EXPECT(count_places(quiet(&a)) == 9, "nine dropouts, %d places", count_places(quiet(&a)));
-    EXPECT(count_places(b.p->entry[0].logged) == 12, "and three in reports: %d", count_places(b.p->entry[0].logged));
-    EXPECT(quiet(&a)->n == quiet(&b)->n && count_places(quiet(&b)) == 9, "a report changed the step");
+    EXPECT(count_places(b.p->entry[0].logged) == 12, "and three in reports: %d",
+           count_places(b.p->entry[0].logged));
+    EXPECT(quiet(&a)->n == quiet(&b)->n && count_places(quiet(&b)) == 9,
+           "a report changed the step");
     for (size_t i = 0; i < quiet(&a)->n; i++) {
         const Node *n = quiet(&a)->node[i];
-        if (op_info[n->op].flags & FLAG_RANDOM) EXPECT(has_place(quiet(&b), n), "a report moved a random number");
+        if (op_info[n->op].flags & FLAG_RANDOM)
+            EXPECT(has_place(quiet(&b), n), "a report moved a random number");
     }
     done(&a), done(&b);
 }
@@ -328,10 +366,13 @@ static void test_places(void) {
 /* ---- modules */
 static void test_defines(void) {
     Define define[] = {{"d", "3 + 1"}};
-    Test t = compile_at("test.upm", HEAD "const d = 2\nconst twice = 2*d\nparam w[twice] = 1\n"
-                                         "train on text batch 4 steps 5 { minimize sum(w) with sgd(0.1) }\n",
+    Test t = compile_at("test.upm",
+                        HEAD "const d = 2\nconst twice = 2*d\nparam w[twice] = 1\n"
+                             "train on text batch 4 steps 5 { minimize sum(w) with sgd(0.1) }\n",
                         define, 1);
-    if (t.p) EXPECT(t.p->tensor[find_tensor(t.p, "w")].type.dim[0] == 8, "-D changes what is computed from it");
+    if (t.p)
+        EXPECT(t.p->tensor[find_tensor(t.p, "w")].type.dim[0] == 8,
+               "-D changes what is computed from it");
     done(&t);
 }
 
@@ -351,24 +392,29 @@ static void test_imports(void) {
     Err e;
     static const char other[] = HEAD "const d = 3\nhead = Linear(d, d)\nbody = Linear(d, d)\n"
                                      "fn twice(x) = body(head(x))\n"
-                                     "train on text batch 2 steps 1 { minimize mean(twice(cast(ids[:, :3], f32))) with sgd(1) }\n";
+                                     "train on text batch 2 steps 1 { minimize "
+                                     "mean(twice(cast(ids[:, :3], f32))) with sgd(1) }\n";
     if (!mkdtemp(folder)) return;
     snprintf(path, sizeof path, "%s/other.upm", folder);
     EXPECT(file_write_atomic(path, other, strlen(other), &e), "%s", e.msg);
     snprintf(path, sizeof path, "%s/main.upm", folder);
     Define define[] = {{"pre.d", "6"}};
-    Test t = compile_at(path, "import \"other.upm\" as pre\nimport std.nn\nimport std.optim\nhead = Linear(6, 1)\n"
-                              "load pre.head, pre.body from \"a.safetensors\"\n"
-                              "train on pre.text batch 4 steps 5 {\n"
-                              "minimize mean(head(pre.twice(cast(ids, f32)))) with sgd(0.1) }\n",
-                        define, 1);
+    Test t = compile_at(
+        path,
+        "import \"other.upm\" as pre\nimport std.nn\nimport std.optim\nhead = Linear(6, 1)\n"
+        "load pre.head, pre.body from \"a.safetensors\"\n"
+        "train on pre.text batch 4 steps 5 {\n"
+        "minimize mean(head(pre.twice(cast(ids, f32)))) with sgd(0.1) }\n",
+        define, 1);
     if (t.p) {
         EXPECT(t.p->nentry == 1, "an imported file's entries are not run");
         EXPECT(find_tensor(t.p, "body.weight") >= 0, "an imported instance keeps its path");
-        EXPECT(find_tensor(t.p, "pre.head.weight") >= 0 && find_tensor(t.p, "head.weight") >= 0, "and gives way to the file's own");
+        EXPECT(find_tensor(t.p, "pre.head.weight") >= 0 && find_tensor(t.p, "head.weight") >= 0,
+               "and gives way to the file's own");
         EXPECT(t.p->tensor[find_tensor(t.p, "body.weight")].type.dim[0] == 6, "-D pre.d");
         const LoadSpec *l = t.p->spec.load;
-        EXPECT(l->nrename == 1 && str_eq(l->from[0], "head") && str_eq(l->to[0], "pre.head"), "load finds it by its own path");
+        EXPECT(l->nrename == 1 && str_eq(l->from[0], "head") && str_eq(l->to[0], "pre.head"),
+               "load finds it by its own path");
     }
     done(&t);
     unlink(path);
@@ -378,22 +424,32 @@ static void test_imports(void) {
 }
 
 static void test_data(void) {
-    Test t = compile("import std.optim\ntokenizer tok = wordpiece(\"v.txt\", 99, from = \"x\")\nconst seq = 8\n"
-                     "data (kept, held) = documents(\"x\") | encode(tok) | split(0.75)\n"
-                     "data pairs = held | sentence_pairs(seq, random = 0.25) | take(10) | shuffle\nparam w = 1\n"
-                     "train on pairs batch 4 epochs 2 {\n"
-                     "    minimize w * mean(ids + segment + next[:, None]) with sgd(0.1)\n    report text t = decode(tok, ids)\n}\n"
-                     "run { seed = 7; eval every 50; save every 1k; keep = 3; order = alternate }\n");
+    Test t = compile(
+        "import std.optim\ntokenizer tok = wordpiece(\"v.txt\", 99, from = \"x\")\nconst seq = 8\n"
+        "data (kept, held) = documents(\"x\") | encode(tok) | split(0.75)\n"
+        "data pairs = held | sentence_pairs(seq, random = 0.25) | take(10) | shuffle\nparam w = 1\n"
+        "train on pairs batch 4 epochs 2 {\n"
+        "    minimize w * mean(ids + segment + next[:, None]) with sgd(0.1)\n    report text t = "
+        "decode(tok, ids)\n}\n"
+        "run { seed = 7; eval every 50; save every 1k; keep = 3; order = alternate }\n");
     if (!t.p) return;
     const Spec *s = &t.p->spec;
     const DataSpec *d = &s->data[t.p->entry[0].data];
-    EXPECT(str_eq(d->stage, "shuffle") && d->nfield == 3 && d->field[0].dim[0] == 8, "fields pass through shuffle");
-    EXPECT(str_eq(d->field[1].name, "segment") && str_eq(d->field[0].dim_name[0], "seq"), "and know their names");
+    EXPECT(str_eq(d->stage, "shuffle") && d->nfield == 3 && d->field[0].dim[0] == 8,
+           "fields pass through shuffle");
+    EXPECT(str_eq(d->field[1].name, "segment") && str_eq(d->field[0].dim_name[0], "seq"),
+           "and know their names");
     const DataSpec *pairs = &s->data[s->data[d->input].input];
-    EXPECT(spec_num(pairs, "random", 0) == 0.25 && spec_int(&s->data[pairs->input], "part", -1) == 1, "the held part");
+    EXPECT(spec_num(pairs, "random", 0) == 0.25 &&
+               spec_int(&s->data[pairs->input], "part", -1) == 1,
+           "the held part");
     EXPECT(t.p->entry[0].epochs == 2 && t.p->entry[0].steps == 0, "epochs");
-    EXPECT(s->run.seed == 7 && s->run.eval_every == 50 && s->run.save_every == 1000 && s->run.keep == 3 && s->run.alternate, "run");
-    EXPECT(count_out(t.p->entry[0].logged, OUT_text) == 1 && str_eq(s->tokenizer[0].kind, "wordpiece"), "report text");
+    EXPECT(s->run.seed == 7 && s->run.eval_every == 50 && s->run.save_every == 1000 &&
+               s->run.keep == 3 && s->run.alternate,
+           "run");
+    EXPECT(count_out(t.p->entry[0].logged, OUT_text) == 1 &&
+               str_eq(s->tokenizer[0].kind, "wordpiece"),
+           "report text");
     done(&t);
 }
 
