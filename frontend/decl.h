@@ -122,8 +122,8 @@ STMT_TABLE(X)
 #undef X
 
 /* ---- calls: call.c sign.c */
-bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over, Span at,
-                  Val *out);
+bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over,
+                  Span at, Val *out);
 void frame_aside(Elab *cx, Frame *f, const char *label); /* its parent does not count it */
 /* Sorts arguments by parameter into slot[param.n]; NULL where the default stands. */
 bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
