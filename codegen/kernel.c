@@ -195,7 +195,7 @@ static unsigned access_by(const Kernel *k, const Access *a) {
     return by;
 }
 
-static unsigned reduced_mask(const Kernel *k) { return BY_REDUCED | (k->by_rows ? BY_INNER : 0); }
+static unsigned reduced_mask(const Kernel *k) { return BY_REDUCED | (k->mode == MODE_rows ? BY_INNER : 0); }
 
 static void find_dependence(Kernel *k) {
     for (size_t n = 0; n < k->instr.n; n++) {
@@ -230,7 +230,7 @@ static void find_walks(Kernel *k) {
     }
     for (size_t i = 0; i < k->store.n; i++) { /* one element: a vector of which one lane is stored */
         Access *a = &k->access.at[k->store.at[i].access];
-        if (a->walk == WALK_zero && !k->by_rows)
+        if (a->walk == WALK_zero && k->mode != MODE_rows)
             a->walk = WALK_one;
     }
 }
@@ -245,13 +245,14 @@ static int choose_unroll(const Kernel *k) {
     }
     if (k->instr.n > 40)
         return 1;
-    return !reduces ? 1 : k->by_rows ? 2 : 4;
+    return !reduces ? 1 : k->mode == MODE_columns ? 4 : 2;
 }
 
 /* ---- the key: all of the above but sizes, strides, words and places */
 static void print_key(Kernel *k) {
     Buf *b = &k->key;
-    buf_printf(b, "%s unroll=%d axes=", k->by_rows ? "rows" : "columns", k->unroll);
+    buf_printf(b, "%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode], k->keep ? " keep" : "",
+               k->unroll);
     for (int i = 0; i < k->naxis; i++)
         buf_puts(b, k->reduced[i] ? "r" : "k");
     buf_puts(b, "\n");
@@ -277,13 +278,31 @@ static void print_key(Kernel *k) {
         buf_printf(b, "a%d <- %%%d%s\n", k->store.at[n].access, k->store.at[n].instr, k->store.at[n].in_loop ? " in loop" : "");
 }
 
+/* One stage of reductions, after which only what has no reduced axes is stored. */
+static bool fits_panels(const Kernel *k) {
+    bool fits = k->stages == 1;
+    for (size_t i = 0; i < k->store.n; i++)
+        fits &= !k->store.at[i].in_loop || k->instr.at[k->store.at[i].instr].stage == 0;
+    return fits;
+}
+
+static bool has_reduced_outer(const Kernel *k) {
+    for (int i = 0; i + 1 < k->naxis; i++)
+        if (k->reduced[i])
+            return true;
+    return false;
+}
+
 void kernel_settle(Kernel *k) {
-    k->by_rows = k->reduced[k->naxis - 1];
+    k->mode = k->reduced[k->naxis - 1] ? MODE_rows : MODE_columns;
     k->stages = 0;
     for (size_t n = 0; n < k->instr.n; n++)
         k->instr.at[n].by = 0, k->instr.at[n].stage = 0;
     find_dependence(k);
     find_walks(k);
+    if (k->mode == MODE_columns && fits_panels(k))
+        k->mode = MODE_panels;
+    k->keep = k->mode == MODE_rows && k->size[k->naxis - 1] <= KEEP_ROW && !has_reduced_outer(k);
     k->unroll = choose_unroll(k);
     k->key.n = 0;
     print_key(k);
@@ -358,14 +377,16 @@ static void cut_tasks(const Kernel *k, int64_t *size, RtStep *step) {
     for (int i = 0; i + 1 < k->naxis; i++)
         *(k->reduced[i] ? &deep : &rows) *= k->size[i];
     int64_t columns = inner;
-    if (!k->by_rows && deep * inner > TASK_ELEMENTS)
+    if (k->mode != MODE_rows && deep * inner > TASK_ELEMENTS)
         columns = strip * at_least_one(TASK_ELEMENTS / (deep * strip));
+    if (k->mode == MODE_panels && columns > PANEL)
+        columns = PANEL;
     columns = columns < inner ? columns : at_least_one(round_up(inner, strip));
     size[SIZE_ROWS] = rows;
     size[SIZE_TASK_ROWS] = columns < inner ? 1 : at_least_one(TASK_ELEMENTS / at_least_one(deep * inner));
     size[SIZE_COLUMNS] = inner;
     size[SIZE_TASK_COLUMNS] = columns;
-    size[SIZE_COLUMN_TASKS] = k->by_rows ? 1 : (inner + columns - 1) / columns;
+    size[SIZE_COLUMN_TASKS] = k->mode == MODE_rows ? 1 : (inner + columns - 1) / columns;
     int64_t row_tasks = (rows + size[SIZE_TASK_ROWS] - 1) / size[SIZE_TASK_ROWS];
     step->tasks = row_tasks * size[SIZE_COLUMN_TASKS];
     double elements = (double)rows * (double)deep * (double)inner;

@@ -3,8 +3,9 @@
  *
  * The domain's axes are collapsed: size 1 is dropped, neighbours that every operand walks evenly become one. The last axis
  * is the inner one and runs along vectors. The others are outer: kept ones make rows, reduced ones are looped over.
- *   by columns (inner axis kept):   for each row, for each strip of columns: for each stage: reduced axes
- *   by rows (inner axis reduced):   for each row: for each stage: reduced axes, inner axis
+ *   rows (inner axis reduced):  for each row: for each stage: reduced axes, inner axis
+ *   columns (inner axis kept):  for each row, for each strip of columns: for each stage: reduced axes
+ *   panels (the same, one stage): for each row, for each panel of columns: reduced axes, strips of the panel
  * A stage ends where its reductions are complete; values that vary along reduced axes are computed anew in each stage. */
 #ifndef UPT_KERNEL_H
 #define UPT_KERNEL_H
@@ -14,6 +15,9 @@
 #include "runtime/abi.h"
 
 enum { BY_KEPT = 1, BY_REDUCED = 2, BY_INNER = 4 }; /* which loops a value varies with */
+typedef enum Mode { MODE_rows, MODE_columns, MODE_panels } Mode;
+enum { PANEL = 1024 }; /* columns whose accumulators lie together */
+enum { KEEP_ROW = 4096 }; /* longest row of which costly values are kept between stages */
 typedef enum Walk { WALK_zero, WALK_one, WALK_any } Walk; /* stride along the inner axis */
 
 /* Places in memory, or numbers in an index space, along the axes. */
@@ -49,7 +53,8 @@ typedef struct Kernel {
     VEC(Store) store;
     VEC(uint64_t) word;
     int nbuf, stages, unroll; /* unroll: vectors side by side */
-    bool by_rows;
+    Mode mode;
+    bool keep;     /* rows fit KEEP_ROW */
     Buf key;       /* kernel_free */
 } Kernel;
 

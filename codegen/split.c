@@ -44,10 +44,10 @@ static int64_t part_size(const Kernel *k, int axis) {
         kept *= k->reduced[i] ? 1 : k->size[i];
     }
     int64_t n = k->size[axis], others = all / kept / n;
-    bool deep = all > DEEP_ELEMENTS && (k->by_rows ? kept < FEW_ROWS : all / kept >= 2 * PART_ROWS);
+    bool deep = all > DEEP_ELEMENTS && (k->mode == MODE_rows ? kept < FEW_ROWS : all / kept >= 2 * PART_ROWS);
     if (!deep || k->naxis == RANK)
         return n;
-    int64_t want = (k->by_rows ? PART_ELEMENTS : PART_ROWS) / others;
+    int64_t want = (k->mode == MODE_rows ? PART_ELEMENTS : PART_ROWS) / others;
     return nearest_divisor(n, want > 1 ? want : 1);
 }
 
