@@ -1,8 +1,8 @@
-/* Memory that is freed whole. An arena is a list of chunks; an allocation is carved from the newest or
- * gets a chunk of its own. Chunks come zeroed from the system, so an allocation is zero.
+/* Memory that is freed whole. An arena is a list of chunks; an allocation is carved from the newest
+ * or gets a chunk of its own. Chunks come zeroed from the system, so an allocation is zero.
  *
- * For hostile builds: ARENA_CHUNK sets the size of chunks (64: nearly every allocation stands alone,
- * and a sanitizer sees overruns), ARENA_FAIL_AFTER makes the allocation of that number fail. */
+ * For hostile builds: ARENA_CHUNK sets the size of chunks (64: nearly every allocation stands
+ * alone, and a sanitizer sees overruns), ARENA_FAIL_AFTER makes those after that many fail. */
 #include "base/base.h"
 
 #include <stdatomic.h>

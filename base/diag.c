@@ -1,6 +1,6 @@
-/* Diagnostics: collected while compiling, printed at the end in the order they were found, each with
- * its source line, a caret span, notes and a hint. After DIAG_MAX errors further ones are dropped, with
- * their notes; a repetition (same place, same text) is dropped at once. */
+/* Diagnostics: collected while compiling, printed at the end in the order they were found, each
+ * with its source line, a caret span, notes and a hint. After DIAG_MAX errors further ones are
+ * dropped, with their notes; a repetition (same place, same text) is dropped at once. */
 #include "base/base.h"
 
 #include <string.h>
@@ -75,7 +75,8 @@ static bool same_place(Span a, Span b) {
 static bool is_repeated(const Diag *d, bool warning, Message m) {
     for (size_t i = 0; i < d->item.n; i++) {
         const Item *old = &d->item.at[i];
-        if (old->warning == warning && same_place(old->head.at, m.at) && str_eq(old->head.text, m.text))
+        if (old->warning == warning && same_place(old->head.at, m.at) &&
+            str_eq(old->head.text, m.text))
             return true;
     }
     return false;
@@ -165,8 +166,8 @@ static bool is_continuation(char c) {
     return ((unsigned char)c & 0xC0) == 0x80;
 }
 
-/* The part [from, to) of a line of n bytes that is shown: all of a short one, else a window around the span
- * at byte `at`, cut between characters. */
+/* The part [from, to) of a line of n bytes that is shown: all of a short one, else a window around
+ * the span at byte `at`, cut between characters. */
 static void choose_window(const char *s, size_t n, size_t at, size_t *from, size_t *to) {
     *from = 0;
     *to = n;
@@ -185,7 +186,8 @@ static char shown(char c) {
 }
 
 /* Under every character one space (a tab under a tab), then the span: ^ and ~ for the rest. */
-static void print_caret(FILE *f, const char *s, size_t n, size_t from, size_t to, size_t at, size_t end) {
+static void print_caret(FILE *f, const char *s, size_t n, size_t from, size_t to, size_t at,
+                        size_t end) {
     for (size_t i = from; i < at; i++)
         if (i >= n || !is_continuation(s[i])) fputc(i < n && s[i] == '\t' ? '\t' : ' ', f);
     fputc('^', f);
@@ -197,7 +199,8 @@ static void print_source(const Diag *d, FILE *f, Span at, const char *colour, co
     const Source *source = find_source(d, at.file);
     const char *s;
     size_t n, from, to;
-    if (!source || !source->text || !at.line || !at.col || !find_line(source, at.line, &s, &n)) return;
+    if (!source || !source->text || !at.line || !at.col || !find_line(source, at.line, &s, &n))
+        return;
     size_t start = at.col - 1 > n ? n : at.col - 1;
     size_t end = at.end_line > at.line ? n : at.end_col ? at.end_col - 1 : 0;
     choose_window(s, n, start, &from, &to);
@@ -208,12 +211,13 @@ static void print_source(const Diag *d, FILE *f, Span at, const char *colour, co
     fprintf(f, "%s\n", c->off);
 }
 
-static void print_message(const Diag *d, FILE *f, const Message *m, const char *word, const char *colour,
-                          const Colours *c) {
+static void print_message(const Diag *d, FILE *f, const Message *m, const char *word,
+                          const char *colour, const Colours *c) {
     const char *path = diag_path(d, m->at.file);
     if (path) fprintf(f, "%s%s:", c->bold, path);
     if (path && m->at.line) fprintf(f, "%u:%u:", m->at.line, m->at.col);
-    fprintf(f, "%s%s%s%s: %s%s%s\n", path ? " " : "", colour, word, c->off, c->bold, m->text, c->off);
+    fprintf(f, "%s%s%s%s: %s%s%s\n", path ? " " : "", colour, word, c->off, c->bold, m->text,
+            c->off);
     print_source(d, f, m->at, colour, c);
 }
 
@@ -223,7 +227,8 @@ void diag_print(const Diag *d, FILE *f, bool colour) {
         const Item *item = &d->item.at[i];
         print_message(d, f, &item->head, item->warning ? "warning" : "error",
                       item->warning ? c->warning : c->error, c);
-        for (size_t j = 0; j < item->note.n; j++) print_message(d, f, &item->note.at[j], "note", c->note, c);
+        for (size_t j = 0; j < item->note.n; j++)
+            print_message(d, f, &item->note.at[j], "note", c->note, c);
         for (size_t j = 0; j < item->hint.n; j++) fprintf(f, "  hint: %s\n", item->hint.at[j]);
     }
 }

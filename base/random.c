@@ -25,7 +25,8 @@ uint64_t random_key(uint64_t seed, uint64_t place) {
 Philox random_block(uint64_t key, uint64_t step, uint64_t index, unsigned *word) {
     uint64_t block = (index >> 6) << 4 | (index & 15);
     *word = (unsigned)(index >> 4 & 3);
-    Philox counter = {{(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)step, (uint32_t)(step >> 32)}};
+    Philox counter = {
+        {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)step, (uint32_t)(step >> 32)}};
     return philox4x32(counter, (uint32_t)key, (uint32_t)(key >> 32));
 }
 
@@ -63,7 +64,7 @@ static uint64_t feistel(uint64_t key, unsigned half, uint64_t x) {
 
 uint64_t permute_index(uint64_t key, uint64_t n, uint64_t i) {
     CHECK(i < n);
-    unsigned half = 1; /* the domain of 2 * half bits is less than four times n, so the walk is short */
+    unsigned half = 1; /* the domain has 2 * half bits, less than four times n: a short walk */
     while (half < 32 && (n - 1) >> (2 * half)) half++;
     do i = feistel(key, half, i);
     while (i >= n);

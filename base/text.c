@@ -50,7 +50,7 @@ void buf_free(Buf *b) {
     *b = (Buf){0};
 }
 
-/* ---- Map: entries in order of insertion, found through open addressing; never more than half full. */
+/* ---- Map: entries in order of insertion, found through open addressing; at most half full. */
 void map_init(Map *m, Arena *a) {
     *m = (Map){.arena = a};
 }

@@ -1,5 +1,6 @@
-/* Prints syntax as an indented tree, one node a line, without places: what `--emit=ast` and the tests of the
- * parser show. Expressions nest at most EXPR_DEPTH, statements by brackets, so recursion is bounded. */
+/* Prints syntax as an indented tree, one node a line, without places: what `--emit=ast` and the
+ * tests of the parser show. Expressions nest at most EXPR_DEPTH, statements by brackets, so
+ * recursion is bounded. */
 #include "frontend/ast.h"
 
 #include <ctype.h>
@@ -7,8 +8,9 @@
 
 const char *binary_name(BinaryOp op) {
     static const char *const names[] = {
-        [BIN_pipe] = "|", [BIN_and] = "&", [BIN_eq] = "==", [BIN_ne] = "!=", [BIN_lt] = "<", [BIN_le] = "<=",
-        [BIN_gt] = ">", [BIN_ge] = ">=", [BIN_add] = "+", [BIN_sub] = "-", [BIN_mul] = "*", [BIN_div] = "/",
+        [BIN_pipe] = "|",      [BIN_and] = "&", [BIN_eq] = "==",    [BIN_ne] = "!=",
+        [BIN_lt] = "<",        [BIN_le] = "<=", [BIN_gt] = ">",     [BIN_ge] = ">=",
+        [BIN_add] = "+",       [BIN_sub] = "-", [BIN_mul] = "*",    [BIN_div] = "/",
         [BIN_floordiv] = "//", [BIN_mod] = "%", [BIN_matmul] = "@", [BIN_pow] = "^",
     };
     return names[op];
@@ -78,7 +80,8 @@ static void print_args(Printer *o, const char *label, const Args *list) {
 
 static void print_type(Printer *o, const char *label, const TypeExpr *t) {
     if (!t) return;
-    line(o, "%s %s%s", label, t->has_dtype ? dtype_name(t->dtype) : "f32", t->has_dims ? " []" : "");
+    line(o, "%s %s%s", label, t->has_dtype ? dtype_name(t->dtype) : "f32",
+         t->has_dims ? " []" : "");
     o->depth++;
     print_exprs(o, &t->dim);
     o->depth--;
@@ -177,8 +180,12 @@ static void print_expr(Printer *o, const Expr *e) {
     case EXPR_arrow: print_two(o, "arrow", e->arrow.from, e->arrow.to); break;
     case EXPR_list: print_items(o, "list", &e->items); break;
     case EXPR_tuple: print_items(o, "tuple", &e->items); break;
-    case EXPR_unary: print_two(o, e->unary.op == UN_neg ? "negate" : "not", e->unary.of, NULL); break;
-    case EXPR_binary: print_two(o, binary_name(e->binary.op), e->binary.left, e->binary.right); break;
+    case EXPR_unary:
+        print_two(o, e->unary.op == UN_neg ? "negate" : "not", e->unary.of, NULL);
+        break;
+    case EXPR_binary:
+        print_two(o, binary_name(e->binary.op), e->binary.left, e->binary.right);
+        break;
     case EXPR_fn: print_fn(o, e->fn); break;
     }
 }
@@ -229,7 +236,8 @@ static void print_load(Printer *o, const Stmt *s) {
     print_items(o, "load", &s->load.part);
     o->depth++;
     print_under(o, "from", s->load.file);
-    for (size_t i = 0; i < s->load.from.n; i++) print_two(o, "rename", s->load.from.at[i], s->load.to.at[i]);
+    for (size_t i = 0; i < s->load.from.n; i++)
+        print_two(o, "rename", s->load.from.at[i], s->load.to.at[i]);
     o->depth--;
 }
 
@@ -238,7 +246,8 @@ static void print_entry(Printer *o, const Stmt *s) {
         [WORD_train] = "train", [WORD_eval] = "eval", [WORD_sample] = "sample",
         [WORD_generate] = "generate", [WORD_predict] = "predict", [WORD_features] = "features",
     };
-    line(o, "%s%s%s", words[s->entry.word], s->entry.name ? " " : "", s->entry.name ? s->entry.name : "");
+    line(o, "%s%s%s", words[s->entry.word], s->entry.name ? " " : "",
+         s->entry.name ? s->entry.name : "");
     o->depth++;
     print_under(o, "on", s->entry.on);
     print_under(o, "batch", s->entry.batch);
@@ -278,8 +287,8 @@ static void print_report(Printer *o, const Stmt *s) {
 
 static void print_import(Printer *o, const Stmt *s) {
     const char *q = s->import.file ? "\"" : "", *alias = s->import.alias;
-    line(o, "import %s%s%s%s%s", q, s->import.file ? s->import.file : s->import.module, q, alias ? " as " : "",
-         alias ? alias : "");
+    line(o, "import %s%s%s%s%s", q, s->import.file ? s->import.file : s->import.module, q,
+         alias ? " as " : "", alias ? alias : "");
 }
 
 static void print_if(Printer *o, const Stmt *s) {

@@ -1,5 +1,6 @@
-/* Makes the nodes of the syntax. Every expression knows its depth; one nested deeper than EXPR_DEPTH is
- * reported once and replaced by a leaf, so that what walks the syntax may recurse; its statement is left out. */
+/* Makes the nodes of the syntax. Every expression knows its depth; one nested deeper than
+ * EXPR_DEPTH is reported once and replaced by a leaf, so that what walks the syntax may recurse;
+ * its statement is left out. */
 #include "frontend/parser.h"
 
 /* ---- expressions */
@@ -12,7 +13,8 @@ Expr *expr_new(Parser *p, ExprKind kind, Span at) {
 }
 
 static void too_deep(Parser *p, Expr *e) {
-    if (!p->deep) diag_error(p->diag, e->span, "this expression is nested more than %d deep", EXPR_DEPTH);
+    if (!p->deep)
+        diag_error(p->diag, e->span, "this expression is nested more than %d deep", EXPR_DEPTH);
     p->deep = p->drop = true;
     *e = (Expr){.kind = EXPR_none, .depth = 1, .span = e->span};
 }

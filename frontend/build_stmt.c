@@ -10,7 +10,8 @@ Stmt *stmt_new(Parser *p, StmtKind kind, Span at) {
 
 /* ---- targets */
 static bool bad_target(Parser *p, const Expr *e) {
-    diag_error(p->diag, e->span, "this cannot be bound: the left of '=' takes a name, (a, b), or layer[n]");
+    diag_error(p->diag, e->span,
+               "this cannot be bound: the left of '=' takes a name, (a, b), or layer[n]");
     return false;
 }
 
@@ -43,7 +44,8 @@ Stmt *stmt_bind(Parser *p, StmtKind kind, Target *target, int n, Expr *value, Sp
     return s;
 }
 
-Stmt *stmt_bind_name(Parser *p, StmtKind kind, const char *name, Span name_span, Expr *value, Span at) {
+Stmt *stmt_bind_name(Parser *p, StmtKind kind, const char *name, Span name_span, Expr *value,
+                     Span at) {
     Target *t = NEW(p->arena, Target);
     t->name = name;
     t->span = name_span;
@@ -69,7 +71,8 @@ Stmt *stmt_update(Parser *p, Expr *left, Expr *value, Span at) {
     while (root->kind == EXPR_field || root->kind == EXPR_index)
         root = root->kind == EXPR_field ? root->field.of : root->index.of;
     if (root->kind != EXPR_name) {
-        diag_error(p->diag, left->span, "'update' takes the name of a param, a state or an instance");
+        diag_error(p->diag, left->span,
+                   "'update' takes the name of a param, a state or an instance");
         return NULL;
     }
     Target *t = NEW(p->arena, Target);
@@ -96,7 +99,8 @@ Stmt *stmt_block(Parser *p, StmtKind kind, const char *name, Span name_span, con
     return s;
 }
 
-Stmt *stmt_param(Parser *p, StmtKind kind, const char *name, Span name_span, TypeExpr *type, Expr *init, Span at) {
+Stmt *stmt_param(Parser *p, StmtKind kind, const char *name, Span name_span, TypeExpr *type,
+                 Expr *init, Span at) {
     Stmt *s = stmt_new(p, kind, at);
     s->param.name = name;
     s->param.name_span = name_span;
@@ -105,7 +109,8 @@ Stmt *stmt_param(Parser *p, StmtKind kind, const char *name, Span name_span, Typ
     return s;
 }
 
-Stmt *stmt_entry(Parser *p, EntryWord word, const char *name, Expr *on, const Clauses *clauses, Span at) {
+Stmt *stmt_entry(Parser *p, EntryWord word, const char *name, Expr *on, const Clauses *clauses,
+                 Span at) {
     Stmt *s = stmt_new(p, STMT_entry, at);
     s->entry.word = word;
     s->entry.name = name;
@@ -115,6 +120,13 @@ Stmt *stmt_entry(Parser *p, EntryWord word, const char *name, Expr *on, const Cl
     s->entry.steps = clauses->steps;
     s->entry.epochs = clauses->epochs;
     return s;
+}
+
+Stmt *stmt_rename(Parser *p, Stmt *load, Expr *from, Expr *to) {
+    vec_push(p->arena, &load->load.from, from);
+    vec_push(p->arena, &load->load.to, to);
+    load->span = span_join(load->span, to->span);
+    return load;
 }
 
 Stmt *stmt_import(Parser *p, const char *module, Expr *file, const char *alias, Span at) {

@@ -1,5 +1,5 @@
-/* The values of numbers and strings, from their spelling. What is wrong is reported at its own place
- * inside the literal; the value is then 0 or what could be read. */
+/* The values of numbers and strings, from their spelling. What is wrong is reported at its own
+ * place inside the literal; the value is then 0 or what could be read. */
 #include "frontend/parser.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static Expr *float_number(Parser *p, Span at, const char *s, double scale) {
     return e;
 }
 
-/* Digits, perhaps with a point, and a suffix: an integer if it is one (1.5k is 1500), else a float. */
+/* Digits, perhaps a point, and a suffix: an integer if it is one (1.5k is 1500), else a float. */
 static Expr *decimal_number(Parser *p, Span at, const char *s, char suffix) {
     int64_t scale = suffix == 'k' ? 1000 : suffix == 'M' ? 1000000 : suffix == 'G' ? 1000000000 : 1;
     const char *point = strchr(s, '.');
@@ -53,7 +53,8 @@ static Expr *decimal_number(Parser *p, Span at, const char *s, char suffix) {
     for (const char *c = s; *c; c++) {
         if (*c == '.') continue;
         if (!times_plus(&v, 10, *c - '0')) return integer_limit(p, at);
-        if (point && c > point && !times_plus(&below, 10, 0)) return float_number(p, at, s, (double)scale);
+        if (point && c > point && !times_plus(&below, 10, 0))
+            return float_number(p, at, s, (double)scale);
     }
     if (!times_plus(&v, scale, 0)) return integer_limit(p, at);
     return v % below ? float_number(p, at, s, (double)scale) : make_int(p, at, v / below);
@@ -110,7 +111,8 @@ static void put_code_point(Cut *c, const char *escape) {
     bool closed = s < c->end && *s == '}' && s > c->s + 1;
     if (closed) s++;
     if (!closed || v == 0 || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000))
-        diag_error(c->p->diag, cut_span(c, escape, s), "\\u{...} takes the hexadecimal number of a character, as in \\u{e9}");
+        diag_error(c->p->diag, cut_span(c, escape, s),
+                   "\\u{...} takes the hexadecimal number of a character, as in \\u{e9}");
     else put_utf8(&c->text, v);
     c->s = s;
 }
@@ -136,7 +138,8 @@ static void end_piece(Cut *c) {
 }
 
 static bool is_name_byte(char ch, bool first) {
-    return ch == '_' || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || (!first && ch >= '0' && ch <= '9');
+    return ch == '_' || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
+           (!first && ch >= '0' && ch <= '9');
 }
 
 /* A dotted name up to the brace; NULL if it is not one. */
@@ -164,7 +167,8 @@ static void put_interpolation(Cut *c) {
         vec_push(c->p->arena, &c->part, e);
         return;
     }
-    diag_error(c->p->diag, cut_span(c, from, c->s), "${...} in a string takes a name, as in ${bert.d}");
+    diag_error(c->p->diag, cut_span(c, from, c->s),
+               "${...} in a string takes a name, as in ${bert.d}");
     diag_hint(c->p->diag, "a plain dollar before a brace is \\$");
 }
 
@@ -173,7 +177,8 @@ Expr *string_literal(Parser *p, Span at, const char *s, size_t n) {
     while (c.s < c.end) {
         if (*c.s == '\\') put_escape(&c);
         else if (*c.s == '$' && c.s[1] == '{') put_interpolation(&c);
-        else if (*c.s == 0) diag_error(p->diag, cut_span(&c, c.s, c.s + 1), "a zero byte in a string"), c.s++;
+        else if (*c.s == 0)
+            diag_error(p->diag, cut_span(&c, c.s, c.s + 1), "a zero byte in a string"), c.s++;
         else buf_put(&c.text, c.s++, 1);
     }
     Expr *e = expr_new(p, EXPR_string, at);

@@ -1,5 +1,6 @@
-/* The grammar of .upm: it builds syntax and nothing more. Newlines, keywords and brackets come sorted out
- * from frontend/tokens.c. After an error the rest of the statement is skipped, and only it is lost. */
+/* The grammar of .upm: it builds syntax and nothing more. Newlines, keywords and brackets come
+ * sorted out from frontend/tokens.c. After an error the rest of the statement is skipped, and only
+ * it is lost. */
 %require "3.8"
 %define api.pure full
 %define api.prefix {upm_}
@@ -39,19 +40,23 @@ static Stmts *body_of(Parser *p, Stmts *s) {
 %token <Expr *> NUMBER "a number"
 %token <Expr *> STRING "a string"
 %token <const char *> NAME "a name"
-%token FN "'fn'" BLOCK "'block'" RULE "'rule'" CONST "'const'" IMPORT "'import'" DATA "'data'" TRAIN "'train'"
-%token EVAL "'eval'" FOR "'for'" IF "'if'" ELSE "'else'" RETURN "'return'" AS "'as'" EVERY "'every'"
-%token TOKENIZER "'tokenizer'" PARAM "'param'" STATE "'state'" CACHE "'cache'" LOAD "'load'" FREEZE "'freeze'"
+%token FN "'fn'" BLOCK "'block'" RULE "'rule'" CONST "'const'" IMPORT "'import'" DATA "'data'"
+%token TRAIN "'train'" EVAL "'eval'" FOR "'for'" IF "'if'" ELSE "'else'" RETURN "'return'"
+%token AS "'as'" EVERY "'every'"
+%token TOKENIZER "'tokenizer'" PARAM "'param'" STATE "'state'" CACHE "'cache'" LOAD "'load'"
+%token FREEZE "'freeze'"
 %token SAMPLE "'sample'" GENERATE "'generate'" PREDICT "'predict'" FEATURES "'features'" RUN "'run'"
 %token MINIMIZE "'minimize'" UPDATE "'update'" REPORT "'report'" WATCH "'watch'"
-%token OVER "'over'" WITH "'with'" ON "'on'" BATCH "'batch'" STEPS "'steps'" EPOCHS "'epochs'" FROM "'from'"
+%token OVER "'over'" WITH "'with'" ON "'on'" BATCH "'batch'" STEPS "'steps'" EPOCHS "'epochs'"
+%token FROM "'from'"
 %token RENAME "'rename'" TO "'to'" LR "'lr'" IN "'in'" X "'x'"
 %token IMAGE "'image'" TEXT "'text'" AUDIO "'audio'" HISTOGRAM "'histogram'"
 %token TRUE "'true'" FALSE "'false'" NONE "'None'"
 %token LPAREN "'('" RPAREN "')'" LBRACKET "'['" RBRACKET "']'" LBRACE "'{'" RBRACE "'}'"
 %token COMMA "','" COLON "':'" DOT "'.'" ASSIGN "'='" ARROW "'->'" ELLIPSIS "'...'"
 
-%token PIPE "'|'" AND "'&'" EQ "'=='" NE "'!='" LT "'<'" LE "'<='" GT "'>'" GE "'>='" PLUS "'+'" MINUS "'-'"
+%token PIPE "'|'" AND "'&'" EQ "'=='" NE "'!='" LT "'<'" LE "'<='" GT "'>'" GE "'>='"
+%token PLUS "'+'" MINUS "'-'"
 %token STAR "'*'" SLASH "'/'" FLOORDIV "'//'" PERCENT "'%'" AT "'@'" NOT "'!'" POW "'^'"
 
 %left PIPE
@@ -60,9 +65,10 @@ static Stmts *body_of(Parser *p, Stmts *s) {
 %left PLUS MINUS
 %left STAR SLASH FLOORDIV PERCENT AT
 
-%type <Expr *> expr unary power postfix primary value arg_value pattern pattern_item dim_item index_item opt_expr
+%type <Expr *> expr unary power postfix primary value arg_value pattern pattern_item dim_item
+%type <Expr *> index_item opt_expr
 %type <Expr *> scale init_opt as_opt
-%type <Exprs *> values dim_list pattern_items index_items names_path exprs renames_from dims dims_opt
+%type <Exprs *> values dim_list pattern_items index_items names exprs dims dims_opt
 %type <CallArgs *> args arg_list
 %type <CallArg *> arg named_value
 %type <TypeExpr *> type shape_opt
@@ -71,7 +77,7 @@ static Stmts *body_of(Parser *p, Stmts *s) {
 %type <ParamDecl *> param
 %type <FnDecl *> fn_head
 %type <Stmts *> stmts body
-%type <Stmt *> stmt if_stmt simple entry load run_items
+%type <Stmt *> stmt if_stmt simple entry load renaming run_items
 %type <Args *> options report_items
 %type <Arg *> report_item
 %type <Parts *> parts
@@ -92,7 +98,10 @@ input
 /* ---- statements */
 stmts
     : %empty                            { $$ = NULL; }
-    | stmts stmt                        { $$ = stmts_add(p, $1, $2); if (diag_full(p->diag)) YYABORT; }
+    | stmts stmt                        {
+        $$ = stmts_add(p, $1, $2);
+        if (diag_full(p->diag)) YYABORT;
+    }
     ;
 body: LBRACE stmts RBRACE               { $$ = body_of(p, $stmts); } ;
 
@@ -101,7 +110,8 @@ stmt
     | if_stmt NEWLINE
     | FOR NAME IN expr body NEWLINE     {
         $$ = stmt_new(p, STMT_for, span_join(@1, @expr));
-        $$->loop.name = $NAME; $$->loop.name_span = @NAME; $$->loop.in = $expr; $$->loop.body = *$body;
+        $$->loop.name = $NAME; $$->loop.name_span = @NAME;
+        $$->loop.in = $expr; $$->loop.body = *$body;
     }
     | fn_head ASSIGN value NEWLINE      { $fn_head->value = $value; $$ = stmt_fn(p, $fn_head); }
     | fn_head body NEWLINE              { $fn_head->body = *$body; $$ = stmt_fn(p, $fn_head); }
@@ -114,7 +124,10 @@ stmt
     ;
 
 if_stmt
-    : IF expr body                      { $$ = stmt_new(p, STMT_if, span_join(@1, @expr)); $$->cond.cond = $expr; $$->cond.then = *$body; }
+    : IF expr body {
+        $$ = stmt_new(p, STMT_if, span_join(@1, @expr));
+        $$->cond.cond = $expr; $$->cond.then = *$body;
+    }
     | IF expr body ELSE body[other]     {
         $$ = stmt_new(p, STMT_if, span_join(@1, @expr));
         $$->cond.cond = $expr; $$->cond.then = *$3; $$->cond.other = *$other;
@@ -128,17 +141,29 @@ if_stmt
 simple
     : IMPORT module alias_opt           { $$ = stmt_import(p, $module, NULL, $alias_opt, @$); }
     | IMPORT STRING alias_opt           { $$ = stmt_import(p, NULL, $STRING, $alias_opt, @$); }
-    | CONST NAME ASSIGN value           { $$ = stmt_bind_name(p, STMT_const, $NAME, @NAME, $value, @$); }
-    | TOKENIZER NAME ASSIGN value       { $$ = stmt_bind_name(p, STMT_tokenizer, $NAME, @NAME, $value, @$); }
-    | DATA NAME ASSIGN value            { $$ = stmt_bind_name(p, STMT_data, $NAME, @NAME, $value, @$); }
-    | DATA LPAREN names_path RPAREN ASSIGN value {
-        $$ = stmt_assign(p, STMT_data, expr_items(p, EXPR_tuple, $names_path, @names_path), $value, @$);
+    | CONST NAME ASSIGN value {
+        $$ = stmt_bind_name(p, STMT_const, $NAME, @NAME, $value, @$);
+    }
+    | TOKENIZER NAME ASSIGN value {
+        $$ = stmt_bind_name(p, STMT_tokenizer, $NAME, @NAME, $value, @$);
+    }
+    | DATA NAME ASSIGN value {
+        $$ = stmt_bind_name(p, STMT_data, $NAME, @NAME, $value, @$);
+    }
+    | DATA LPAREN names RPAREN ASSIGN value {
+        Expr *left = expr_items(p, EXPR_tuple, $names, @names);
+        $$ = stmt_assign(p, STMT_data, left, $value, @$);
     }
     | expr ASSIGN value                 { $$ = stmt_assign(p, STMT_assign, $expr, $value, @$); }
     | expr                              { $$ = stmt_new(p, STMT_expr, @$); $$->expr = $expr; }
-    | param_word NAME shape_opt init_opt { $$ = stmt_param(p, $1, $NAME, @NAME, $shape_opt, $init_opt, @$); }
+    | param_word NAME shape_opt init_opt {
+        $$ = stmt_param(p, $1, $NAME, @NAME, $shape_opt, $init_opt, @$);
+    }
     | load
-    | FREEZE exprs                      { $$ = stmt_new(p, STMT_freeze, @$); $$->freeze.part = *$exprs; }
+    | FREEZE exprs {
+        $$ = stmt_new(p, STMT_freeze, @$);
+        $$->freeze.part = *$exprs;
+    }
     | MINIMIZE expr WITH value options  {
         $$ = stmt_new(p, STMT_minimize, @$);
         $$->minimize.loss = $expr; $$->minimize.rule = $value;
@@ -151,10 +176,17 @@ simple
         if ($options) $$->minimize.option = *$options;
     }
     | UPDATE postfix ASSIGN value       { $$ = stmt_update(p, $postfix, $value, @$); }
-    | REPORT report_items               { $$ = stmt_report(p, REPORT_scalar, $report_items, NULL, @$); }
-    | REPORT report_kind report_items as_opt { $$ = stmt_report(p, $report_kind, $report_items, $as_opt, @$); }
+    | REPORT report_items {
+        $$ = stmt_report(p, REPORT_scalar, $report_items, NULL, @$);
+    }
+    | REPORT report_kind report_items as_opt {
+        $$ = stmt_report(p, $report_kind, $report_items, $as_opt, @$);
+    }
     | WATCH expr                        { $$ = stmt_new(p, STMT_watch, @$); $$->expr = $expr; }
-    | RETURN values as_opt              { $$ = stmt_new(p, STMT_return, @$); $$->ret.value = *$values; $$->ret.as = $as_opt; }
+    | RETURN values as_opt {
+        $$ = stmt_new(p, STMT_return, @$);
+        $$->ret.value = *$values; $$->ret.as = $as_opt;
+    }
     ;
 
 module
@@ -188,16 +220,11 @@ load
         $$ = stmt_new(p, STMT_load, @$);
         $$->load.part = *$exprs; $$->load.file = $value;
     }
-    | load renames_from TO value        {
-        $$ = $1; $$->span = @$;
-        vec_push(p->arena, &$$->load.from, $renames_from->at[0]);
-        vec_push(p->arena, &$$->load.to, $value);
-    }
+    | renaming
     ;
-renames_from
-    : RENAME value                      { $$ = exprs_add(p, NULL, $value); }
-    | COMMA value                       { $$ = exprs_add(p, NULL, $value); }
-    | COMMA RENAME value                { $$ = exprs_add(p, NULL, $value); }
+renaming
+    : load RENAME value[from] TO value[to] { $$ = stmt_rename(p, $1, $from, $to); }
+    | renaming COMMA value[from] TO value[to] { $$ = stmt_rename(p, $1, $from, $to); }
     ;
 parts
     : expr scale                        { $$ = parts_add(p, NULL, $expr, $scale); }
@@ -209,7 +236,9 @@ scale
     ;
 options
     : %empty                            { $$ = NULL; }
-    | options COMMA NAME ASSIGN value   { $$ = args_add(p, $1, (Arg){$NAME, $value, span_join(@NAME, @value)}); }
+    | options COMMA NAME ASSIGN value {
+        $$ = args_add(p, $1, (Arg){$NAME, $value, span_join(@NAME, @value)});
+    }
     ;
 report_kind
     : TEXT                              { $$ = REPORT_text; }
@@ -231,24 +260,48 @@ as_opt
     ;
 
 entry
-    : TRAIN ON expr clauses             { $$ = stmt_entry(p, WORD_train, NULL, $expr, $clauses, @$); }
-    | EVAL ON expr clauses              { $$ = stmt_entry(p, WORD_eval, NULL, $expr, $clauses, @$); }
-    | PREDICT ON expr clauses           { $$ = stmt_entry(p, WORD_predict, NULL, $expr, $clauses, @$); }
-    | FEATURES NAME ON expr clauses     { $$ = stmt_entry(p, WORD_features, $NAME, $expr, $clauses, @$); }
-    | GENERATE LPAREN expr RPAREN       { $$ = stmt_entry(p, WORD_generate, NULL, $expr, NULL, @$); }
-    | SAMPLE expr                       { $$ = stmt_entry(p, WORD_sample, NULL, NULL, NULL, @$); $$->entry.count = $expr; }
+    : TRAIN ON expr clauses {
+        $$ = stmt_entry(p, WORD_train, NULL, $expr, $clauses, @$);
+    }
+    | EVAL ON expr clauses {
+        $$ = stmt_entry(p, WORD_eval, NULL, $expr, $clauses, @$);
+    }
+    | PREDICT ON expr clauses {
+        $$ = stmt_entry(p, WORD_predict, NULL, $expr, $clauses, @$);
+    }
+    | FEATURES NAME ON expr clauses {
+        $$ = stmt_entry(p, WORD_features, $NAME, $expr, $clauses, @$);
+    }
+    | GENERATE LPAREN expr RPAREN {
+        $$ = stmt_entry(p, WORD_generate, NULL, $expr, NULL, @$);
+    }
+    | SAMPLE expr {
+        $$ = stmt_entry(p, WORD_sample, NULL, NULL, NULL, @$); $$->entry.count = $expr;
+    }
     ;
 clauses
     : %empty                            { $$ = NEW(p->arena, Clauses); }
-    | clauses BATCH expr                { clause_set(p, &$1->batch, $expr, "batch", span_join(@2, @3)); $$ = $1; }
-    | clauses STEPS expr                { clause_set(p, &$1->steps, $expr, "steps", span_join(@2, @3)); $$ = $1; }
-    | clauses EPOCHS expr               { clause_set(p, &$1->epochs, $expr, "epochs", span_join(@2, @3)); $$ = $1; }
+    | clauses BATCH expr {
+        clause_set(p, &$1->batch, $expr, "batch", span_join(@2, @3)); $$ = $1;
+    }
+    | clauses STEPS expr {
+        clause_set(p, &$1->steps, $expr, "steps", span_join(@2, @3)); $$ = $1;
+    }
+    | clauses EPOCHS expr {
+        clause_set(p, &$1->epochs, $expr, "epochs", span_join(@2, @3)); $$ = $1;
+    }
     ;
 run_items
     : %empty                            { $$ = stmt_new(p, STMT_run, @$); }
-    | run_items NAME ASSIGN expr NEWLINE { $$ = $1; vec_push(p->arena, &$$->run.item, (Arg){$NAME, $expr, span_join(@NAME, @expr)}); }
-    | run_items NAME EVERY expr NEWLINE { $$ = $1; vec_push(p->arena, &$$->run.every, (Arg){$NAME, $expr, span_join(@NAME, @expr)}); }
-    | run_items EVAL EVERY expr NEWLINE { $$ = $1; vec_push(p->arena, &$$->run.every, (Arg){"eval", $expr, span_join(@EVAL, @expr)}); }
+    | run_items NAME ASSIGN expr NEWLINE {
+        $$ = $1; vec_push(p->arena, &$$->run.item, (Arg){$NAME, $expr, span_join(@NAME, @expr)});
+    }
+    | run_items NAME EVERY expr NEWLINE {
+        $$ = $1; vec_push(p->arena, &$$->run.every, (Arg){$NAME, $expr, span_join(@NAME, @expr)});
+    }
+    | run_items EVAL EVERY expr NEWLINE {
+        $$ = $1; vec_push(p->arena, &$$->run.every, (Arg){"eval", $expr, span_join(@EVAL, @expr)});
+    }
     | run_items error NEWLINE           { $$ = $1; yyerrok; }
     ;
 
@@ -361,7 +414,9 @@ primary
     | NONE                              { $$ = expr_new(p, EXPR_none, @$); }
     | NAME                              { $$ = expr_name(p, $NAME, @$); }
     | LPAREN value RPAREN               { $$ = $value; $$->span = @$; }
-    | LPAREN value COMMA RPAREN         { $$ = expr_items(p, EXPR_tuple, exprs_add(p, NULL, $value), @$); }
+    | LPAREN value COMMA RPAREN {
+        $$ = expr_items(p, EXPR_tuple, exprs_add(p, NULL, $value), @$);
+    }
     | LPAREN value COMMA values RPAREN  {
         Exprs *items = exprs_add(p, NULL, $value);
         for (size_t i = 0; i < $values->n; i++) exprs_add(p, items, $values->at[i]);
@@ -384,9 +439,9 @@ exprs
     : expr                              { $$ = exprs_add(p, NULL, $1); }
     | exprs COMMA expr                  { $$ = exprs_add(p, $1, $3); }
     ;
-names_path
+names
     : NAME                              { $$ = exprs_add(p, NULL, expr_name(p, $1, @1)); }
-    | names_path COMMA NAME             { $$ = exprs_add(p, $1, expr_name(p, $3, @3)); }
+    | names COMMA NAME             { $$ = exprs_add(p, $1, expr_name(p, $3, @3)); }
     ;
 
 args
@@ -403,8 +458,12 @@ arg
     | named_value OVER expr             { $$ = $1; $$->over = $expr; $$->over_span = @expr; }
     ;
 named_value
-    : arg_value                         { $$ = NEW(p->arena, CallArg); $$->arg = (Arg){NULL, $1, @$}; }
-    | NAME ASSIGN value                 { $$ = NEW(p->arena, CallArg); $$->arg = (Arg){$NAME, $value, @$}; }
+    : arg_value {
+        $$ = NEW(p->arena, CallArg); $$->arg = (Arg){NULL, $1, @$};
+    }
+    | NAME ASSIGN value {
+        $$ = NEW(p->arena, CallArg); $$->arg = (Arg){$NAME, $value, @$};
+    }
     ;
 arg_value
     : value
@@ -426,7 +485,9 @@ pattern_item
     | LPAREN group RPAREN               { $$ = expr_items(p, EXPR_group, $group, @$); }
     ;
 group
-    : NAME[a] NAME[b]                   { $$ = exprs_add(p, exprs_add(p, NULL, expr_name(p, $a, @a)), expr_name(p, $b, @b)); }
+    : NAME[a] NAME[b] {
+        $$ = exprs_add(p, exprs_add(p, NULL, expr_name(p, $a, @a)), expr_name(p, $b, @b));
+    }
     | group NAME                        { $$ = exprs_add(p, $1, expr_name(p, $NAME, @NAME)); }
     ;
 index_items
@@ -436,7 +497,9 @@ index_items
 index_item
     : pattern_item
     | opt_expr[lo] COLON opt_expr[hi]   { $$ = expr_slice(p, $lo, $hi, NULL, @$); }
-    | opt_expr[lo] COLON opt_expr[hi] COLON opt_expr[step] { $$ = expr_slice(p, $lo, $hi, $step, @$); }
+    | opt_expr[lo] COLON opt_expr[hi] COLON opt_expr[step] {
+        $$ = expr_slice(p, $lo, $hi, $step, @$);
+    }
     ;
 opt_expr
     : %empty                            { $$ = NULL; }
@@ -444,7 +507,8 @@ opt_expr
     ;
 
 %%
-/* ---- messages. What is expected is told in the reader's words: a list of thirty tokens becomes 'an expression'. */
+/* ---- messages. What is expected is told in the reader's words: a list of thirty tokens becomes
+ * 'an expression'. */
 typedef struct Expected {
     yysymbol_kind_t kind[YYNTOKENS];
     int n;
@@ -456,13 +520,14 @@ static bool expects(const Expected *e, yysymbol_kind_t kind) {
     return false;
 }
 
-/* Is the token covered by 'a statement', 'an expression' or by operators, which go without saying? */
+/* Is the token covered by 'a statement' or 'an expression', or one of those that go unsaid? */
 static bool is_covered(const Expected *e, yysymbol_kind_t kind) {
     switch (kind) {
     case YYSYMBOL_BAD: case YYSYMBOL_START_FILE: case YYSYMBOL_START_EXPR: return true;
-    case YYSYMBOL_NUMBER: case YYSYMBOL_STRING: case YYSYMBOL_TRUE: case YYSYMBOL_FALSE: case YYSYMBOL_NONE:
-    case YYSYMBOL_NOT: return expects(e, YYSYMBOL_NUMBER);
-    case YYSYMBOL_NAME: case YYSYMBOL_FN: case YYSYMBOL_MINUS: case YYSYMBOL_LPAREN: case YYSYMBOL_LBRACKET:
+    case YYSYMBOL_NUMBER: case YYSYMBOL_STRING: case YYSYMBOL_TRUE: case YYSYMBOL_FALSE:
+    case YYSYMBOL_NONE: case YYSYMBOL_NOT: return expects(e, YYSYMBOL_NUMBER);
+    case YYSYMBOL_NAME: case YYSYMBOL_FN: case YYSYMBOL_MINUS: case YYSYMBOL_LPAREN:
+    case YYSYMBOL_LBRACKET:
         return expects(e, YYSYMBOL_NUMBER) || (kind != YYSYMBOL_NAME && expects(e, YYSYMBOL_PLUS));
     case YYSYMBOL_POW: case YYSYMBOL_DOT: return expects(e, YYSYMBOL_PLUS);
     case YYSYMBOL_ASSIGN: case YYSYMBOL_ARROW: case YYSYMBOL_OVER:
@@ -500,7 +565,8 @@ static const char *near_word(Parser *p, const Expected *e) {
     for (int i = 0; i < e->n; i++) {
         const char *name = yysymbol_name(e->kind[i]);
         size_t length = strlen(name);
-        if (length > 3 && name[1] >= 'a' && name[1] <= 'z') names[n++] = arena_strndup(p->arena, name + 1, length - 2);
+        if (length <= 3 || name[1] < 'a' || name[1] > 'z') continue;
+        names[n++] = arena_strndup(p->arena, name + 1, length - 2);
     }
     return nearest_name(token_text(p, &p->last), names, n);
 }
@@ -511,11 +577,13 @@ static bool is_comparison(yysymbol_kind_t kind) {
 
 static const char *choose_hint(Parser *p, const Expected *e, yysymbol_kind_t found) {
     bool operand = expects(e, YYSYMBOL_PLUS);
-    if (found == YYSYMBOL_ASSIGN && operand && !expects(e, YYSYMBOL_NEWLINE)) return "two values are compared with '=='";
-    if (found == YYSYMBOL_COMMA && operand && expects(e, YYSYMBOL_NEWLINE)) return "several values are written (a, b)";
+    bool whole = operand && expects(e, YYSYMBOL_NEWLINE); /* the statement could end here */
+    if (found == YYSYMBOL_ASSIGN && operand && !whole) return "two values are compared with '=='";
+    if (found == YYSYMBOL_COMMA && whole) return "several values are written (a, b)";
     if (is_comparison(found) && operand) return "comparisons do not chain: write a < b & b < c";
     const Token *before = &p->before;
-    if (found == YYSYMBOL_NUMBER && before->kind == TOKEN_DOT) return "an element of an array is written layer[3]";
+    if (found == YYSYMBOL_NUMBER && before->kind == TOKEN_DOT)
+        return "an element of an array is written layer[3]";
     if (!token_is_word(p->last.kind)) return NULL;
     bool second = before->span.col == p->statement_col && before->span.line == p->last.span.line;
     const char *hint = word_hint(p, &p->last, false);

@@ -1,7 +1,7 @@
 /* Inside the front of the frontend: from text to syntax.
  *
  *   lex.l      bytes to raw tokens; every word is a name
- *   tokens.c   raw tokens to the grammar's: which newlines count, which words are keywords, brackets
+ *   tokens.c   raw tokens to the grammar's: newlines, keywords, brackets
  *   parse.y    the grammar and the messages of its errors
  *   build.c    makes the nodes of ast.h;  literal.c  the values of numbers and strings */
 #ifndef UPT_PARSER_H
@@ -36,7 +36,7 @@ typedef struct Parser {
     VEC(Token) token; /* read so far; never more than a statement ahead */
     size_t pos;       /* the next to give out */
 
-    int first;        /* the token that says what is parsed: a file or an expression; 0 once given */
+    int first;        /* says what is parsed, a file or an expression; 0 once given */
     int prev;         /* kind given out last */
     Token last;       /* the same, for messages */
     Token before;     /* and the one before it */
@@ -61,11 +61,12 @@ void scanner_next(Parser *p, Token *t);
 
 /* ---- tokens.c */
 Token *token_ahead(Parser *p, size_t i); /* the i-th from the next; the end of the file repeats */
-void tokens_recover(Parser *p);          /* called at a syntax error: skip to the end of the statement */
+void tokens_recover(Parser *p);          /* at a syntax error: skip to the end of the statement */
 bool token_is_word(int kind);
 const char *token_text(const Parser *p, const Token *t);
-void tokens_note_bracket(Parser *p);      /* a note to the last error when a bracket of an earlier line is open */
-/* What to write for a word of other languages, or (statement) the declaration that was nearly written; NULL: nothing. */
+void tokens_note_bracket(Parser *p);     /* notes a bracket that is open since an earlier line */
+/* What to write for a word of other languages, or (statement) the declaration that was nearly
+ * written; NULL: nothing. */
 const char *word_hint(Parser *p, const Token *word, bool statement);
 
 /* ---- literal.c */
@@ -120,20 +121,27 @@ FnParams *fn_params_add(Parser *p, FnParams *list, const ParamDecl *param);
 void fn_params_over(Parser *p, FnParams *list, const char *name, bool all, Span at);
 Types *types_add(Parser *p, Types *list, TypeExpr *t);
 Parts *parts_add(Parser *p, Parts *list, Expr *part, Expr *scale);
-TypeExpr *type_new(Parser *p, const char *dtype, const Exprs *dims, Span at, Span name_span); /* either may be NULL */
+/* Either of dtype and dims may be NULL. */
+TypeExpr *type_new(Parser *p, const char *dtype, const Exprs *dims, Span at, Span name_span);
 FnDecl *fn_new(Parser *p, const char *name, const FnParams *params, const Types *results, Span at);
-void clause_set(Parser *p, Expr **clause, Expr *value, const char *what, Span at); /* an error if already set */
+/* An error if it is already set. */
+void clause_set(Parser *p, Expr **clause, Expr *value, const char *what, Span at);
 
 Stmt *stmt_new(Parser *p, StmtKind kind, Span at);
 Stmt *stmt_bind(Parser *p, StmtKind kind, Target *target, int n, Expr *value, Span at);
-Stmt *stmt_bind_name(Parser *p, StmtKind kind, const char *name, Span name_span, Expr *value, Span at);
-Stmt *stmt_assign(Parser *p, StmtKind kind, Expr *left, Expr *value, Span at); /* NULL: `left` was no target, reported */
+Stmt *stmt_bind_name(Parser *p, StmtKind kind, const char *name, Span name_span, Expr *value,
+                     Span at);
+/* NULL: what stands on the left is no target; reported. The same for stmt_update. */
+Stmt *stmt_assign(Parser *p, StmtKind kind, Expr *left, Expr *value, Span at);
 Stmt *stmt_update(Parser *p, Expr *left, Expr *value, Span at);
 Stmt *stmt_fn(Parser *p, FnDecl *fn);
 Stmt *stmt_block(Parser *p, StmtKind kind, const char *name, Span name_span, const FnParams *params,
                  const Stmts *body, Span at);
-Stmt *stmt_param(Parser *p, StmtKind kind, const char *name, Span name_span, TypeExpr *type, Expr *init, Span at);
-Stmt *stmt_entry(Parser *p, EntryWord word, const char *name, Expr *on, const Clauses *clauses, Span at);
+Stmt *stmt_param(Parser *p, StmtKind kind, const char *name, Span name_span, TypeExpr *type,
+                 Expr *init, Span at);
+Stmt *stmt_entry(Parser *p, EntryWord word, const char *name, Expr *on, const Clauses *clauses,
+                 Span at);
+Stmt *stmt_rename(Parser *p, Stmt *load, Expr *from, Expr *to);
 Stmt *stmt_import(Parser *p, const char *module, Expr *file, const char *alias, Span at);
 Stmt *stmt_report(Parser *p, ReportKind kind, const Args *items, Expr *as, Span at);
 

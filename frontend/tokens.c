@@ -1,12 +1,21 @@
 /* Between scanner and grammar: which newlines end a statement, which words are keywords here, and
  * whether brackets match. The rules are those of docs/language.md ("Lexical").
  *
- * Invariant: what the grammar sees is well bracketed as far as possible (a missing closer is reported
- * and supplied), every statement ends with NEWLINE, and END comes after one. */
+ * Invariant: what the grammar sees is well bracketed as far as possible (a missing closer is
+ * reported and supplied), every statement ends with NEWLINE, and END comes after one. */
 #include "frontend/parser.h"
 #include "frontend/parse.h"
 
 #include <string.h>
+
+static bool one_of(int kind, const int *kinds, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (kinds[i] == kind) return true;
+    return false;
+}
+#define KINDS(...) ((const int[]){__VA_ARGS__})
+#define ONE_OF(kind, ...)                                                                          \
+    one_of((kind), KINDS(__VA_ARGS__), sizeof KINDS(__VA_ARGS__) / sizeof(int))
 
 /* ---- words */
 typedef enum When { STRUCT, START, AFTER, OVER, REPORT, SCALE, VALUE } When;
@@ -67,7 +76,8 @@ const char *word_hint(Parser *p, const Token *word, bool statement) {
 /* ---- looking ahead */
 Token *token_ahead(Parser *p, size_t i) {
     while (p->token.n <= p->pos + i) {
-        if (p->token.n && p->token.at[p->token.n - 1].kind == TOKEN_END) return &p->token.at[p->token.n - 1];
+        if (p->token.n && p->token.at[p->token.n - 1].kind == TOKEN_END)
+            return &p->token.at[p->token.n - 1];
         Token t;
         scanner_next(p, &t);
         vec_push(p->arena, &p->token, t);
@@ -88,27 +98,22 @@ static size_t lines_ahead(Parser *p) {
 
 /* ---- keywords */
 static bool ends_value(int kind) {
-    switch (kind) {
-    case TOKEN_NAME: case TOKEN_NUMBER: case TOKEN_STRING: case TOKEN_TRUE: case TOKEN_FALSE: case TOKEN_NONE:
-    case TOKEN_RPAREN: case TOKEN_RBRACKET: case TOKEN_RBRACE: case TOKEN_ELLIPSIS: return true;
-    default: return false;
-    }
+    return ONE_OF(kind, TOKEN_NAME, TOKEN_NUMBER, TOKEN_STRING, TOKEN_TRUE, TOKEN_FALSE, TOKEN_NONE,
+                  TOKEN_RPAREN, TOKEN_RBRACKET, TOKEN_RBRACE, TOKEN_ELLIPSIS);
 }
 
 static bool starts_statement(const Parser *p) {
     return p->prev == TOKEN_NEWLINE || p->prev == TOKEN_LBRACE;
 }
 
-/* Is the i-th token ahead, a word that may start a statement, a keyword? `state = 3` and `sample.x` bind and
- * use names. */
+/* Is the i-th token ahead, a word that may start a statement, a keyword? `state = 3` and `sample.x`
+ * bind and use names. */
 static bool is_start(Parser *p, size_t i, int kind) {
     const Token *next = token_ahead(p, i + 1);
-    switch (next->kind) {
-    case TOKEN_ASSIGN: case TOKEN_DOT: case TOKEN_COMMA: case TOKEN_LBRACKET: return false;
-    case TOKEN_LPAREN: return kind == TOKEN_MINIMIZE || kind == TOKEN_REPORT || kind == TOKEN_SAMPLE || kind == TOKEN_GENERATE;
-    case TOKEN_NAME: return !token_says(p, next, "every");
-    default: return true;
-    }
+    if (ONE_OF(next->kind, TOKEN_ASSIGN, TOKEN_DOT, TOKEN_COMMA, TOKEN_LBRACKET)) return false;
+    if (next->kind == TOKEN_LPAREN)
+        return ONE_OF(kind, TOKEN_MINIMIZE, TOKEN_REPORT, TOKEN_SAMPLE, TOKEN_GENERATE);
+    return next->kind != TOKEN_NAME || !token_says(p, next, "every");
 }
 
 static bool in_group(const Parser *p) {
@@ -116,7 +121,7 @@ static bool in_group(const Parser *p) {
 }
 
 static bool is_after(const Parser *p, int kind) {
-    if (kind == TOKEN_ON && (p->prev == TOKEN_TRAIN || p->prev == TOKEN_EVAL || p->prev == TOKEN_PREDICT)) return true;
+    if (kind == TOKEN_ON && ONE_OF(p->prev, TOKEN_TRAIN, TOKEN_EVAL, TOKEN_PREDICT)) return true;
     return !in_group(p) && ends_value(p->prev);
 }
 
@@ -143,20 +148,19 @@ static int word_kind(Parser *p) {
 
 /* ---- newlines */
 static bool continues_after(int kind) {
-    switch (kind) {
-    case TOKEN_PLUS: case TOKEN_MINUS: case TOKEN_STAR: case TOKEN_SLASH: case TOKEN_FLOORDIV: case TOKEN_PERCENT:
-    case TOKEN_AT: case TOKEN_POW: case TOKEN_PIPE: case TOKEN_AND: case TOKEN_EQ: case TOKEN_NE: case TOKEN_LT:
-    case TOKEN_LE: case TOKEN_GT: case TOKEN_GE: case TOKEN_COMMA: case TOKEN_ASSIGN: case TOKEN_ARROW:
-    case TOKEN_WITH: case TOKEN_OVER: return true;
-    default: return false;
-    }
+    return ONE_OF(kind, TOKEN_PLUS, TOKEN_MINUS, TOKEN_STAR, TOKEN_SLASH, TOKEN_FLOORDIV,
+                  TOKEN_PERCENT, TOKEN_AT, TOKEN_POW, TOKEN_PIPE, TOKEN_AND, TOKEN_EQ, TOKEN_NE,
+                  TOKEN_LT, TOKEN_LE, TOKEN_GT, TOKEN_GE, TOKEN_COMMA, TOKEN_ASSIGN, TOKEN_ARROW,
+                  TOKEN_WITH, TOKEN_OVER);
 }
 
-/* Does the line that starts with the i-th token ahead go on with the statement before it? `over = 3` does not. */
+/* Does the line that starts with the i-th token ahead go on with the statement before it?
+ * `over = 3` does not. */
 static bool continues_before(Parser *p, size_t i) {
     const Token *t = token_ahead(p, i);
     if (t->kind == TOKEN_PIPE || token_says(p, t, "else")) return true;
-    return (token_says(p, t, "over") || token_says(p, t, "with")) && token_ahead(p, i + 1)->kind != TOKEN_ASSIGN;
+    return (token_says(p, t, "over") || token_says(p, t, "with")) &&
+           token_ahead(p, i + 1)->kind != TOKEN_ASSIGN;
 }
 
 /* Does the line end or semicolon at hand end a statement? */
@@ -170,24 +174,23 @@ static bool newline_counts(Parser *p) {
 
 /* ---- brackets */
 static int closer_of(int opener) {
-    return opener == TOKEN_LPAREN ? TOKEN_RPAREN : opener == TOKEN_LBRACKET ? TOKEN_RBRACKET : TOKEN_RBRACE;
+    if (opener == TOKEN_LPAREN) return TOKEN_RPAREN;
+    return opener == TOKEN_LBRACKET ? TOKEN_RBRACKET : TOKEN_RBRACE;
 }
 
 static char bracket_char(int kind) {
     return kind == TOKEN_LPAREN ? '(' : kind == TOKEN_LBRACKET ? '[' : '{';
 }
 
-/* A word that declares something at the left margin, so that no bracket can still be meant to be open. */
+/* A word that declares something at the left margin: no bracket can be meant to be open still. */
 static bool is_declaration(Parser *p, const Token *t) {
-    if (t->span.col != 1) return false;
-    const Word *w = find_word(p, t);
+    const Word *w = t->span.col == 1 ? find_word(p, t) : NULL;
     if (!w) return false;
-    switch (w->kind) {
-    case TOKEN_FN: return token_ahead(p, 1)->kind == TOKEN_NAME;
-    case TOKEN_FOR: case TOKEN_IF: case TOKEN_ELSE: case TOKEN_RETURN: case TOKEN_AS: case TOKEN_EVERY: return false;
-    case TOKEN_MINIMIZE: case TOKEN_UPDATE: case TOKEN_REPORT: case TOKEN_WATCH: return false;
-    default: return w->when == STRUCT || (w->when == START && is_start(p, 0, w->kind));
-    }
+    if (w->kind == TOKEN_FN) return token_ahead(p, 1)->kind == TOKEN_NAME;
+    if (ONE_OF(w->kind, TOKEN_FOR, TOKEN_IF, TOKEN_ELSE, TOKEN_RETURN, TOKEN_AS, TOKEN_EVERY,
+               TOKEN_MINIMIZE, TOKEN_UPDATE, TOKEN_REPORT, TOKEN_WATCH))
+        return false;
+    return w->when == STRUCT || (w->when == START && is_start(p, 0, w->kind));
 }
 
 static bool brace_open(const Parser *p) {
@@ -229,7 +232,7 @@ static bool push_bracket(Parser *p, int kind, Span at) {
     return true;
 }
 
-/* A closer of the wrong kind is taken for the right one; one that closes nothing is left to the grammar. */
+/* A closer of the wrong kind is taken for the right one; what closes nothing is left as it is. */
 static int pop_bracket(Parser *p, int kind, Span at) {
     if (!p->nopen) return kind;
     const Bracket *b = &p->open[p->nopen - 1];
@@ -245,12 +248,13 @@ static int pop_bracket(Parser *p, int kind, Span at) {
 
 /* ---- after an error */
 
-/* Lines that are indented more than the statement belong to it, if it was broken inside brackets. */
+/* Lines indented more than the statement belong to it, if it was broken inside brackets. */
 static bool line_ends_skip(Parser *p, bool in_brackets) {
     size_t i = lines_ahead(p);
     const Token *next = token_ahead(p, i);
     if (!i || continues_before(p, i)) return i == 0;
-    return !in_brackets || next->kind == TOKEN_RBRACE || next->kind == TOKEN_END || next->span.col <= p->statement_col;
+    return !in_brackets || next->kind == TOKEN_RBRACE || next->kind == TOKEN_END ||
+           next->span.col <= p->statement_col;
 }
 
 static void skip_statement(Parser *p, bool in_brackets, int depth) {
@@ -300,7 +304,8 @@ static int supply(Parser *p, int kind, const Token *t, UPM_STYPE *value, Span *a
 static int close_innermost(Parser *p, const Token *t, UPM_STYPE *value, Span *at) {
     int closer = closer_of(p->open[p->nopen - 1].kind);
     report_open(p, t);
-    if (closer == TOKEN_RBRACE && !starts_statement(p)) return supply(p, TOKEN_NEWLINE, t, value, at);
+    if (closer == TOKEN_RBRACE && !starts_statement(p))
+        return supply(p, TOKEN_NEWLINE, t, value, at);
     p->nopen--;
     return supply(p, closer, t, value, at);
 }
@@ -311,10 +316,11 @@ static int take(Parser *p, UPM_STYPE *value, Span *at) {
     if (starts_statement(p)) p->statement_col = t->span.col;
     p->quiet = false;
     int kind = t->kind == TOKEN_NAME ? word_kind(p) : t->kind;
-    if (kind == TOKEN_LPAREN || kind == TOKEN_LBRACKET || kind == TOKEN_LBRACE) {
+    if (ONE_OF(kind, TOKEN_LPAREN, TOKEN_LBRACKET, TOKEN_LBRACE)) {
         if (!push_bracket(p, kind, t->span)) return give(p, TOKEN_END, t, value, at);
     }
-    if (kind == TOKEN_RPAREN || kind == TOKEN_RBRACKET || kind == TOKEN_RBRACE) kind = pop_bracket(p, kind, t->span);
+    if (ONE_OF(kind, TOKEN_RPAREN, TOKEN_RBRACKET, TOKEN_RBRACE))
+        kind = pop_bracket(p, kind, t->span);
     if (kind != TOKEN_END) p->pos++;
     return give(p, kind, t, value, at);
 }
@@ -331,7 +337,7 @@ int upm_lex(UPM_STYPE *value, Span *at, Parser *p) {
     while (token_ahead(p, 0)->kind == TOKEN_NEWLINE && !newline_counts(p)) p->pos++;
     const Token *t = token_ahead(p, 0);
     if (must_close(p, t)) return close_innermost(p, t, value, at);
-    bool ends = t->kind == TOKEN_RBRACE || t->kind == TOKEN_END || (t->span.col == 1 && is_declaration(p, t));
+    bool ends = t->kind == TOKEN_RBRACE || t->kind == TOKEN_END || is_declaration(p, t);
     if (ends && !starts_statement(p)) return supply(p, TOKEN_NEWLINE, t, value, at);
     return take(p, value, at);
 }

@@ -65,7 +65,8 @@ static void test_names(void) {
     EXPECT(!nearest_name("mean", names, 5), "itself is no correction");
     EXPECT(hash_mix(1, 2) != hash_mix(2, 1), "order matters");
     DType t;
-    EXPECT(dtype_from_name("bf16", &t) && t == DT_bf16 && dtype_size(t) == 2 && dtype_is_float(t), "bf16");
+    EXPECT(dtype_from_name("bf16", &t) && t == DT_bf16 && dtype_size(t) == 2 && dtype_is_float(t),
+           "bf16");
     EXPECT(!dtype_from_name("f16", &t), "f16 is not a dtype");
 }
 
@@ -79,8 +80,10 @@ static void test_files(void) {
     size_t n;
     EXPECT(!file_read(a, path, &text, &n, &e) && strstr(e.msg, path), "message: %s", e.msg);
     EXPECT(!file_read(a, folder, &text, &n, &e) && strstr(e.msg, "irectory"), "message: %s", e.msg);
-    EXPECT(file_write_atomic(path, "one", 3, &e) && file_write_atomic(path, "t\0wo", 4, &e), "%s", e.msg);
-    EXPECT(file_read(a, path, &text, &n, &e) && n == 4 && !memcmp(text, "t\0wo", 5), "%zu bytes", n);
+    EXPECT(file_write_atomic(path, "one", 3, &e) && file_write_atomic(path, "t\0wo", 4, &e), "%s",
+           e.msg);
+    EXPECT(file_read(a, path, &text, &n, &e) && n == 4 && !memcmp(text, "t\0wo", 5), "%zu bytes",
+           n);
     char deep[96];
     snprintf(deep, sizeof deep, "%s/no/f", folder);
     EXPECT(!file_write_atomic(deep, "x", 1, &e) && strstr(e.msg, deep), "message: %s", e.msg);
@@ -121,9 +124,11 @@ static void test_random(void) {
         largest = below > largest ? below : largest;
         sum += z, square += z * z, fourth += z * z * z * z, uniform += u;
     }
-    EXPECT(fabs(sum / N) < 0.01 && fabs(square / N - 1) < 0.02, "normal %g %g", sum / N, square / N);
+    EXPECT(fabs(sum / N) < 0.01 && fabs(square / N - 1) < 0.02, "normal %g %g", sum / N,
+           square / N);
     EXPECT(fabs(fourth / N - 3) < 0.1, "kurtosis %g", fourth / N);
-    EXPECT(fabs(uniform / N - 0.5) < 0.005 && largest == 6, "uniform %g, largest %u", uniform / N, largest);
+    EXPECT(fabs(uniform / N - 0.5) < 0.005 && largest == 6, "uniform %g, largest %u", uniform / N,
+           largest);
     EXPECT(random_bits(key, 3, 0) != random_bits(key, 4, 0), "steps differ");
 }
 
@@ -139,7 +144,8 @@ static void test_permutation(void) {
             seen[j] = true;
             fixed += i == j;
         }
-        EXPECT(distinct == n, "%llu of %llu are distinct", (unsigned long long)distinct, (unsigned long long)n);
+        EXPECT(distinct == n, "%llu of %llu are distinct", (unsigned long long)distinct,
+               (unsigned long long)n);
         EXPECT(n < 100 || fixed < n / 10, "%llu fixed points", (unsigned long long)fixed);
     }
     EXPECT(permute_index(1, UINT64_MAX, 5) < UINT64_MAX, "the largest domain");

@@ -87,7 +87,8 @@ static void test_limits(void) {
 
 static void test_spans(void) {
     Span joined = span_join(at(1, 3, 4, 6), at(1, 2, 8, 9));
-    EXPECT(joined.line == 2 && joined.col == 8 && joined.end_line == 3 && joined.end_col == 6, "join");
+    EXPECT(joined.line == 2 && joined.col == 8 && joined.end_line == 3 && joined.end_col == 6,
+           "join");
     EXPECT(span_join((Span){0}, at(1, 2, 3, 4)).line == 2, "nowhere joins as nothing");
 }
 

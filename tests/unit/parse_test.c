@@ -1,5 +1,6 @@
-/* The parser on what people never meant to write: every prefix and thousands of mutations of real programs. It must
- * end, complain inside the file, and complain at most DIAG_MAX times. Also single expressions, and places. */
+/* The parser on what people never meant to write: every prefix and thousands of mutations of real
+ * programs. It must end, complain inside the file, and complain at most DIAG_MAX times. Also single
+ * expressions, and places. */
 #include "base/base.h"
 #include "frontend/ast.h"
 #include "tests/unit/check.h"
@@ -9,12 +10,18 @@
 #include <string.h>
 
 static const char *const fragments[] = {
-    "(", ")", "[", "]", "{", "}", "\n", ";", " over ", " fn ", "\nfn f(", "\"", "${", "\\", "->", "...", " x ", "=", ",",
-    "\xff", "1e5", "train on ", "^-", "state ", "report image ", "lr x 3", "/", "\n\n  ", " with ", "\nblock B(", "|", "#",
+    "(",       ")",         "[",      "]",      "{",
+    "}",       "\n",        ";",      " over ", " fn ",
+    "\nfn f(", "\"",        "${",     "\\",     "->",
+    "...",     " x ",       "=",      ",",      "\xff",
+    "1e5",     "train on ", "^-",     "state ", "report image ",
+    "lr x 3",  "/",         "\n\n  ", " with ", "\nblock B(",
+    "|",       "#",
 };
 enum { FRAGMENTS = sizeof fragments / sizeof *fragments };
 
-/* Every message must point into the file: its line exists and its column is at most one past the line's end. */
+/* Every message must point into the file: its line exists and its column is at most one past the
+ * line's end. */
 static void expect_places(const Diag *d, const char *what) {
     char *text = NULL;
     size_t n = 0;
@@ -56,7 +63,8 @@ static uint32_t dice(uint64_t round, uint64_t *draw, uint32_t sides) {
 }
 
 static void mutate(Buf *b, uint64_t round, uint64_t *draw) {
-    size_t at = dice(round, draw, (uint32_t)b->n + 1), kind = dice(round, draw, 3), length = dice(round, draw, 12);
+    size_t at = dice(round, draw, (uint32_t)b->n + 1), kind = dice(round, draw, 3),
+           length = dice(round, draw, 12);
     Buf out = {0};
     buf_put(&out, b->data, at);
     if (kind == 0) buf_puts(&out, fragments[dice(round, draw, FRAGMENTS)]);
@@ -99,16 +107,22 @@ static void test_programs(const char *pattern) {
 }
 
 static void test_expressions(void) {
-    static const struct { const char *text; bool ok; } cases[] = {
-        {"256", true}, {"-1.5", true}, {"[1, 2]", true}, {"\"a b\"", true}, {"a.b(c)", true}, {"fn (x) { return x }", true},
-        {"", false}, {"1 2", false}, {"a = 3", false}, {"(", false}, {"a\nb", false}, {")", false},
+    static const struct {
+        const char *text;
+        bool ok;
+    } cases[] = {
+        {"256", true},     {"-1.5", true},   {"[1, 2]", true},
+        {"\"a b\"", true}, {"a.b(c)", true}, {"fn (x) { return x }", true},
+        {"", false},       {"1 2", false},   {"a = 3", false},
+        {"(", false},      {"a\nb", false},  {")", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Arena *a = arena_new();
         Diag *d = diag_new(a);
         Expr *e = parse_expr(a, d, "-D d", cases[i].text, strlen(cases[i].text));
         EXPECT((e != NULL) == cases[i].ok, "'%s' is %s", cases[i].text, e ? "read" : "refused");
-        EXPECT((diag_errors(d) == 0) == cases[i].ok, "'%s': %zu errors", cases[i].text, diag_errors(d));
+        EXPECT((diag_errors(d) == 0) == cases[i].ok, "'%s': %zu errors", cases[i].text,
+               diag_errors(d));
         arena_free(a);
     }
 }
@@ -124,7 +138,8 @@ static void test_places(void) {
     File *f = parse_upm(a, d, "f.upm", text, sizeof text - 1);
     EXPECT(f->stmt.n == 2 && diag_errors(d) == 0, "%zu statements", f->stmt.n);
     const Stmt *s = f->stmt.at[0];
-    EXPECT(s->span.line == 1 && s->span.end_line == 2 && s->span.end_col == 19, "%u", s->span.end_col);
+    EXPECT(s->span.line == 1 && s->span.end_line == 2 && s->span.end_col == 19, "%u",
+           s->span.end_col);
     const Expr *field = s->assign.value->binary.right, *call = field->field.of;
     EXPECT(is_at(s->assign.value->binary.op_span, 1, 7, 8), "the operator");
     EXPECT(is_at(field->span, 2, 3, 19) && is_at(field->field.name_span, 2, 18, 19), "the field");
