@@ -11,45 +11,46 @@
 
 static const double LN2_HI = 0.693145751953125, LN2_LO = 1.428606765330187e-6; /* the high part has 16 bits */
 
-static Value to_int(Emit *e, Value x) {
-    return LLVMBuildFPToSI(e->b, x, e->vi32, "");
-}
-/* 2^n for an i32 n from -126 to 127. */
-static Value power_of_two(Emit *e, Value n) {
-    return e_bits(e, i_shl(e, i_add(e, n, c_int(n, 127)), 23), e->vf32);
-}
+/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 2^23 rounds to an integer and leaves it in the low bits: no conversion that a
+ * NaN would make undefined. */
+typedef struct Reduced {
+    Value r, n; /* n: i32, n 2^23: an exponent */
+} Reduced;
 
-/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2. Gives n as integer-valued float, and r. */
-static Value reduce_exp(Emit *e, Value x, Value *n) {
-    *n = v_call(e, "llvm.roundeven", v_mulc(e, x, 1.4426950408889634));
-    Value r = v_mad(e, *n, c_float(x, -LN2_HI), x);
-    return v_mad(e, *n, c_float(x, -LN2_LO), r);
+static Reduced reduce_exp(Emit *e, Value x) {
+    const double magic = 0x1.8p23;
+    Value t = v_mad(e, x, c_float(x, 1.4426950408889634), c_float(x, magic)), n = v_addc(e, t, -magic);
+    Value r = v_mad(e, n, c_float(x, -LN2_HI), x);
+    return (Reduced){v_mad(e, n, c_float(x, -LN2_LO), r), i_shl(e, e_bits(e, t, e->vi32), 23)};
+}
+static Value power_of_two(Emit *e, Value exponent) { /* of n 2^23, n from -126 to 127 */
+    return e_bits(e, i_add(e, exponent, c_int(exponent, 0x3f800000)), e->vf32);
 }
 static Value exp_minus_one(Emit *e, Value r) { /* e^r - 1 for a reduced r */
     Value p = POLY(e, r, 0.5000000068, 0.1666666586, 0.04166629374, 0.008333497874, 0.001394475483, 0.0001979018378);
     return v_mad(e, v_mul(e, r, r), p, r);
 }
-/* p 2^n, n from -252 to 254: in two factors, the second of which rounds. */
-static Value scale(Emit *e, Value p, Value n) {
-    Value half = LLVMBuildAShr(e->b, n, c_int(n, 1), "");
-    Value once = v_mul(e, p, power_of_two(e, half));
-    return v_mul(e, once, power_of_two(e, i_sub(e, n, half)));
+static Value clamp(Emit *e, Value x, double low, double high) { /* a NaN passes */
+    return v_max(e, c_float(x, low), v_min(e, c_float(x, high), x));
 }
+/* p 2^n, n from -252 to 254: in two factors, the second of which rounds. */
 static Value vm_exp(Emit *e, Value x) {
-    Value clamped = v_max(e, c_float(x, -104.0), v_min(e, c_float(x, 89.0), x)), n; /* a NaN passes both */
-    Value r = reduce_exp(e, clamped, &n);
-    Value p = v_addc(e, exp_minus_one(e, r), 1.0);
-    Value bounded = v_select(e, v_is_nan(e, x), c_float(x, 0), n);
-    return scale(e, p, to_int(e, bounded));
+    Reduced t = reduce_exp(e, clamp(e, x, -104.0, 89.0));
+    Value p = v_addc(e, exp_minus_one(e, t.r), 1.0);
+    Value half = i_and(e, LLVMBuildAShr(e->b, t.n, c_int(t.n, 1), ""), c_int(t.n, (int32_t)0xff800000));
+    return v_mul(e, v_mul(e, p, power_of_two(e, half)), power_of_two(e, i_sub(e, t.n, half)));
+}
+/* For x from -80 to 80, or NaN, where the result is a normal number. */
+static Value exp_normal(Emit *e, Value x) {
+    Reduced t = reduce_exp(e, x);
+    return v_mul(e, v_addc(e, exp_minus_one(e, t.r), 1.0), power_of_two(e, t.n));
 }
 
 /* e^x - 1 = 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2). */
 static Value vm_expm1(Emit *e, Value x) {
-    Value clamped = v_max(e, c_float(x, -18.0), v_min(e, c_float(x, 89.0), x)), n;
-    Value r = reduce_exp(e, clamped, &n);
-    Value bounded = v_select(e, v_is_nan(e, x), c_float(x, 0), n);
-    Value half = power_of_two(e, i_sub(e, to_int(e, bounded), c_int(LLVMConstNull(e->vi32), 1)));
-    Value y = v_mulc(e, v_mad(e, exp_minus_one(e, r), half, v_addc(e, half, -0.5)), 2.0);
+    Reduced t = reduce_exp(e, clamp(e, x, -18.0, 89.0));
+    Value half = power_of_two(e, i_sub(e, t.n, c_int(t.n, 1 << 23)));
+    Value y = v_mulc(e, v_mad(e, exp_minus_one(e, t.r), half, v_addc(e, half, -0.5)), 2.0);
     Value tiny = v_cmpc(e, LLVMRealOLT, v_call(e, "llvm.fabs", x), 0x1p-25);
     return v_select(e, tiny, x, y);
 }
@@ -103,7 +104,7 @@ static Value vm_tanh(Emit *e, Value x) {
     Value a = v_call(e, "llvm.fabs", x), square = v_mul(e, x, x);
     Value p = POLY(e, square, -0.3333333081, 0.1333320609, -0.053946772, 0.02170074069, -0.008177464954, 0.002143002674);
     Value small = v_mad(e, v_mul(e, square, x), p, x);
-    Value t = vm_exp(e, v_mulc(e, v_min(e, c_float(a, 20.0), a), -2.0));
+    Value t = exp_normal(e, v_mulc(e, v_min(e, c_float(a, 20.0), a), -2.0));
     Value large = v_div(e, v_sub(e, c_float(x, 1), t), v_addc(e, t, 1.0));
     return v_select(e, v_cmpc(e, LLVMRealOLT, a, 0.625), small, v_copysign(e, large, x));
 }
@@ -121,7 +122,7 @@ static Value vm_erf(Emit *e, Value x) {
     Value t = v_min(e, c_float(a, 4.0), a);
     Value q = POLY(e, t, -0.0001880235027, 1.129578351, 0.6332200274, 0.1084184428, -0.02520817737, 0.004204534333,
                    -0.0004413311718, 2.168643674e-5);
-    Value large = v_sub(e, c_float(x, 1), vm_exp(e, v_neg(e, q)));
+    Value large = v_sub(e, c_float(x, 1), exp_normal(e, v_neg(e, q)));
     return v_select(e, v_cmpc(e, LLVMRealOLT, a, 1.0), small, v_copysign(e, large, x));
 }
 
@@ -174,7 +175,7 @@ static Value vm_cos(Emit *e, Value x) { return sine_shifted(e, x, 1, "upt_cos_la
 void vecmath_turn(Emit *e, Value t, Value *sine, Value *cosine) {
     Value n = v_call(e, "llvm.roundeven", v_mulc(e, t, 4.0));
     Value r = v_mulc(e, v_mad(e, n, c_float(t, -0.25), t), 6.283185307179586);
-    Value square = v_mul(e, r, r), q = to_int(e, n);
+    Value square = v_mul(e, r, r), q = LLVMBuildFPToSI(e->b, n, e->vi32, "");
     Value s = sine_poly(e, r, square), c = cosine_poly(e, square);
     *sine = pick_quadrant(e, q, s, c);
     *cosine = pick_quadrant(e, i_add(e, q, c_int(q, 1)), s, c);
