@@ -159,16 +159,15 @@ static Ref leaf(BodyCx *cx, Ref r) {
     return fuse_is_index(n->op) ? graph_add(cx->body, n->op, &n->attr, NULL, 0, &n->type[0], n->span) : argument(cx, r);
 }
 
-/* A view whose axes do not stay whole lies on something stored: the chain is copied as it is. */
-static Ref copied_view(BodyCx *cx, Ref r) {
+/* A view whose axes do not stay whole lies on something stored: the chain down to `base` is copied onto x as it is. */
+static Ref copied_view(BodyCx *cx, Ref r, Ref base, Ref x) {
     const Graph *g = cx->f->g;
-    Ref base = view_of(g, r).base, chain[64];
+    Ref chain[64];
     int n = 0;
     for (Ref at = r; !ref_same(at, base); at = graph_node(g, at)->in[0]) {
         CHECK(n < 64);
         chain[n++] = at;
     }
-    Ref x = leaf(cx, base);
     while (n--)
         x = graph_copy_node(cx->body, graph_node(g, chain[n]), &x);
     return x;
@@ -218,7 +217,7 @@ static Ref emit_view(BodyCx *cx, Ref r, Frame f) {
     Frame in;
     if (frame_through(g, n, &f, &in))
         return emit(cx, n->in[0], in);
-    Ref x = copied_view(cx, r);
+    Ref base = view_of(g, r).base, x = copied_view(cx, r, base, leaf(cx, base));
     return align(cx, x, &f, n->span);
 }
 
@@ -226,6 +225,8 @@ static Ref emit_new(BodyCx *cx, Ref r, Frame f) {
     const Fuse *fu = cx->f;
     const Node *n = graph_node(fu->g, r);
     bool member = fu->group[r.node] == cx->id;
+    if (n->op == OP_const) /* broadcasts to whatever it meets */
+        return g_const(cx->body, n->type[0].dtype, n->attr.num, n->span);
     if (fuse_is_index(n->op) || (fu->stored[r.node] && !member))
         return align(cx, leaf(cx, r), &f, n->span);
     if (op_info[n->op].lower == LOWER_VIEW)
@@ -266,10 +267,10 @@ static Ref spread(BodyCx *cx, Ref x, const Type *t, const Frame *f, Span at) {
 /* A group of its own for what moves data in pieces. */
 static Ref emit_pieces(BodyCx *cx, const Node *n) {
     Ref *in = NEW_N(cx->f->arena, Ref, n->nin);
-    for (int i = 0; i < n->nin; i++)
-        in[i] = op_info[graph_node(cx->f->g, n->in[i])->op].lower == LOWER_VIEW && !cx->f->stored[n->in[i].node]
-                    ? copied_view(cx, n->in[i])
-                    : leaf(cx, n->in[i]);
+    for (int i = 0; i < n->nin; i++) {
+        Ref base = cx->f->stored[n->in[i].node] ? n->in[i] : view_of(cx->f->g, n->in[i]).base;
+        in[i] = copied_view(cx, n->in[i], base, argument(cx, base));
+    }
     return graph_copy_node(cx->body, n, in);
 }
 

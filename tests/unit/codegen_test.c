@@ -1,8 +1,11 @@
 /* Compiled code against the interpreter: every operator of the table that computes, on odd sizes, every element type it takes,
  * broadcasts, and with 1 and 2 threads (which have to agree bit for bit); then groups as programs have them. A
  * computing operator without a case here fails. */
+#include <dirent.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codegen/codegen.h"
 #include "passes/passes.h"
@@ -310,6 +313,22 @@ static void test_views(void) {
     }
 }
 
+/* What is counted, drawn or constant is joined and padded as anything else. */
+static void test_pieces(void) {
+    Case c = case_new("pieces");
+    Type row = type_make(DT_f32, 2, (int64_t[]){5, 17});
+    Attr place = {.random = {77, 0}};
+    Ref x = input(&c, DT_f32, DIMS(5, 17)), drawn = graph_add(c.g, OP_uniform, &place, NULL, 0, &row, (Span){0});
+    Ref zero = g_expand(c.g, g_const(c.g, DT_f32, 0, (Span){0}), DIMS(5, 17), (Span){0});
+    Attr pad = {.pad = {.rank = 2, .lo = {1, 0}, .hi = {0, 3}}};
+    Ref parts[] = {zero, x, drawn, graph_add(c.g, OP_mul, NULL, (Ref[]){x, drawn}, 2, NULL, (Span){0})};
+    Ref whole = graph_add(c.g, OP_concat, &(Attr){.axis = 1}, parts, 4, NULL, (Span){0});
+    output(&c, whole);
+    output(&c, graph_add(c.g, OP_pad, &pad, &drawn, 1, NULL, (Span){0}));
+    output(&c, graph_add(c.g, OP_pad, &pad, &whole, 1, NULL, (Span){0}));
+    case_run(&c);
+}
+
 static void test_tables(void) {
     static const struct {
         int64_t lead, rows, count, inner;
@@ -536,6 +555,52 @@ static void group_crossed(int64_t n) {
     group_run(&c, 12);
 }
 
+/* ---- the folder of objects: a second process finds them, a damaged one is made again */
+static void cache_case(const char *folder, size_t expect_files) {
+    Err e = {{0}};
+    Codegen *usual = codegen;
+    codegen = codegen_new(&(CodegenOptions){.cache = folder}, &e);
+    EXPECT(codegen, "%s", e.msg);
+    group_softmax(33);
+    codegen_free(codegen);
+    codegen = usual;
+    size_t files = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *f; d && (f = readdir(d));)
+        files += strstr(f->d_name, ".o") != NULL;
+    closedir(d);
+    EXPECT(files == expect_files, "%zu objects in the cache, not %zu", files, expect_files);
+}
+
+/* Writes over the middle of every object, or removes them. */
+static void each_object(const char *folder, bool keep) {
+    DIR *d = opendir(folder);
+    for (struct dirent *f; d && (f = readdir(d));) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
+        FILE *file = strstr(f->d_name, ".o") && keep ? fopen(path, "r+b") : NULL;
+        if (file) {
+            fseek(file, 300, SEEK_SET);
+            fwrite("damaged", 1, 7, file);
+            fclose(file);
+        } else if (!keep) {
+            remove(path);
+        }
+    }
+    closedir(d);
+}
+
+static void test_cache(void) {
+    char folder[] = "/tmp/upt-cache-XXXXXX";
+    EXPECT(mkdtemp(folder), "no folder");
+    cache_case(folder, 1);
+    cache_case(folder, 1);
+    each_object(folder, true);
+    cache_case(folder, 1);
+    each_object(folder, false);
+    rmdir(folder);
+}
+
 static void test_groups(void) {
     static const int64_t sizes[] = {1, 2, 7, 16, 17, 64, 65, 130, 192};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
@@ -574,10 +639,12 @@ int main(void) {
     }
     test_casts();
     test_views();
+    test_pieces();
     test_tables();
     test_fault();
     test_dots();
     test_groups();
+    test_cache();
     for (int op = 0; op < OP_COUNT; op++) {
         Lower l = op_info[op].lower;
         if (l != LOWER_LEAF && l != LOWER_GONE && op != OP_fused)
