@@ -211,14 +211,22 @@ static Ref emit_pointwise(BodyCx *cx, const Node *n, Frame f) {
     return graph_add(cx->body, n->op, &n->attr, in, n->nin, NULL, n->span);
 }
 
+/* A view, which may be a member itself; below it the first value that is stored, or is no view whose axes stay whole. */
 static Ref emit_view(BodyCx *cx, Ref r, Frame f) {
     const Graph *g = cx->f->g;
-    const Node *n = graph_node(g, r);
     Frame in;
-    if (frame_through(g, n, &f, &in))
-        return emit(cx, n->in[0], in);
-    Ref base = view_of(g, r).base, x = copied_view(cx, r, base, leaf(cx, base));
-    return align(cx, x, &f, n->span);
+    for (Ref at = r; op_info[graph_node(g, at)->op].lower == LOWER_VIEW; f = in) {
+        if (!ref_same(at, r) && cx->f->stored[at.node])
+            return emit(cx, at, f);
+        if (!frame_through(g, graph_node(g, at), &f, &in)) {
+            Ref base = view_of(g, at).base;
+            return align(cx, copied_view(cx, at, base, leaf(cx, base)), &f, graph_node(g, at)->span);
+        }
+        at = graph_node(g, at)->in[0];
+        if (op_info[graph_node(g, at)->op].lower != LOWER_VIEW)
+            return emit(cx, at, in);
+    }
+    BUG("not a view");
 }
 
 static Ref emit_new(BodyCx *cx, Ref r, Frame f) {

@@ -33,8 +33,8 @@ static void demand_inputs(Fuse *f, uint32_t at) {
         Ref seen = through_views(f->g, n->in[i]);
         if (lower == LOWER_DOT || lower == LOWER_TABLE || (view && f->stored[at] && view_moves_nothing(f->g, n)))
             demand(f, n->in[i]);
-        else if (in_pieces(n->op))
-            demand_base(f, n->in[i]);
+        else if (in_pieces(n->op)) /* copies memory: even what is counted or drawn has to be there */
+            demand(f, view_of(f->g, n->in[i]).base);
         else if (!view && lower_of(f->g, seen.node) == LOWER_VIEW)
             demand_base(f, seen);
         else if (view && f->stored[at] && lower_of(f->g, through_views(f->g, (Ref){at, 0}).node) == LOWER_VIEW)
@@ -71,28 +71,29 @@ static bool list_has(const NodeList *l, uint32_t n) {
     return false;
 }
 
-/* Bounded as bodies are: views and inlined nodes only. */
+/* Down views whose axes stay whole, to the first value that is stored or not such a view. */
+static Ref down_views(const Fuse *f, Ref r) {
+    Frame any = {{0}}, in;
+    while (!f->stored[r.node] && lower_of(f->g, r.node) == LOWER_VIEW && frame_through(f->g, graph_node(f->g, r), &any, &in))
+        r = graph_node(f->g, r)->in[0];
+    return r;
+}
+
+/* Recursion is bounded by the size of inlined expressions. */
 static void add_need(Needs *s, Ref r) {
     const Fuse *f = s->f;
+    r = down_views(f, r);
+    if (!f->stored[r.node] && lower_of(f->g, r.node) == LOWER_VIEW)
+        r = view_of(f->g, r).base;
     const Node *n = graph_node(f->g, r);
-    Frame any = {{0}}, in;
-    if (fuse_is_index(n->op) && !f->stored[r.node])
-        return;
-    if (list_has(&s->seen, r.node))
+    if ((fuse_is_index(n->op) && !f->stored[r.node]) || list_has(&s->seen, r.node))
         return;
     vec_push(s->arena, &s->seen, r.node);
-    if (f->stored[r.node] || (!f->inlined[r.node] && op_info[n->op].lower != LOWER_VIEW)) {
+    if (f->stored[r.node] || !f->inlined[r.node])
         vec_push(s->arena, s->out, r.node);
-    } else if (op_info[n->op].lower != LOWER_VIEW) {
+    else
         for (int i = 0; i < n->nin; i++)
             add_need(s, n->in[i]);
-    } else if (frame_through(f->g, n, &any, &in)) {
-        add_need(s, n->in[0]);
-    } else {
-        Ref base = view_of(f->g, r).base;
-        if (!fuse_is_index(graph_node(f->g, base)->op))
-            add_need(s, base);
-    }
 }
 
 void fuse_needs(const Fuse *f, uint32_t at, NodeList *out) {

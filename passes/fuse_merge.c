@@ -99,20 +99,25 @@ static bool agree_inputs(Agree *a, uint32_t at, const Frame *f) {
     return true;
 }
 
-static bool agree_at(Agree *a, Ref r, const Frame *f) {
-    const Node *n = graph_node(a->f->g, r);
-    Frame own, in;
+static bool agree_at(Agree *a, Ref r, const Frame *frame) {
+    const Fuse *fu = a->f;
+    Frame f = *frame, own, in;
+    for (const Node *n; !is_inside(a, r.node) && !fu->stored[r.node]; r = n->in[0], f = in) {
+        n = graph_node(fu->g, r);
+        if (op_info[n->op].lower != LOWER_VIEW)
+            break;
+        if (!frame_through(fu->g, n, &f, &in))
+            return !is_inside(a, view_of(fu->g, r).base.node);
+    }
     if (is_inside(a, r.node))
-        return frame_fits(a->domain, &n->type[0], &own) && memcmp(&own, f, sizeof own) == 0;
-    if (op_info[n->op].lower == LOWER_VIEW && !a->f->stored[r.node])
-        return frame_through(a->f->g, n, f, &in) ? agree_at(a, n->in[0], &in) : !is_inside(a, view_of(a->f->g, r).base.node);
-    if (!a->f->inlined[r.node])
+        return frame_fits(a->domain, graph_type(fu->g, r), &own) && memcmp(&own, &f, sizeof own) == 0;
+    if (!fu->inlined[r.node])
         return true;
     for (size_t i = 0; i < a->seen.n; i++)
-        if (a->seen.at[i].node == r.node && memcmp(&a->seen.at[i].frame, f, sizeof *f) == 0)
+        if (a->seen.at[i].node == r.node && memcmp(&a->seen.at[i].frame, &f, sizeof f) == 0)
             return true;
-    vec_push(a->f->arena, &a->seen, (Seen){r.node, *f});
-    return agree_inputs(a, r.node, f);
+    vec_push(fu->arena, &a->seen, (Seen){r.node, f});
+    return agree_inputs(a, r.node, &f);
 }
 
 static bool members_agree(const Fuse *f, const Domain *d, int first, int second) {
