@@ -11,7 +11,7 @@ bool tensor_ok(const TVal *t) { return ref_is(t->ref); }
 TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at) {
     TVal t = {.ref = REF_NONE};
     Ref *ref = NEW_N(cx->arena, Ref, nin + 1);
-    Type *type = NEW_N(cx->arena, Type, nin + 1), *result = NEW_N(cx->arena, Type, nin + 2);
+    Type *type = NEW_N(cx->arena, Type, nin + 1), *result;
     int nout = 0;
     Err e = {0};
     for (int i = 0; i < nin; i++) {
@@ -23,7 +23,7 @@ TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, cons
         report_error(cx, at, "tensors are computed only inside entries: train, eval");
         return t;
     }
-    if (!shape_infer(op, attr, type, nin, given, result, &nout, cx->arena, &e)) {
+    if (!shape_infer(op, attr, type, nin, given, cx->arena, &result, &nout, &e)) {
         report_error(cx, at, "%s", e.msg);
         return t;
     }

@@ -14,124 +14,6 @@ Graph *graph_new(Arena *a, const char *name) {
     return g;
 }
 
-/* ---- attributes */
-
-static uint64_t bits_of(double v) {
-    uint64_t u;
-    memcpy(&u, &v, sizeof u);
-    return u;
-}
-
-static uint64_t hash_ints(const int64_t *v, int n, uint64_t h) {
-    return hash_bytes(v, (size_t)n * sizeof *v, h);
-}
-
-static uint64_t graph_hash(const Graph *g) {
-    uint64_t h = hash_mix(g->n, g->nout);
-    for (size_t i = 0; i < g->n; i++) {
-        const Node *n = g->node[i];
-        h = hash_mix(h, (uint64_t)n->op);
-        for (int k = 0; k < n->nin; k++) h = hash_mix(h, n->in[k].node);
-    }
-    return h;
-}
-
-uint64_t attr_hash(AttrKind kind, const Attr *a) {
-    uint64_t h = 0;
-    switch (kind) {
-    case ATTR_NONE:
-        return 0;
-    case ATTR_CONST:
-        return bits_of(a->num);
-    case ATTR_AXES:
-        return a->axes;
-    case ATTR_AXIS:
-        return (uint64_t)a->axis;
-    case ATTR_TYPE:
-        return (uint64_t)a->dtype;
-    case ATTR_TENSOR:
-        return (uint64_t)a->tensor;
-    case ATTR_COUNT:
-        return (uint64_t)a->count;
-    case ATTR_NAME:
-        return hash_str(a->name, 0);
-    case ATTR_BODY:
-        return graph_hash(a->body);
-    case ATTR_PLACE:
-        return hash_mix(a->random.place, (uint64_t)a->random.below);
-    case ATTR_SHAPE:
-        return hash_ints(a->shape.dim, a->shape.rank, 0);
-    case ATTR_PERM:
-        return hash_bytes(a->perm.axis, (size_t)a->perm.rank * sizeof(int), 0);
-    case ATTR_SLICE:
-        h = hash_ints(a->slice.start, a->slice.rank, h);
-        h = hash_ints(a->slice.step, a->slice.rank, h);
-        return hash_ints(a->slice.size, a->slice.rank, h);
-    case ATTR_PAD:
-        h = hash_ints(a->pad.lo, a->pad.rank, h);
-        h = hash_ints(a->pad.hi, a->pad.rank, h);
-        return hash_ints(a->pad.gap, a->pad.rank, h);
-    case ATTR_DOT:
-        return hash_str(a->dot.a, hash_str(a->dot.b, hash_str(a->dot.out, 0)));
-    }
-    BUG("attribute kind %d", (int)kind);
-}
-
-static bool same_ints(int ra, int rb, const int64_t *a, const int64_t *b) {
-    return ra == rb && !memcmp(a, b, (size_t)ra * sizeof *a);
-}
-
-static bool same_slice(const Attr *a, const Attr *b) {
-    int ra = a->slice.rank, rb = b->slice.rank;
-    return same_ints(ra, rb, a->slice.start, b->slice.start) &&
-           same_ints(ra, rb, a->slice.step, b->slice.step) &&
-           same_ints(ra, rb, a->slice.size, b->slice.size);
-}
-
-static bool same_pad(const Attr *a, const Attr *b) {
-    int ra = a->pad.rank, rb = b->pad.rank;
-    return same_ints(ra, rb, a->pad.lo, b->pad.lo) && same_ints(ra, rb, a->pad.hi, b->pad.hi) &&
-           same_ints(ra, rb, a->pad.gap, b->pad.gap);
-}
-
-bool attr_same(AttrKind kind, const Attr *a, const Attr *b) {
-    switch (kind) {
-    case ATTR_NONE:
-        return true;
-    case ATTR_CONST:
-        return bits_of(a->num) == bits_of(b->num);
-    case ATTR_AXES:
-        return a->axes == b->axes;
-    case ATTR_AXIS:
-        return a->axis == b->axis;
-    case ATTR_TYPE:
-        return a->dtype == b->dtype;
-    case ATTR_TENSOR:
-        return a->tensor == b->tensor;
-    case ATTR_COUNT:
-        return a->count == b->count;
-    case ATTR_NAME:
-        return str_eq(a->name, b->name);
-    case ATTR_BODY:
-        return graph_same(a->body, b->body);
-    case ATTR_PLACE:
-        return a->random.place == b->random.place && a->random.below == b->random.below;
-    case ATTR_SHAPE:
-        return same_ints(a->shape.rank, b->shape.rank, a->shape.dim, b->shape.dim);
-    case ATTR_PERM:
-        return a->perm.rank == b->perm.rank &&
-               !memcmp(a->perm.axis, b->perm.axis, (size_t)a->perm.rank * sizeof(int));
-    case ATTR_SLICE:
-        return same_slice(a, b);
-    case ATTR_PAD:
-        return same_pad(a, b);
-    case ATTR_DOT:
-        return str_eq(a->dot.a, b->dot.a) && str_eq(a->dot.b, b->dot.b) &&
-               str_eq(a->dot.out, b->dot.out);
-    }
-    BUG("attribute kind %d", (int)kind);
-}
-
 /* ---- consing */
 
 static bool node_same(const Node *a, const Node *b) {
@@ -147,7 +29,7 @@ static bool node_same(const Node *a, const Node *b) {
 
 static uint64_t type_hash(const Type *t, uint64_t h) {
     h = hash_mix(h, (uint64_t)t->dtype << 16 | (uint64_t)(uint8_t)t->batch_axis);
-    return hash_ints(t->dim, t->rank, h);
+    return hash_bytes(t->dim, (size_t)t->rank * sizeof *t->dim, h);
 }
 
 static uint64_t node_hash(const Node *n) {
@@ -155,6 +37,12 @@ static uint64_t node_hash(const Node *n) {
     for (int i = 0; i < n->nin; i++) h = hash_mix(h, (uint64_t)n->in[i].node << 32 | n->in[i].out);
     for (int i = 0; i < n->nout; i++) h = type_hash(&n->type[i], h);
     return hash_mix(h, attr_hash(op_info[n->op].attr, &n->attr));
+}
+
+uint64_t graph_hash(const Graph *g) {
+    uint64_t h = hash_mix(g->n, g->nout);
+    for (size_t i = 0; i < g->n; i++) h = hash_mix(h, node_hash(g->node[i]));
+    return h;
 }
 
 bool graph_same(const Graph *a, const Graph *b) {
@@ -198,17 +86,20 @@ static uint32_t node_intern(Graph *g, const Node *n) {
     return (uint32_t)g->n - 1;
 }
 
+bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type **out, int *nout,
+                Err *e) {
+    Type *in = NEW_N(a, Type, n->nin);
+    for (int i = 0; i < n->nin; i++) in[i] = *graph_type(g, n->in[i]);
+    return shape_infer(n->op, &n->attr, in, n->nin, given, a, out, nout, e);
+}
+
 static Ref node_add(Graph *g, Node *n, const Type *given) {
     static const Attr no_attr;
     Arena *scratch = arena_new();
-    Type *in = NEW_N(scratch, Type, n->nin);
-    for (int i = 0; i < n->nin; i++) {
-        CHECK(n->in[i].node < g->n && (int)n->in[i].out < g->node[n->in[i].node]->nout);
-        in[i] = *graph_type(g, n->in[i]);
-    }
-    n->type = NEW_N(scratch, Type, op_max_results(n->op, &n->attr, n->nin));
     Err e = {{0}};
-    if (!shape_infer(n->op, &n->attr, in, n->nin, given, n->type, &n->nout, scratch, &e))
+    for (int i = 0; i < n->nin; i++)
+        CHECK(n->in[i].node < g->n && (int)n->in[i].out < g->node[n->in[i].node]->nout);
+    if (!node_infer(g, n, given, scratch, &n->type, &n->nout, &e))
         BUG("%s in graph '%s': %s", op_info[n->op].name, g->name, e.msg);
     if (op_info[n->op].attr == ATTR_NONE) n->attr = no_attr;
     if (n->op == OP_const && isnan(n->attr.num))

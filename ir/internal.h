@@ -18,10 +18,13 @@ TypeText type_text(const Type *t);
 bool type_valid(const Type *t, Err *e);
 bool dims_valid(int rank, const int64_t *dim, Err *e);
 
-bool op_takes_type(Op op);                            /* its row's shape rule is `given` */
-int op_max_results(Op op, const Attr *attr, int nin); /* how much room shape_infer needs in `out` */
+bool op_takes_type(Op op); /* its row's shape rule is `given` */
+/* shape_infer for a node of `g`, its inputs' types looked up there. */
+bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type **out, int *nout,
+                Err *e);
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b); /* bit for bit; bodies by structure */
 uint64_t attr_hash(AttrKind kind, const Attr *a);
 bool graph_same(const Graph *a, const Graph *b);
+uint64_t graph_hash(const Graph *g);
 
 #endif

@@ -123,9 +123,11 @@ Ref graph_copy_node(Graph *to, const Node *n, const Ref *in);
 /* Rebuilds only what the outputs reach, keeping outputs for which keep(kind) (NULL: all). */
 Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *));
 
-/* Result types of an operator; false and a sentence in terms of shapes when inputs do not fit. `given` as in graph_add. */
-bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Type *out, int *nout, Arena *a, Err *e);
-enum { MAX_RESULTS = 4096 };
+/* Result types of an operator, *nout of them in the arena; false and a sentence in terms of shapes when inputs do not
+ * fit. `given` as in graph_add. */
+bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Arena *a, Type **out, int *nout,
+                 Err *e);
+enum { MAX_RESULTS = 4096 }; /* of an operator, and inputs of one */
 
 /* Short hands for passes; span is taken from `at`. */
 Ref g_const(Graph *g, DType t, double v, Span at);                       /* a scalar */

@@ -326,11 +326,9 @@ static bool check_types(GraphReader *r, const Node *n, Span at) {
     Parser *ps = r->ps;
     Arena *scratch = arena_new();
     Err e = {{0}};
-    Type *in = NEW_N(scratch, Type, n->nin), *out;
-    for (int i = 0; i < n->nin; i++) in[i] = *graph_type(r->g, n->in[i]);
-    out = NEW_N(scratch, Type, op_max_results(n->op, &n->attr, n->nin));
+    Type *out;
     int nout = 0;
-    bool ok = shape_infer(n->op, &n->attr, in, n->nin, n->type, out, &nout, scratch, &e) ||
+    bool ok = node_infer(r->g, n, n->type, scratch, &out, &nout, &e) ||
               parse_error(ps, at, "%s: %s", op_info[n->op].name, e.msg);
     if (ok && nout != n->nout)
         ok = parse_error(ps, at, "%s has %d results, not %d", op_info[n->op].name, nout, n->nout);

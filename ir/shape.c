@@ -513,22 +513,24 @@ bool op_takes_type(Op op) {
     return shape_table[op] == shape_given;
 }
 
-int op_max_results(Op op, const Attr *attr, int nin) {
+/* The most results that an operator has: the room that its rule may fill. */
+static int max_results(Op op, const Attr *attr, int nin) {
     if (op_info[op].attr == ATTR_BODY)
         return attr->body && attr->body->nout <= MAX_RESULTS ? (int)attr->body->nout : 0;
-    return nin > 2 ? nin : 2;
+    return nin > 2 ? nin : 2; /* grad; compact */
 }
 
-bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Type *out,
-                 int *nout, Arena *a, Err *e) {
+bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Arena *a,
+                 Type **out, int *nout, Err *e) {
     static const Attr no_attr;
-    (void)a;
     if ((unsigned)op >= OP_COUNT) return err_set(e, "an unknown operator");
     int arity = op_info[op].arity;
     if (arity != ARITY_ANY ? nin != arity : nin < 0 || nin > MAX_RESULTS)
         return err_set(e, "%s takes %d inputs, not %d", op_info[op].name, arity, nin);
-    Infer cx = {op, attr ? attr : &no_attr, in, nin, given, out, 1, e};
+    Infer cx = {op, attr ? attr : &no_attr, in, nin, given, NULL, 1, e};
+    cx.out = NEW_N(a, Type, max_results(op, cx.attr, nin));
     if (!shape_table[op](&cx)) return false;
+    *out = cx.out;
     *nout = cx.nout;
     return true;
 }

@@ -96,13 +96,10 @@ static bool inputs_come_before(const Graph *g, const Node *n, size_t at) {
 
 static void verify_types(Verifier *v, const Graph *g, const Node *n) {
     Arena *scratch = arena_new();
-    Type *in = NEW_N(scratch, Type, n->nin);
-    Type *out = NEW_N(scratch, Type, op_max_results(n->op, &n->attr, n->nin));
+    Type *out;
     Err e = {{0}};
     int nout = 0;
-    for (int i = 0; i < n->nin; i++) in[i] = *graph_type(g, n->in[i]);
-    bool ok = shape_infer(n->op, &n->attr, in, n->nin, n->type, out, &nout, scratch, &e) ||
-              wrong(v, "%s", e.msg);
+    bool ok = node_infer(g, n, n->type, scratch, &out, &nout, &e) || wrong(v, "%s", e.msg);
     if (ok && nout != n->nout) ok = wrong(v, "%d results, not %d", n->nout, nout);
     for (int i = 0; ok && i < nout; i++)
         if (!type_same(&out[i], &n->type[i]))

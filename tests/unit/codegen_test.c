@@ -194,11 +194,11 @@ static void case_run(Case *c) {
 
 /* ---- operators one by one */
 static bool takes(Op op, DType first, DType second, int nin) {
-    Type in[3] = {type_scalar(first), type_scalar(second), type_scalar(second)}, out[4];
+    Type in[3] = {type_scalar(first), type_scalar(second), type_scalar(second)}, *out;
     int nout;
     Err e = {{0}};
     Arena *a = arena_new();
-    bool ok = shape_infer(op, &(Attr){.axes = 0}, in, nin, NULL, out, &nout, a, &e);
+    bool ok = shape_infer(op, &(Attr){.axes = 0}, in, nin, NULL, a, &out, &nout, &e);
     arena_free(a);
     return ok;
 }

@@ -446,18 +446,20 @@ static Type typed(const char *text) { /* a type by its text, read by way of a pr
 
 /* The result type, or the sentence of the refusal. Inputs are types as text, up to a NULL. */
 static void infers(const char *expect, Op op, Attr attr, const char *const *in) {
-    Type t[8], out[8];
+    Type t[8], *out;
+    Arena *a = arena_new();
     int nin = 0, nout = 0;
     Err e = {{0}};
     Buf b = {0};
     for (; in[nin]; nin++) t[nin] = typed(in[nin]);
-    if (shape_infer(op, &attr, t, nin, NULL, out, &nout, NULL, &e))
+    if (shape_infer(op, &attr, t, nin, NULL, a, &out, &nout, &e))
         type_print(&b, &out[0]);
     else
         buf_puts(&b, e.msg);
     bool same = str_eq(b.data, expect) || (expect[0] == '~' && strstr(b.data, expect + 1));
     EXPECT(same, "%s: '%s' instead of '%s'", op_info[op].name, b.data, expect);
     buf_free(&b);
+    arena_free(a);
 }
 #define IN(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define NO_ATTR ((Attr){.num = 0})
