@@ -76,6 +76,11 @@ static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
         return;
     }
     const Node *n = f->g->node[unit];
+    if (op_info[n->op].lower == LOWER_VIEW) { /* moves nothing: whatever it is called, it renames */
+        Ref x = refmap_get(value, n->in[0]);
+        refmap_set(value, (Ref){unit, 0}, g_reshape(to, x, n->type[0].rank, n->type[0].dim, n->span));
+        return;
+    }
     refmap_set_node(value, f->g, unit, graph_copy_node(to, n, refmap_inputs(value, n, f->arena)));
 }
 
