@@ -43,7 +43,7 @@ typedef struct Bert {
 static bool bert_open(Bert *b, const char *pre, const char *drop, const char *what) {
     Define define[] = {{"pre", pre}, {"drop", drop}};
     *b = (Bert){.what = what};
-    if (!model_open(&b->m, "models/check.upm", source, define, 2)) return false;
+    if (!model_open(&b->m, "models/check.upm", source, define, 2, NULL)) return false;
     model_fields(&b->m, &b->m.exact->entry[EXPOSE]);
     model_start(&b->m, 0.1);
     return native_open(&b->fused, &b->m, model_fused(&b->m), 1) &&
@@ -108,45 +108,8 @@ static void compare_gradients(Bert *b, const Array *got, const Array *want, doub
     }
 }
 
-/* ---- differences: a random direction through each tensor, all its elements at once */
-static double loss_of(const Bert *b, const Graph *g) {
-    Arena *a = arena_new();
-    Array *out = interpret(&b->m, g, true, a);
-    double sum = 0;
-    for (size_t i = 0; out && i < g->nout; i++) sum += out[i].at[0];
-    arena_free(a);
-    return sum;
-}
-
 static bool is_loss(const Output *o) {
     return o->kind == OUT_loss;
-}
-
-static void move(Array *x, const double *from, const double *along, double by) {
-    for (int64_t i = 0; i < type_count(&x->type); i++) x->at[i] = from[i] + by * along[i];
-}
-
-static void check_direction(Bert *b, const Graph *loss, int param, const Array *gradient) {
-    enum { POINTS = 2 };
-    static const double step = 1e-4, weight[POINTS] = {4.0 / 3, -1.0 / 6};
-    Array *x = &b->m.state[param];
-    size_t n = (size_t)type_count(&x->type);
-    double *from = arena_memdup(b->m.arena, x->at, n * sizeof *x->at);
-    double *along = NEW_N(b->m.arena, double, n), want = 0, got = 0, length;
-    for (size_t i = 0; i < n; i++) along[i] = random_normal(random_key(9, (uint64_t)param), 0, i);
-    for (size_t i = 0; i < n; i++) got += along[i] * gradient->at[i];
-    for (int k = 0; k < POINTS;
-         k++) { /* fourth order: the error is about step^4, its noise 1e-12 */
-        double by = step * (k + 1);
-        move(x, from, along, by);
-        want += weight[k] * loss_of(b, loss) / (2 * step);
-        move(x, from, along, -by);
-        want -= weight[k] * loss_of(b, loss) / (2 * step);
-    }
-    move(x, from, along, 0);
-    distance(gradient, gradient, &length);
-    EXPECT(fabs(got - want) <= 1e-7 * length + 1e-10, "%s, %s: slope %.10g, difference %.10g",
-           b->what, b->m.exact->tensor[param].name, got, want);
 }
 
 static void check_differences(Bert *b) {
@@ -154,7 +117,7 @@ static void check_differences(Bert *b) {
     const Graph *loss = graph_prune(b->m.arena, b->m.exact->entry[EXPOSE].step, "loss", is_loss);
     for (int i = 0; i < (int)b->m.exact->ntensor; i++)
         if (b->m.exact->tensor[i].kind == TENSOR_param)
-            check_direction(b, loss, i, &gradient[gradient_of(b, i)]);
+            expect_slope(&b->m, loss, i, &gradient[gradient_of(b, i)], b->what);
 }
 
 /* ---- compiled */

@@ -22,6 +22,7 @@ typedef struct Model {
     Tokenizer *tok[MODEL_TOKENIZERS];
     TokenizerIds ids; /* of the last one */
     int ntok;
+    const char *optim;      /* in place of the library's optimisers, or NULL */
     Program *built, *exact; /* as written; with gradients expanded */
     Array *state;           /* by tensor */
     const char *field_name[MODEL_FIELDS];
@@ -37,6 +38,7 @@ static inline const char *model_module(void *cx, const char *name, size_t *n, co
     Err e = {0};
     char *text;
     *path = arena_printf(m->arena, "models/std/%s.upm", name);
+    if (m->optim && str_eq(name, "optim")) return *n = strlen(m->optim), m->optim;
     return file_read(m->arena, *path, &text, n, &e) ? text : NULL;
 }
 
@@ -63,10 +65,11 @@ static inline Program *model_passes(Model *m, Program *p, const char *const *nam
     return out;
 }
 
-/* `path` stands for the source's own, so that it may import what lies beside it. */
+/* `path` stands for the source's own, so that it may import what lies beside it; `optim` in place
+ * of the library's, or NULL. */
 static inline bool model_open(Model *m, const char *path, const char *source, const Define *define,
-                              size_t ndefine) {
-    *m = (Model){.arena = arena_new(), .seed = 3, .step = 4, .steps = 10};
+                              size_t ndefine, const char *optim) {
+    *m = (Model){.arena = arena_new(), .optim = optim, .seed = 3, .step = 4, .steps = 10};
     m->diag = diag_new(m->arena);
     FrontendHost host = {m, model_module, model_tokenizer};
     m->built =
@@ -257,6 +260,37 @@ static inline void model_advance(Model *m, const Graph *g) {
     for (size_t i = 0; out && i < g->nout; i++)
         if (g->out[i].kind == OUT_state) m->state[g->out[i].index] = out[i];
     m->step++;
+}
+
+/* ---- slopes: the gradient of graph `loss` (one output) for a tensor along a random direction
+ * through all its elements, against central differences of fourth order: their error is about
+ * step^4, their noise 1e-16 / step. */
+static inline double value_at(Model *m, const Graph *loss, Array *x, const double *from,
+                              const double *along, double by) {
+    for (int64_t i = 0; i < type_count(&x->type); i++) x->at[i] = from[i] + by * along[i];
+    Arena *a = arena_new();
+    Array *out = interpret(m, loss, true, a);
+    double v = out ? out[0].at[0] : NAN;
+    arena_free(a);
+    return v;
+}
+
+static inline void expect_slope(Model *m, const Graph *loss, int tensor, const Array *gradient,
+                                const char *what) {
+    static const double step = 1e-5;
+    Array *x = &m->state[tensor];
+    size_t n = (size_t)type_count(&x->type);
+    double *from = arena_memdup(m->arena, x->at, n * sizeof *x->at);
+    double *along = NEW_N(m->arena, double, n), got = 0, length, v[4];
+    for (size_t i = 0; i < n; i++) along[i] = random_normal(random_key(9, (uint64_t)tensor), 0, i);
+    for (size_t i = 0; i < n; i++) got += along[i] * gradient->at[i];
+    for (int k = 0; k < 4; k++)
+        v[k] = value_at(m, loss, x, from, along, step * (k < 2 ? k - 2 : k - 1));
+    memcpy(x->at, from, n * sizeof *x->at);
+    double want = (v[0] - 8 * v[1] + 8 * v[2] - v[3]) / (12 * step);
+    distance(gradient, gradient, &length);
+    EXPECT(fabs(got - want) <= 1e-7 * length + 1e-9, "%s, %s: slope %.10g, difference %.10g", what,
+           m->exact->tensor[tensor].name, got, want);
 }
 
 /* ---- running natively */
