@@ -68,7 +68,14 @@ static bool write_synced(const char *path, const void *p, size_t n) {
     return ok;
 }
 
+/* A device or a pipe must not be replaced by a file of its name. */
+static bool may_replace(const char *path) {
+    struct stat st;
+    return stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
+}
+
 bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
+    if (!may_replace(path)) return err_set(e, "cannot write '%s': it is not a regular file", path);
     Buf aside = {0};
     buf_printf(&aside, "%s.tmp%ld", path, (long)getpid());
     bool ok = write_synced(aside.data, p, n) && rename(aside.data, path) == 0;

@@ -1,6 +1,6 @@
-/* cli: what a person types. One file a verb; `session` is what they share: from a path to a compiled program.
- * Exit codes: 0 done, 1 the input or the environment was wrong (a sentence on stderr), 2 a wrong command line, 130 stopped
- * by Ctrl-C with everything saved. */
+/* cli: what a person types. One file a verb; `session` is what they share: from a path to a
+ * compiled program. Exit codes: 0 done, 1 the input or the environment was wrong (a sentence on
+ * stderr), 2 a wrong command line, 130 stopped by Ctrl-C with everything saved. */
 #ifndef UPT_CLI_H
 #define UPT_CLI_H
 
@@ -12,33 +12,42 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* ---- options: a verb's flags as a table, from which parsing and --help are made */
-typedef enum OptKind { OPT_flag, OPT_int, OPT_count, OPT_str, OPT_list } OptKind; /* count: an integer with k M G; list: may repeat */
+typedef enum OptKind {
+    OPT_flag,
+    OPT_count, /* a whole number, also with k, M or G */
+    OPT_str,
+    OPT_define, /* name=value; may repeat */
+} OptKind;
 typedef struct Opt {
     const char *name; /* "--steps"; "-D" for a short one */
     OptKind kind;
-    const char *arg;  /* "n", "dir"; NULL for flags */
+    const char *arg; /* "n", "dir"; NULL for flags */
     const char *help;
-    size_t at;        /* offset in the verb's options structure */
+    size_t at; /* offset in the verb's options structure */
 } Opt;
 typedef struct StrList {
     const char **at;
     size_t n;
 } StrList;
 typedef struct Verb {
-    const char *name, *args, *what;
-    const char *examples; /* lines of help, may be NULL */
+    const char *name, *what;
+    const char *takes;     /* its one argument, as help shows it: "FILE.upm" */
+    const char *ending[3]; /* what the argument may end in; none: anything */
+    bool may_lack;         /* the argument may be left out */
+    const char *examples;  /* lines of help */
     const Opt *opt;
     size_t nopt;
-    int max_args;
-    int (*run)(Arena *a, const void *options, int nargs, char **args);
+    int (*run)(Arena *a, const void *options, const char *file); /* file: NULL where left out */
     size_t options_size;
     void (*defaults)(void *options); /* NULL: all zero */
 } Verb;
-/* Fills `options` and `args` (those that are not flags). False: a sentence went to stderr. */
-bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options, int *nargs, char **args);
+/* Fills `options` and `file`. False: a sentence went to stderr. */
+bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options,
+                   const char **file);
+bool name_ends(const char *name, const char *ending);
 void options_help(FILE *f, const Verb *v);
-int fail(const char *fmt, ...) PRINTF_LIKE(1, 2); /* "uptc: ..." on stderr; returns EXIT_FAILED */
-int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same with a pointer to --help; returns EXIT_USAGE */
+int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
+int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
 extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show, verb_tokenizer;
 
@@ -51,9 +60,9 @@ typedef struct Session {
     int ntokenizer;
     Codegen *codegen;
     RtProgram *code;
-    const char *name;      /* base name of the file: names the run */
+    const char *name; /* base name of the file: names the run */
     bool time;
-    FILE *log;             /* training of vocabularies reports here; NULL: nowhere */
+    FILE *log; /* training of vocabularies reports here; NULL: nowhere */
 } Session;
 typedef struct CompileOptions {
     StrList define;
@@ -71,9 +80,9 @@ bool diag_flush(const Session *s); /* prints what was found; true when there wer
 /* The newest .upx in the working directory; NULL with a sentence when there is none. */
 const char *newest_upx(Arena *a);
 
-/* ---- .upx: a compiled program as one file: verified graphs, plan, vocabularies and source; never native code */
+/* ---- .upx: a compiled program as one file: verified graphs, plan, vocabularies and source; never
+ * native code */
 bool upx_write(const char *path, const Session *s, Err *e);
 bool upx_read(const char *path, Session *s, Err *e);
-bool upx_is(const char *path); /* by its name */
 
 #endif

@@ -1,5 +1,6 @@
-/* Command lines: a verb's flags are a table, and this file reads argv by it and prints it as help. Flags may stand
- * anywhere; `--flag value` and `--flag=value` both work; `--` ends them. */
+/* Command lines: a verb's flags are a table, and this file reads argv by it and prints it as help.
+ * Flags may stand anywhere; `--flag value` and `--flag=value` both work, and so do `-o file`,
+ * `-ofile` and `-o=file`; `--` ends them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,8 @@ int usage(const char *fmt, ...) {
 }
 
 void options_help(FILE *f, const Verb *v) {
-    fprintf(f, "uptc %s %s\n  %s\n", v->name, v->args, v->what);
+    fprintf(f, "uptc %s %s%s%s\n  %s\n", v->name, v->may_lack ? "[" : "", v->takes,
+            v->may_lack ? "]" : "", v->what);
     if (v->nopt) fputs("\noptions:\n", f);
     for (size_t i = 0; i < v->nopt; i++) {
         const Opt *o = &v->opt[i];
@@ -38,7 +40,7 @@ void options_help(FILE *f, const Verb *v) {
         snprintf(left, sizeof left, "%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
         fprintf(f, "  %-22s %s\n", left, o->help);
     }
-    if (v->examples) fprintf(f, "\nexamples:\n%s", v->examples);
+    fprintf(f, "\nexamples:\n%s", v->examples);
 }
 
 static const Opt *opt_find(const Verb *v, const char *name, size_t n) {
@@ -49,14 +51,13 @@ static const Opt *opt_find(const Verb *v, const char *name, size_t n) {
     return NULL;
 }
 
-static bool unknown_flag(Arena *a, const Verb *v, const char *name, size_t n) {
+static int unknown_flag(Arena *a, const Verb *v, const char *name, size_t n) {
     const char **names = NEW_N(a, const char *, v->nopt + 1);
     for (size_t i = 0; i < v->nopt; i++) names[i] = v->opt[i].name;
     char *given = arena_strndup(a, name, n);
     const char *near = nearest_name(given, names, v->nopt);
-    if (near) usage("'%s' has no option %s; did you mean %s?", v->name, given, near);
-    else usage("'%s' has no option %s; see uptc %s --help", v->name, given, v->name);
-    return false;
+    if (near) return usage("'%s' has no option %s; did you mean %s?", v->name, given, near);
+    return usage("'%s' has no option %s; see uptc %s --help", v->name, given, v->name);
 }
 
 /* 100, 10k, 2M, 1G: powers of 1000. */
@@ -66,74 +67,103 @@ static bool read_count(const char *s, int64_t *out) {
     long long n = strtoll(s, &end, 10);
     if (end == s || errno || n < 0) return false;
     int64_t unit = 1;
-    if (*end == 'k') unit = 1000;
-    else if (*end == 'M') unit = 1000 * 1000;
-    else if (*end == 'G') unit = 1000 * 1000 * 1000;
+    if (*end == 'k')
+        unit = 1000;
+    else if (*end == 'M')
+        unit = 1000 * 1000;
+    else if (*end == 'G')
+        unit = 1000 * 1000 * 1000;
     if (unit > 1) end++;
     if (*end || n > INT64_MAX / unit) return false;
     *out = n * unit;
     return true;
 }
 
-static bool opt_store(Arena *a, const Verb *v, const Opt *o, const char *value, void *options) {
+static void list_add(Arena *a, StrList *l, const char *value) {
+    const char **grown = NEW_N(a, const char *, l->n + 1);
+    if (l->n) memcpy(grown, l->at, l->n * sizeof *grown);
+    grown[l->n++] = value;
+    l->at = grown;
+}
+
+static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
     char *at = (char *)options + o->at;
-    if (o->kind == OPT_int || o->kind == OPT_count) {
-        int64_t n;
-        if (!read_count(value, &n)) {
-            usage("%s needs a whole number, not '%s' (uptc %s --help)", o->name, value, v->name);
-            return false;
-        }
+    int64_t n;
+    if (o->kind == OPT_count) {
+        if (!read_count(value, &n))
+            return usage("%s needs a whole number, such as 500 or 10k, not '%s'", o->name, value);
         memcpy(at, &n, sizeof n);
-    } else if (o->kind == OPT_list) {
-        StrList *l = (StrList *)(void *)at;
-        const char **grown = NEW_N(a, const char *, l->n + 1);
-        if (l->n) memcpy(grown, l->at, l->n * sizeof *grown);
-        grown[l->n++] = value;
-        l->at = grown;
+    } else if (o->kind == OPT_define) {
+        const char *eq = strchr(value, '=');
+        if (!eq || eq == value) return usage("%s needs name=value, not '%s'", o->name, value);
+        list_add(a, (StrList *)(void *)at, value);
     } else {
         memcpy(at, &value, sizeof value);
     }
-    return true;
+    return EXIT_OK;
+}
+
+/* Where the value joined to a flag begins, or NULL; `n`: the length of the flag's name. */
+static const char *joined_value(const char *s, size_t *n) {
+    const char *eq = strchr(s, '=');
+    *n = strlen(s);
+    if (s[1] != '-') {
+        if (*n == 2) return NULL;
+        *n = 2;
+        return s[2] == '=' ? s + 3 : s + 2;
+    }
+    if (!eq) return NULL;
+    *n = (size_t)(eq - s);
+    return eq + 1;
 }
 
 /* One flag at argv[*i]; moves *i over its value. */
-static bool opt_read(Arena *a, const Verb *v, int argc, char **argv, int *i, void *options) {
-    const char *s = argv[*i], *eq = s[1] == '-' ? strchr(s, '=') : NULL;
-    size_t n = eq ? (size_t)(eq - s) : strlen(s);
-    const char *joined = NULL;
-    if (!eq && s[1] != '-' && n > 2) { /* -Dname=value */
-        joined = s + 2;
-        n = 2;
-    }
+static int opt_read(Arena *a, const Verb *v, int argc, char **argv, int *i, void *options) {
+    const char *s = argv[*i];
+    size_t n;
+    const char *value = joined_value(s, &n);
     const Opt *o = opt_find(v, s, n);
-    if (!o) return unknown_flag(a, v, s, joined ? strlen(s) : n);
+    if (!o) return unknown_flag(a, v, s, s[1] == '-' ? n : strlen(s));
     if (o->kind == OPT_flag) {
-        if (eq || joined) return usage("%s takes no value", o->name), false;
+        if (value) return usage("%s takes no value", o->name);
         *((bool *)options + o->at) = true;
-        return true;
+        return EXIT_OK;
     }
-    const char *value = eq ? eq + 1 : joined;
     if (!value) {
-        if (*i + 1 >= argc) return usage("%s needs a value: %s %s", o->name, o->name, o->arg), false;
+        if (*i + 1 >= argc) return usage("%s needs a value: %s %s", o->name, o->name, o->arg);
         value = argv[++*i];
     }
-    return opt_store(a, v, o, value, options);
+    return opt_store(a, o, value, options);
 }
 
-bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options, int *nargs, char **args) {
+bool name_ends(const char *name, const char *ending) {
+    size_t n = strlen(name), m = strlen(ending);
+    return n > m && str_eq(name + n - m, ending);
+}
+
+static int take_file(const Verb *v, const char *given, const char **file) {
+    if (*file) return usage("'%s' takes one file; '%s' is one too many", v->name, given);
+    *file = given;
+    if (!v->ending[0]) return EXIT_OK;
+    for (size_t i = 0; i < sizeof v->ending / sizeof *v->ending && v->ending[i]; i++)
+        if (name_ends(given, v->ending[i])) return EXIT_OK;
+    return usage("'%s' takes %s, not '%s'", v->name, v->takes, given);
+}
+
+bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options,
+                   const char **file) {
     bool flags = true;
-    *nargs = 0;
-    for (int i = 0; i < argc; i++) {
-        if (flags && str_eq(argv[i], "--")) {
+    int code = EXIT_OK;
+    *file = NULL;
+    for (int i = 0; i < argc && code == EXIT_OK; i++) {
+        if (flags && str_eq(argv[i], "--"))
             flags = false;
-        } else if (flags && argv[i][0] == '-' && argv[i][1]) {
-            if (!opt_read(a, v, argc, argv, &i, options)) return false;
-        } else if (*nargs >= v->max_args) {
-            usage("'%s' takes %s; '%s' is one too many", v->name, v->max_args == 1 ? "one file" : "fewer arguments", argv[i]);
-            return false;
-        } else {
-            args[(*nargs)++] = argv[i];
-        }
+        else if (flags && argv[i][0] == '-' && argv[i][1])
+            code = opt_read(a, v, argc, argv, &i, options);
+        else
+            code = take_file(v, argv[i], file);
     }
-    return true;
+    if (code == EXIT_OK && !*file && !v->may_lack)
+        code = usage("'%s' needs a file: uptc %s %s", v->name, v->name, v->takes);
+    return code == EXIT_OK;
 }

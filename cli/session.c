@@ -1,5 +1,5 @@
-/* From a path to a program that runs: reads the file, elaborates, optimises and generates code, and keeps the
- * vocabularies that elaboration opened. Every failure prints its own sentence. */
+/* From a path to a program that runs: reads the file, elaborates, optimises and generates code, and
+ * keeps the vocabularies that elaboration opened. Every failure prints its own sentence. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,13 @@ static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, E
     grown[s->ntokenizer++] = t;
     s->tokenizer = grown;
     TokenizerIds ids = tokenizer_ids(t);
-    *info = (TokenizerInfo){.size = ids.size, .pad = ids.pad, .unk = ids.unk, .cls = ids.cls, .sep = ids.sep,
-                            .mask = ids.mask, .hash = tokenizer_hash(t)};
+    *info = (TokenizerInfo){.size = ids.size,
+                            .pad = ids.pad,
+                            .unk = ids.unk,
+                            .cls = ids.cls,
+                            .sep = ids.sep,
+                            .mask = ids.mask,
+                            .hash = tokenizer_hash(t)};
     spec->hash = info->hash;
     return true;
 }
@@ -40,18 +45,18 @@ bool diag_flush(const Session *s) {
     return diag_errors(s->diag) > 0;
 }
 
-static bool read_defines(Session *s, const StrList *list, Define **out) {
-    *out = NEW_N(s->arena, Define, list->n + 1);
+static const Define *split_defines(Arena *a, const StrList *list) {
+    Define *out = NEW_N(a, Define, list->n + 1);
     for (size_t i = 0; i < list->n; i++) {
         const char *eq = strchr(list->at[i], '=');
-        if (!eq || eq == list->at[i]) return usage("-D needs name=value, not '%s'", list->at[i]), false;
-        (*out)[i] = (Define){arena_strndup(s->arena, list->at[i], (size_t)(eq - list->at[i])), eq + 1};
+        out[i] = (Define){arena_strndup(a, list->at[i], (size_t)(eq - list->at[i])), eq + 1};
     }
-    return true;
+    return out;
 }
 
 static const char *base_name(Arena *a, const char *path) {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
+               *dot = strrchr(name, '.');
     return arena_strndup(a, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
 }
 
@@ -69,15 +74,14 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     char *text;
     size_t n;
     Err e = {0};
-    Define *define;
     double start = seconds();
     s->time = o->time;
     s->name = base_name(s->arena, path);
     s->diag = diag_new(s->arena);
-    if (!read_defines(s, &o->define, &define)) return false;
     if (!file_read(s->arena, path, &text, &n, &e)) return fail("%s", e.msg), false;
     FrontendHost host = {s, host_module, host_tokenizer};
-    s->program = frontend_compile(s->arena, s->diag, path, text, n, &host, define, o->define.n);
+    s->program = frontend_compile(s->arena, s->diag, path, text, n, &host,
+                                  split_defines(s->arena, &o->define), o->define.n);
     tell_time(s, "frontend", start);
     return !diag_flush(s) && s->program;
 }
@@ -86,7 +90,8 @@ bool session_optimise(Session *s, const CompileOptions *o) {
     double start = seconds();
     Diag *d = s->diag;
     size_t before = diag_errors(d);
-    s->program = passes_run(s->program, d, &(PassOptions){.check_each = o->check_each, .time = o->time});
+    s->program =
+        passes_run(s->program, d, &(PassOptions){.check_each = o->check_each, .time = o->time});
     tell_time(s, "passes", start);
     if (diag_errors(d) > before) diag_flush(s);
     return s->program && diag_errors(d) == before;
@@ -108,11 +113,9 @@ bool session_generate(Session *s, const CompileOptions *o) {
 }
 
 bool session_open(Session *s, const char *path, const CompileOptions *o) {
-    if (!upx_is(path)) {
+    if (!name_ends(path, ".upx"))
         return session_elaborate(s, path, o) && session_optimise(s, o) && session_generate(s, o);
-    }
     Err e = {0};
-    if (o->define.n) return usage("-D changes a .upm when it is compiled; %s is compiled already", path), false;
     s->name = base_name(s->arena, path);
     s->time = o->time;
     if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;
@@ -132,7 +135,7 @@ const char *newest_upx(Arena *a) {
     struct timespec when = {0};
     for (struct dirent *f; d && (f = readdir(d));) {
         struct stat st;
-        if (!upx_is(f->d_name) || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
+        if (!name_ends(f->d_name, ".upx") || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
         bool newer = st.st_mtim.tv_sec != when.tv_sec ? st.st_mtim.tv_sec > when.tv_sec
                                                       : st.st_mtim.tv_nsec > when.tv_nsec;
         if (best && !newer) continue;
@@ -140,6 +143,8 @@ const char *newest_upx(Arena *a) {
         when = st.st_mtim;
     }
     if (d) closedir(d);
-    if (!best) fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or .upx)");
+    if (!best)
+        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
+             ".upx)");
     return best;
 }

@@ -3,18 +3,23 @@
 
 #include "cli/cli.h"
 
-static const Verb *const verbs[] = {&verb_compile, &verb_run, &verb_check, &verb_eval, &verb_show, &verb_tokenizer};
-enum { VERBS = sizeof verbs / sizeof *verbs, MAX_ARGS = 16 };
+static const Verb *const verbs[] = {&verb_compile, &verb_run,  &verb_check,
+                                    &verb_eval,    &verb_show, &verb_tokenizer};
+enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static void help(FILE *f) {
-    fputs("uptc: compile and run .upm programs of unsupervised pre-training\n\nusage: uptc VERB [arguments]\n\nverbs:\n", f);
+    fputs("uptc: compile and run .upm programs of unsupervised pre-training\n\nusage: uptc VERB "
+          "[arguments]\n\nverbs:\n",
+          f);
     for (size_t i = 0; i < VERBS; i++) fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->what);
     fputs("\n`uptc VERB --help` says more. `uptc --version` names the version.\n\nexamples:\n"
           "  uptc compile bert.upm && uptc run\n"
           "  uptc run bert.upm --steps 1000 --dir runs/try\n"
-          "  uptc check bert.upm\n", f);
+          "  uptc check bert.upm\n",
+          f);
 }
 
+/* NULL: there is none of that name, and a sentence says so. */
 static const Verb *verb_find(const char *name) {
     const char *names[VERBS];
     for (size_t i = 0; i < VERBS; i++) {
@@ -22,30 +27,49 @@ static const Verb *verb_find(const char *name) {
         names[i] = verbs[i]->name;
     }
     const char *near = nearest_name(name, names, VERBS);
-    if (near) usage("there is no verb '%s'; did you mean '%s'?", name, near);
-    else usage("there is no verb '%s'; see uptc --help", name);
+    const char *what = *name == '-' ? "option" : "verb";
+    if (near)
+        usage("there is no %s '%s'; did you mean '%s'?", what, name, near);
+    else
+        usage("there is no %s '%s'; see uptc --help", what, name);
     return NULL;
+}
+
+static bool is_help(const char *s) {
+    return str_eq(s, "--help") || str_eq(s, "-h");
 }
 
 static bool wants_help(int argc, char **argv) {
     for (int i = 0; i < argc && !str_eq(argv[i], "--"); i++)
-        if (str_eq(argv[i], "--help") || str_eq(argv[i], "-h")) return true;
+        if (is_help(argv[i])) return true;
     return false;
 }
 
-int main(int argc, char **argv) {
-    if (argc < 2) return help(stderr), EXIT_USAGE;
-    if (str_eq(argv[1], "--help") || str_eq(argv[1], "-h") || str_eq(argv[1], "help")) return help(stdout), EXIT_OK;
-    if (str_eq(argv[1], "--version")) return puts("uptc " UPT_VERSION), EXIT_OK;
-    const Verb *v = verb_find(argv[1]);
-    if (!v) return EXIT_USAGE;
-    if (wants_help(argc - 2, argv + 2)) return options_help(stdout, v), EXIT_OK;
+static int verb_run_with(const Verb *v, int argc, char **argv) {
     Arena *a = arena_new();
     void *options = arena_alloc(a, v->options_size);
     if (v->defaults) v->defaults(options);
-    char *args[MAX_ARGS];
-    int nargs, code = EXIT_USAGE;
-    if (options_parse(a, v, argc - 2, argv + 2, options, &nargs, args)) code = v->run(a, options, nargs, args);
+    const char *file;
+    int code = EXIT_USAGE;
+    if (options_parse(a, v, argc, argv, options, &file)) code = v->run(a, options, file);
     arena_free(a);
+    return code;
+}
+
+static int uptc(int argc, char **argv) {
+    if (argc < 1) return help(stderr), EXIT_USAGE;
+    if (is_help(argv[0]) || (str_eq(argv[0], "help") && argc == 1)) return help(stdout), EXIT_OK;
+    if (str_eq(argv[0], "--version")) return puts("uptc " UPT_VERSION), EXIT_OK;
+    bool helping = str_eq(argv[0], "help");
+    const Verb *v = verb_find(argv[helping]);
+    if (!v) return EXIT_USAGE;
+    if (helping || wants_help(argc - 1, argv + 1)) return options_help(stdout, v), EXIT_OK;
+    return verb_run_with(v, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    int code = uptc(argc - 1, argv + 1);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
+        return fail("cannot write to standard output");
     return code;
 }

@@ -3,9 +3,11 @@
  *   "UPT.UPX\n"  u32 version  u32 sections  u64 bytes after this header  u64 xxh3 of them
  *   section:  char name[16]  u64 length  data, padded with zeros to 8
  *
- * Sections, in this order: `program` (the fused program as IR text), `plan` (its memory plan as text), one `vocab` a tokenizer, one
- * `source` a file (its path, a zero, its text). Integers are little-endian. Native code is never stored: reading parses and verifies the graphs, makes
- * the plan again and compares it with the stored text, so a file from a stranger can only name checked shapes. */
+ * Sections, in this order: `program` (the fused program as IR text), `plan` (its memory plan as
+ * text), one `vocab` a tokenizer, one `source` a file (its path, a zero, its text). Integers are
+ * little-endian. Native code is never stored: reading parses and verifies the graphs, makes the
+ * plan again and compares it with the stored text, so a file from a stranger can only name checked
+ * shapes. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -18,11 +20,6 @@ typedef struct Section {
     const char *data;
     size_t n;
 } Section;
-
-bool upx_is(const char *path) {
-    size_t n = strlen(path);
-    return n > 4 && !memcmp(path + n - 4, ".upx", 4);
-}
 
 static void put_int(Buf *b, uint64_t v, size_t bytes) {
     char c[8];
@@ -65,7 +62,8 @@ static void plans_print(Buf *b, Arena *a, const Program *p) {
     }
 }
 
-static void put_text(Buf *out, const char *name, void (*print)(Buf *, Arena *, const Program *), Arena *a, const Program *p) {
+static void put_text(Buf *out, const char *name, void (*print)(Buf *, Arena *, const Program *),
+                     Arena *a, const Program *p) {
     Buf b = {0};
     print(&b, a, p);
     put_section(out, name, b.data, b.n);
@@ -105,28 +103,37 @@ bool upx_write(const char *path, const Session *s, Err *e) {
 
 static bool check_header(const char *path, const char *p, size_t n, Err *e) {
     if (n < HEADER || memcmp(p, MAGIC, sizeof MAGIC))
-        return err_set(e, "%s is not a compiled upt program (.upx); make one with: uptc compile FILE.upm", path);
+        return err_set(
+            e, "%s is not a compiled upt program (.upx); make one with: uptc compile FILE.upm",
+            path);
     uint64_t version = get_int(p + 8, 4);
     if (version != VERSION)
-        return err_set(e, "%s was written by another version of upt (format %llu, this one reads %d); compile it again", path,
-                       (unsigned long long)version, VERSION);
+        return err_set(e,
+                       "%s was written by another version of upt (format %llu, this one reads %d); "
+                       "compile it again",
+                       path, (unsigned long long)version, VERSION);
     if (get_int(p + 16, 8) != n - HEADER)
-        return err_set(e, "%s is cut short or has bytes added (%zu bytes, its header says %llu); compile it again", path, n,
-                       (unsigned long long)get_int(p + 16, 8) + HEADER);
+        return err_set(e,
+                       "%s is cut short or has bytes added (%zu bytes, its header says %llu); "
+                       "compile it again",
+                       path, n, (unsigned long long)get_int(p + 16, 8) + HEADER);
     if (hash_bytes(p + HEADER, n - HEADER, VERSION) != get_int(p + 24, 8))
         return err_set(e, "%s is damaged: its checksum does not match; compile it again", path);
     return true;
 }
 
-static bool read_sections(Arena *a, const char *path, const char *p, size_t n, Section **out, size_t *count, Err *e) {
+static bool read_sections(Arena *a, const char *path, const char *p, size_t n, Section **out,
+                          size_t *count, Err *e) {
     uint64_t want = get_int(p + 12, 4);
-    if (want > MAX_SECTIONS) return err_set(e, "%s is damaged: it claims %llu sections", path, (unsigned long long)want);
+    if (want > MAX_SECTIONS)
+        return err_set(e, "%s is damaged: it claims %llu sections", path, (unsigned long long)want);
     *count = (size_t)want;
     *out = NEW_N(a, Section, want + 1);
     size_t at = HEADER;
     for (size_t i = 0; i < *count; i++) {
         Section *s = &(*out)[i];
-        if (n - at < NAME + 8) return err_set(e, "%s is damaged: section %zu is cut short", path, i);
+        if (n - at < NAME + 8)
+            return err_set(e, "%s is damaged: section %zu is cut short", path, i);
         memcpy(s->name, p + at, NAME);
         uint64_t len = get_int(p + at + NAME, 8);
         at += NAME + 8;
@@ -151,13 +158,15 @@ static void read_sources(Session *s, const Section *sec, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(sec[i].name, "source")) continue;
         size_t path = strnlen(sec[i].data, sec[i].n);
-        if (path < sec[i].n) diag_add_source(s->diag, sec[i].data, sec[i].data + path + 1, sec[i].n - path - 1);
+        if (path < sec[i].n)
+            diag_add_source(s->diag, sec[i].data, sec[i].data + path + 1, sec[i].n - path - 1);
     }
 }
 
 /* The verified program of the `program` section. */
 static bool read_program(const char *path, Session *s, const Section *sec, size_t n, Err *e) {
-    const Section *text = section_find(sec, n, "program", 0), *plan = section_find(sec, n, "plan", 0);
+    const Section *text = section_find(sec, n, "program", 0),
+                  *plan = section_find(sec, n, "plan", 0);
     if (!text || !plan) return err_set(e, "%s is damaged: it holds no program", path);
     read_sources(s, sec, n);
     s->program = program_parse(s->arena, s->diag, path, text->data, text->n);
@@ -169,7 +178,10 @@ static bool read_program(const char *path, Session *s, const Section *sec, size_
         ok = b.n == plan->n && !memcmp(b.data, plan->data, b.n);
     }
     buf_free(&b);
-    if (!ok) return err_set(e, "%s holds a program that does not verify; compile it again with this version of upt", path);
+    if (!ok)
+        return err_set(
+            e, "%s holds a program that does not verify; compile it again with this version of upt",
+            path);
     return true;
 }
 
@@ -183,7 +195,8 @@ static bool read_tokenizers(const char *path, Session *s, const Section *sec, si
         if (!s->tokenizer[i]) return false;
         s->ntokenizer = i + 1;
         if (tokenizer_hash(s->tokenizer[i]) != spec->tokenizer[i].hash)
-            return err_set(e, "%s is damaged: its vocabulary is not the one it was compiled with", path);
+            return err_set(e, "%s is damaged: its vocabulary is not the one it was compiled with",
+                           path);
     }
     return true;
 }

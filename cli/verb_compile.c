@@ -1,4 +1,5 @@
-/* uptc compile: check, optimise, write a .upx; or print a stage of the way there. uptc check: only the first part. */
+/* uptc compile: check, optimise, write a .upx; or print a stage of the way there. uptc check: only
+ * the first part. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -15,8 +16,8 @@ static bool stage_known(const char *emit) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(emit, stages[i])) return true;
     const char *near = nearest_name(emit, stages, n);
-    usage("--emit knows ast, ir, grad, fused, plan, llvm and asm, not '%s'%s%s%s", emit, near ? "; did you mean '" : "",
-          near ? near : "", near ? "'?" : "");
+    usage("--emit knows ast, ir, grad, fused, plan, llvm and asm, not '%s'%s%s%s", emit,
+          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return false;
 }
 
@@ -71,9 +72,12 @@ static int emit_stage(Session *s, const CompileOptions *o) {
         return EXIT_OK;
     }
     if (!session_optimise(s, o)) return EXIT_FAILED;
-    if (str_eq(o->emit, "fused")) print_program(s->program);
-    else if (str_eq(o->emit, "plan")) print_plans(s->arena, s->program);
-    else return session_generate(s, o) ? EXIT_OK : EXIT_FAILED;
+    if (str_eq(o->emit, "fused"))
+        print_program(s->program);
+    else if (str_eq(o->emit, "plan"))
+        print_plans(s->arena, s->program);
+    else
+        return session_generate(s, o) ? EXIT_OK : EXIT_FAILED;
     return EXIT_OK;
 }
 
@@ -86,48 +90,75 @@ static int compile(Session *s, const char *path, const Options *o) {
     if (!upx_write(out, s, &e)) return fail("%s", e.msg);
     int64_t params = 0;
     for (size_t i = 0; i < s->program->ntensor; i++)
-        if (s->program->tensor[i].kind == TENSOR_param) params += type_count(&s->program->tensor[i].type);
+        if (s->program->tensor[i].kind == TENSOR_param)
+            params += type_count(&s->program->tensor[i].type);
     printf("%s: %lld parameters; run it with: uptc run %s\n", out, (long long)params, out);
     return EXIT_OK;
 }
 
-static int run(Arena *a, const void *options, int nargs, char **args) {
+static int run(Arena *a, const void *options, const char *file) {
     const Options *o = options;
-    if (nargs != 1) return usage("compile needs a file: uptc compile FILE.upm");
-    if (upx_is(args[0])) return usage("%s is compiled already; run it with: uptc run %s", args[0], args[0]);
+    if (o->out && !name_ends(o->out, ".upx"))
+        return usage("-o needs a name that ends in .upx, not '%s'", o->out);
     if (o->c.emit && !stage_known(o->c.emit)) return EXIT_USAGE;
-    if (o->c.emit && str_eq(o->c.emit, "ast")) return emit_ast(a, args[0]);
+    if (o->c.emit && str_eq(o->c.emit, "ast")) return emit_ast(a, file);
     Session s = {.arena = a, .log = stderr};
-    int code = compile(&s, args[0], o);
+    int code = compile(&s, file, o);
     session_close(&s);
     return code;
 }
 
-static int check(Arena *a, const void *options, int nargs, char **args) {
+static int check(Arena *a, const void *options, const char *file) {
     const Options *o = options;
-    if (nargs != 1) return usage("check needs a file: uptc check FILE.upm");
     Session s = {.arena = a, .log = stderr};
-    bool ok = session_elaborate(&s, args[0], &o->c) && session_optimise(&s, &o->c);
+    bool ok = session_elaborate(&s, file, &o->c) && session_optimise(&s, &o->c);
     session_close(&s);
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-#define DEFINE_OPT {"-D", OPT_list, "name=value", "another value for a const; may repeat", offsetof(Options, c.define)}
-#define CHECK_OPT {"--check-each", OPT_flag, NULL, "verify the program after each pass", offsetof(Options, c.check_each)}
-#define TIME_OPT {"--time", OPT_flag, NULL, "say where compile time goes", offsetof(Options, c.time)}
+#define DEFINE_OPT                                                                                 \
+    {                                                                                              \
+        "-D", OPT_define, "name=value", "another value for a const; may repeat",                   \
+            offsetof(Options, c.define)                                                            \
+    }
+#define CHECK_OPT                                                                                  \
+    {                                                                                              \
+        "--check-each", OPT_flag, NULL, "verify the program after each pass",                      \
+            offsetof(Options, c.check_each)                                                        \
+    }
+#define TIME_OPT                                                                                   \
+    { "--time", OPT_flag, NULL, "say where compile time goes", offsetof(Options, c.time) }
 static const Opt compile_opts[] = {
     {"-o", OPT_str, "file.upx", "where to write (default: NAME.upx here)", offsetof(Options, out)},
     DEFINE_OPT,
-    {"--emit", OPT_str, "stage", "print a stage instead: ast ir grad fused plan llvm asm", offsetof(Options, c.emit)},
+    {"--emit", OPT_str, "stage", "print a stage instead: ast ir grad fused plan llvm asm",
+     offsetof(Options, c.emit)},
     CHECK_OPT,
     TIME_OPT,
 };
 static const Opt check_opts[] = {DEFINE_OPT, CHECK_OPT, TIME_OPT};
 
 const Verb verb_compile = {
-    "compile", "FILE.upm", "check and optimise a program, and write it as a .upx",
-    "  uptc compile bert.upm\n  uptc compile bert.upm -D d=256 -D layers=4 -o small.upx\n"
-    "  uptc compile bert.upm --emit=fused | less\n",
-    compile_opts, sizeof compile_opts / sizeof *compile_opts, 1, run, sizeof(Options), NULL};
-const Verb verb_check = {"check", "FILE.upm", "find errors without writing anything", "  uptc check bert.upm\n", check_opts,
-                         sizeof check_opts / sizeof *check_opts, 1, check, sizeof(Options), NULL};
+    .name = "compile",
+    .what = "check and optimise a program, and write it as a .upx",
+    .takes = "FILE.upm",
+    .ending = {".upm"},
+    .examples = "  uptc compile bert.upm\n"
+                "  uptc compile bert.upm -D d=256 -D 'files=\"texts/*.txt\"' -o small.upx\n"
+                "  uptc compile bert.upm --emit=fused | less\n",
+    .opt = compile_opts,
+    .nopt = sizeof compile_opts / sizeof *compile_opts,
+    .run = run,
+    .options_size = sizeof(Options),
+};
+const Verb verb_check = {
+    .name = "check",
+    .what = "find errors without writing anything",
+    .takes = "FILE.upm",
+    .ending = {".upm"},
+    .examples = "  uptc check bert.upm\n",
+    .opt = check_opts,
+    .nopt = sizeof check_opts / sizeof *check_opts,
+    .run = check,
+    .options_size = sizeof(Options),
+};

@@ -1,4 +1,5 @@
-/* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a checkpoint. */
+/* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a
+ * checkpoint. */
 #include "cli/cli.h"
 
 typedef struct Options {
@@ -29,9 +30,11 @@ static RunOptions run_options(const Options *o) {
 
 typedef int Work(const Session *s, const Options *o, Err *e);
 
-static int with_session(Arena *a, const Options *o, int nargs, char **args, Work *work) {
-    const char *path = nargs ? args[0] : newest_upx(a);
+static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
+    const char *path = file ? file : newest_upx(a);
     if (!path) return EXIT_FAILED;
+    if (o->c.define.n && name_ends(path, ".upx"))
+        return usage("-D changes a .upm when it is compiled; %s is compiled already", path);
     Session s = {.arena = a, .log = o->quiet ? NULL : stderr};
     int code = EXIT_FAILED;
     if (session_open(&s, path, &o->c)) {
@@ -53,24 +56,25 @@ static int eval_work(const Session *s, const Options *o, Err *e) {
     return run_eval(s->code, s->tokenizer, &ro, o->checkpoint, e);
 }
 
-static int run(Arena *a, const void *options, int nargs, char **args) {
-    return with_session(a, options, nargs, args, train_work);
+static int run(Arena *a, const void *options, const char *file) {
+    return with_session(a, options, file, train_work);
 }
 
-static int eval(Arena *a, const void *options, int nargs, char **args) {
-    return with_session(a, options, nargs, args, eval_work);
+static int eval(Arena *a, const void *options, const char *file) {
+    return with_session(a, options, file, eval_work);
 }
 
-#define OPT(flag, kind, arg, help, member) {flag, kind, arg, help, offsetof(Options, member)}
+#define OPT(flag, kind, arg, help, member)                                                         \
+    { flag, kind, arg, help, offsetof(Options, member) }
 static const Opt run_opts[] = {
     OPT("--dir", OPT_str, "dir", "where results go (default: runs/NAME)", dir),
     OPT("--steps", OPT_count, "n", "train this many steps", steps),
-    OPT("--threads", OPT_int, "n", "threads (default: every core)", threads),
-    OPT("--seed", OPT_int, "n", "another seed", seed),
+    OPT("--threads", OPT_count, "n", "threads (default: every core)", threads),
+    OPT("--seed", OPT_count, "n", "another seed", seed),
     OPT("--save-every", OPT_count, "n", "a checkpoint every n steps", save_every),
     OPT("--log-every", OPT_count, "n", "a line in metrics.jsonl every n steps", log_every),
     OPT("--eval-every", OPT_count, "n", "evaluate every n steps", eval_every),
-    OPT("-D", OPT_list, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
     OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),
@@ -78,16 +82,39 @@ static const Opt run_opts[] = {
 static const Opt eval_opts[] = {
     OPT("--dir", OPT_str, "dir", "the run whose last checkpoint is used (default: runs/NAME)", dir),
     OPT("--checkpoint", OPT_str, "file", "this checkpoint instead", checkpoint),
-    OPT("--threads", OPT_int, "n", "threads (default: every core)", threads),
-    OPT("--seed", OPT_int, "n", "another seed", seed),
-    OPT("-D", OPT_list, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--threads", OPT_count, "n", "threads (default: every core)", threads),
+    OPT("--seed", OPT_count, "n", "another seed", seed),
+    OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print one JSON object", json),
 };
 
-const Verb verb_run = {"run", "[FILE.upx | FILE.upm]", "train: the newest .upx here, or a file; goes on where it stopped",
-                       "  uptc run\n  uptc run bert.upm --steps 10k --dir runs/try\n  uptc run bert.upx --json | jq .loss\n",
-                       run_opts, sizeof run_opts / sizeof *run_opts, 1, run, sizeof(Options), defaults};
-const Verb verb_eval = {"eval", "[FILE.upx | FILE.upm]", "evaluate a checkpoint with the program's eval entries",
-                        "  uptc eval bert.upm\n  uptc eval bert.upx --checkpoint runs/bert/step-5000.safetensors\n", eval_opts,
-                        sizeof eval_opts / sizeof *eval_opts, 1, eval, sizeof(Options), defaults};
+const Verb verb_run = {
+    .name = "run",
+    .what = "train: the newest .upx here, or a file; goes on where it stopped",
+    .takes = "FILE.upx or FILE.upm",
+    .ending = {".upx", ".upm"},
+    .may_lack = true,
+    .examples = "  uptc run\n"
+                "  uptc run bert.upm --steps 10k --dir runs/try\n"
+                "  uptc run bert.upx --json | jq .loss\n",
+    .opt = run_opts,
+    .nopt = sizeof run_opts / sizeof *run_opts,
+    .run = run,
+    .options_size = sizeof(Options),
+    .defaults = defaults,
+};
+const Verb verb_eval = {
+    .name = "eval",
+    .what = "evaluate a checkpoint with the program's eval entries",
+    .takes = "FILE.upx or FILE.upm",
+    .ending = {".upx", ".upm"},
+    .may_lack = true,
+    .examples = "  uptc eval bert.upm\n"
+                "  uptc eval bert.upx --checkpoint runs/bert/step-5000.safetensors\n",
+    .opt = eval_opts,
+    .nopt = sizeof eval_opts / sizeof *eval_opts,
+    .run = eval,
+    .options_size = sizeof(Options),
+    .defaults = defaults,
+};

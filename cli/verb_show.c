@@ -15,7 +15,8 @@ static int show_checkpoint(Arena *a, const char *path) {
     Err e = {0};
     if (!checkpoint_open(path, &c, &e)) return fail("%s", e.msg);
     int64_t total = 0;
-    for (int i = 0; i < c.nmeta; i++) printf("%s: %s\n", c.meta[i].key, (const char *)c.meta[i].value);
+    for (int i = 0; i < c.nmeta; i++)
+        printf("%s: %s\n", c.meta[i].key, (const char *)c.meta[i].value);
     for (int i = 0; i < c.ntensor; i++) {
         const CheckTensor *t = &c.tensor[i];
         printf("%-56s %-5s %s\n", t->name, dtype_name(t->dtype), shape_text(a, t->rank, t->dim));
@@ -36,7 +37,8 @@ static void show_entry(const Session *s, const Entry *e) {
         const Field *f = &d->field[i];
         printf(" %s: %s%s", f->name, dtype_name(f->dtype), shape_text(s->arena, f->rank, f->dim));
     }
-    printf("\n  %zu steps of work, %.1f MB of values\n", e->step->n, (double)plan_graph(s->arena, s->program, e->step)->arena_bytes / 1e6);
+    printf("\n  %zu steps of work, %.1f MB of values\n", e->step->n,
+           (double)plan_graph(s->arena, s->program, e->step)->arena_bytes / 1e6);
 }
 
 static int show_upx(Arena *a, const char *path) {
@@ -51,13 +53,14 @@ static int show_upx(Arena *a, const char *path) {
     for (uint32_t i = 1; i <= diag_sources(s.diag); i++)
         if (diag_path(s.diag, i)) printf("source: %s\n", diag_path(s.diag, i));
     for (int i = 0; i < p->spec.ntokenizer; i++)
-        printf("tokenizer %s: %s, %" PRId64 " entries\n", p->spec.tokenizer[i].name, p->spec.tokenizer[i].kind,
-               tokenizer_ids(s.tokenizer[i]).size);
+        printf("tokenizer %s: %s, %" PRId64 " entries\n", p->spec.tokenizer[i].name,
+               p->spec.tokenizer[i].kind, tokenizer_ids(s.tokenizer[i]).size);
     for (size_t i = 0; i < p->ntensor; i++) {
         const Tensor *t = &p->tensor[i];
         if (t->kind != TENSOR_param) continue;
         params += type_count(&t->type);
-        printf("%-56s %-5s %s\n", t->name, dtype_name(t->type.dtype), shape_text(a, t->type.rank, t->type.dim));
+        printf("%-56s %-5s %s\n", t->name, dtype_name(t->type.dtype),
+               shape_text(a, t->type.rank, t->type.dim));
     }
     printf("%" PRId64 " parameters\n", params);
     for (size_t i = 0; i < p->nentry; i++) show_entry(&s, &p->entry[i]);
@@ -65,14 +68,18 @@ static int show_upx(Arena *a, const char *path) {
     return EXIT_OK;
 }
 
-static int run(Arena *a, const void *options, int nargs, char **args) {
+static int run(Arena *a, const void *options, const char *file) {
     (void)options;
-    if (nargs != 1) return usage("show needs a file: uptc show FILE.upx or FILE.safetensors");
-    size_t n = strlen(args[0]);
-    if (upx_is(args[0])) return show_upx(a, args[0]);
-    if (n > 12 && str_eq(args[0] + n - 12, ".safetensors")) return show_checkpoint(a, args[0]);
-    return usage("show knows .upx and .safetensors files, not '%s'", args[0]);
+    return name_ends(file, ".upx") ? show_upx(a, file) : show_checkpoint(a, file);
 }
 
-const Verb verb_show = {"show", "FILE", "what is inside a .upx or a .safetensors checkpoint",
-                        "  uptc show bert.upx\n  uptc show runs/bert/last.safetensors\n", NULL, 0, 1, run, 1, NULL};
+const Verb verb_show = {
+    .name = "show",
+    .what = "what is inside a .upx or a .safetensors checkpoint",
+    .takes = "FILE.upx or FILE.safetensors",
+    .ending = {".upx", ".safetensors"},
+    .examples = "  uptc show bert.upx\n"
+                "  uptc show runs/bert/last.safetensors\n",
+    .run = run,
+    .options_size = 1,
+};

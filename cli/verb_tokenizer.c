@@ -1,4 +1,5 @@
-/* uptc tokenizer: the ids of the lines on standard input under a WordPiece vocabulary, or the text of ids. */
+/* uptc tokenizer: the ids of the lines on standard input under a WordPiece vocabulary, or the text
+ * of ids. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,25 +33,46 @@ static bool decode_line(const Tokenizer *t, Arena *a, const char *line) {
     return true;
 }
 
-static int run(Arena *a, const void *options, int nargs, char **args) {
-    const Options *o = options;
-    if (nargs != 1) return usage("tokenizer needs a vocabulary: uptc tokenizer VOCAB.txt < text");
-    TokenizerSpec spec = {.name = "tokenizer", .kind = "wordpiece", .path = args[0], .from = ""};
-    Err e = {0};
-    Tokenizer *t = tokenizer_open(&spec, NULL, &e);
-    if (!t) return fail("%s", e.msg);
+/* Each line of standard input, there or back. */
+static int each_line(const Tokenizer *t, Arena *a, bool decode) {
     char *line = NULL;
     size_t cap = 0;
     int code = EXIT_OK;
     for (ssize_t n; code == EXIT_OK && (n = getline(&line, &cap, stdin)) >= 0;) {
-        if (!o->decode) encode_line(t, line, (size_t)n - (n && line[n - 1] == '\n'));
-        else if (!decode_line(t, a, line)) code = fail("not a line of ids below %lld: %s", (long long)tokenizer_ids(t).size, line);
+        if (n && line[n - 1] == '\n') line[--n] = 0;
+        if (!decode)
+            encode_line(t, line, (size_t)n);
+        else if (!decode_line(t, a, line))
+            code = fail("not a line of ids below %lld: %s", (long long)tokenizer_ids(t).size, line);
     }
     free(line);
+    return code;
+}
+
+static int run(Arena *a, const void *options, const char *file) {
+    const Options *o = options;
+    const TokenizerSpec spec = {.name = "tokenizer", .kind = "wordpiece", .path = file, .from = ""};
+    char *text;
+    size_t n;
+    Err e = {0};
+    if (!file_read(a, file, &text, &n, &e)) return fail("%s", e.msg);
+    Tokenizer *t = tokenizer_from_bytes(&spec, text, n, &e);
+    if (!t) return fail("%s", e.msg);
+    int code = each_line(t, a, o->decode);
     tokenizer_free(t);
     return code;
 }
 
-static const Opt opts[] = {{"--decode", OPT_flag, NULL, "ids to text instead", offsetof(Options, decode)}};
-const Verb verb_tokenizer = {"tokenizer", "VOCAB.txt", "ids of the lines on standard input",
-                             "  echo 'In the beginning' | uptc tokenizer vocab.txt\n", opts, 1, 1, run, sizeof(Options), NULL};
+static const Opt opts[] = {
+    {"--decode", OPT_flag, NULL, "ids to text instead", offsetof(Options, decode)},
+};
+const Verb verb_tokenizer = {
+    .name = "tokenizer",
+    .what = "ids of the lines on standard input",
+    .takes = "VOCAB.txt",
+    .examples = "  echo 'In the beginning' | uptc tokenizer vocab.txt\n",
+    .opt = opts,
+    .nopt = 1,
+    .run = run,
+    .options_size = sizeof(Options),
+};
