@@ -1,6 +1,6 @@
 /* .upx: one compiled program as one file.
  *
- *   "UPT.UPX\n"  u32 version  u32 sections  u64 bytes after this header  u64 xxh3 of them
+ *   "UPT.UPX\n"  u32 version  u32 sections  u64 bytes after this header  u64 checksum
  *   section:  char name[16]  u64 length  data, padded with zeros to 8
  *
  * Sections, in this order: `program` (the fused program as IR text), `plan` (its memory plan as
@@ -31,6 +31,11 @@ static uint64_t get_int(const char *p, size_t bytes) {
     uint64_t v = 0;
     for (size_t i = 0; i < bytes; i++) v |= (uint64_t)(unsigned char)p[i] << (8 * i);
     return v;
+}
+
+/* xxh3 of what follows the header, seeded with what stands in it. */
+static uint64_t checksum(const char *body, size_t n, uint64_t version, uint64_t sections) {
+    return hash_bytes(body, n, version | sections << 32);
 }
 
 static void put_section(Buf *b, const char *name, const char *data, size_t n) {
@@ -86,14 +91,13 @@ bool upx_write(const char *path, const Session *s, Err *e) {
         buf_free(&vocab);
     }
     size_t sources = diag_sources(s->diag);
-    for (uint32_t i = 1; i <= sources; i++) {
-        put_source(&body, s->diag, i);
-    }
+    for (uint32_t i = 1; i <= sources; i++) put_source(&body, s->diag, i);
     buf_put(&file, MAGIC, sizeof MAGIC);
     put_int(&file, VERSION, 4);
-    put_int(&file, 2 + (uint64_t)s->ntokenizer + sources, 4);
+    uint64_t sections = 2 + (uint64_t)s->ntokenizer + sources;
+    put_int(&file, sections, 4);
     put_int(&file, body.n, 8);
-    put_int(&file, hash_bytes(body.data, body.n, VERSION), 8);
+    put_int(&file, checksum(body.data, body.n, VERSION, sections), 8);
     buf_put(&file, body.data, body.n);
     bool ok = file_write_atomic(path, file.data, file.n, e);
     buf_free(&body);
@@ -117,7 +121,7 @@ static bool check_header(const char *path, const char *p, size_t n, Err *e) {
                        "%s is cut short or has bytes added (%zu bytes, its header says %llu); "
                        "compile it again",
                        path, n, (unsigned long long)get_int(p + 16, 8) + HEADER);
-    if (hash_bytes(p + HEADER, n - HEADER, VERSION) != get_int(p + 24, 8))
+    if (checksum(p + HEADER, n - HEADER, version, get_int(p + 12, 4)) != get_int(p + 24, 8))
         return err_set(e, "%s is damaged: its checksum does not match; compile it again", path);
     return true;
 }
