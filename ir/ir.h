@@ -193,6 +193,9 @@ bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b);
 /* Text. Reading gives the same program: print(parse(print(p))) == print(p), byte for byte. Errors go to the program's Diag. */
 void program_print(Buf *b, const Program *p);
 void graph_print(Buf *b, const Program *p, const Graph *g);
+/* BUG about a graph: prints it first, as far as it has been built. */
+void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...) PRINTF_LIKE(4, 5) NORETURN;
+#define GRAPH_BUG(g, ...) graph_bug_at(__FILE__, __LINE__, (g), __VA_ARGS__)
 Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n); /* NULL: reported */
 
 /* ---- the reference interpreter. Values are held as doubles (integers exact to 2^53; i64 kept apart is not needed below

@@ -211,6 +211,17 @@ void graph_print(Buf *b, const Program *p, const Graph *g) {
     print_graph(&(Printer){b, p}, "", g);
 }
 
+void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...) {
+    Buf text = {0}, why = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(&why, fmt, ap);
+    va_end(ap);
+    graph_print(&text, NULL, g);
+    fputs(text.data, stderr);
+    bug_at(file, line, "%s", why.data);
+}
+
 /* ---- what surrounds them */
 
 static void print_arg(Buf *b, const SpecArg *a) {

@@ -31,7 +31,12 @@ static void check_text(const Program *p, const char *pass) {
 
 void check_program(const Program *p, const char *pass) {
     Buf b = {0};
-    if (!program_verify(p, &b)) BUG("after %s: %s", pass, b.data ? b.data : "");
+    if (!program_verify(p, &b)) {
+        Buf text = {0};
+        program_print(&text, p);
+        fputs(text.data, stderr);
+        BUG("after %s: %s", pass, b.data);
+    }
     buf_free(&b);
     check_text(p, pass);
 }
@@ -54,8 +59,7 @@ static double graph_operations(const Graph *g) {
     double sum = 0;
     for (size_t i = 0; i < g->n; i++) {
         sum += node_operations(g, g->node[i]);
-        if (g->node[i]->op ==
-            OP_fused) /* each of the body's values has at most the kernel's domain */
+        if (g->node[i]->op == OP_fused) /* its values have at most the kernel's domain */
             sum += graph_operations(g->node[i]->attr.body);
     }
     return sum;
@@ -139,14 +143,14 @@ static void check_graph(const Program *pa, const Graph *a, const Program *pb, co
     make_inputs(&in, pa, a);
     make_inputs(&in, pb, b);
     Array *x = interpret(pa, a, &in, &ea);
-    Array *y =
-        x ? interpret(pb, b, &in, &eb) : NULL; /* an index outside its table: nothing to compare */
+    Array *y = x ? interpret(pb, b, &in, &eb) : NULL; /* x NULL: an index outside its table, say */
     if (x && !y)
-        BUG("after %s: graph %s cannot be interpreted any more: %s", pass, b->name, eb.msg);
-    if (a->nout != b->nout) BUG("%s changed the number of outputs of %s", pass, a->name);
+        GRAPH_BUG(b, "after %s: graph %s cannot be interpreted any more: %s", pass, b->name,
+                  eb.msg);
+    if (a->nout != b->nout) GRAPH_BUG(b, "%s changed the number of outputs of %s", pass, a->name);
     for (size_t i = 0; x && i < a->nout; i++)
         if (!same_values(&x[i], &y[i]))
-            BUG("%s changed the value of output %zu of graph %s", pass, i, a->name);
+            GRAPH_BUG(b, "%s changed the value of output %zu of graph %s", pass, i, a->name);
     arena_free(in.arena);
 }
 

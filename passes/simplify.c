@@ -47,7 +47,7 @@ static Ref fold_constants(const Rewrite *r) {
     EvalCx cx = {.arena = r->scratch, .f64 = true, .live = -1};
     Err e = {0};
     if (!node_eval(&scalar, in, &out, &cx, &e))
-        return REF_NONE; /* a division of integers by zero, say: it stays what it is */
+        BUG("'%s' of constants: %s", op_info[n->op].name, e.msg);
     return rewrite_fill(r, out.at[0]);
 }
 
@@ -112,7 +112,7 @@ static Ref rewrite(const Rewrite *r) {
     if (!ref_is(to)) to = try_rules(r, sum_rules, sum_count);
     if (ref_is(to) && (!type_same_shape(graph_type(r->g, to), &r->n->type[0]) ||
                        graph_type(r->g, to)->dtype != r->n->type[0].dtype))
-        BUG("a rule for '%s' changed the type of its value", op_info[r->n->op].name);
+        GRAPH_BUG(r->g, "a rule for '%s' changed the type of its value", op_info[r->n->op].name);
     return to;
 }
 
