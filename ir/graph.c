@@ -93,17 +93,26 @@ bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type
     return shape_infer(n->op, &n->attr, in, n->nin, given, a, out, nout, e);
 }
 
+/* One form for what means the same: no attribute is zero, one NaN as in the text, and where a single
+ * element is left the distance to the next is 1. (So strides times steps stay below 2^40.) */
+static void attr_settle(const Graph *g, Node *n) {
+    Attr *a = &n->attr;
+    if (op_info[n->op].attr == ATTR_NONE) *a = (Attr){.num = 0};
+    if (n->op == OP_const && isnan(a->num)) a->num = (double)NAN;
+    for (int i = 0; n->op == OP_slice && i < a->slice.rank; i++)
+        if (a->slice.size[i] == 1) a->slice.step[i] = 1;
+    for (int i = 0; n->op == OP_pad && i < a->pad.rank; i++)
+        if (graph_type(g, n->in[0])->dim[i] == 1) a->pad.gap[i] = 0;
+}
+
 static Ref node_add(Graph *g, Node *n, const Type *given) {
-    static const Attr no_attr;
     Arena *scratch = arena_new();
     Err e = {{0}};
     for (int i = 0; i < n->nin; i++)
         CHECK(n->in[i].node < g->n && (int)n->in[i].out < g->node[n->in[i].node]->nout);
     if (!node_infer(g, n, given, scratch, &n->type, &n->nout, &e))
-        BUG("%s in graph '%s': %s", op_info[n->op].name, g->name, e.msg);
-    if (op_info[n->op].attr == ATTR_NONE) n->attr = no_attr;
-    if (n->op == OP_const && isnan(n->attr.num))
-        n->attr.num = (double)NAN; /* one NaN, as in the text */
+        GRAPH_BUG(g, "%s in graph '%s': %s", op_info[n->op].name, g->name, e.msg);
+    attr_settle(g, n);
     uint32_t at = node_intern(g, n);
     arena_free(scratch);
     return (Ref){at, 0};

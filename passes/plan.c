@@ -50,7 +50,7 @@ static bool unit_axes_only(const Type *in, const int *perm, int rank) {
 static bool slice_is_whole(const Type *in, const Attr *attr) {
     for (int i = 0; i < in->rank; i++) {
         if (attr->slice.size[i] != in->dim[i]) return false;
-        if (attr->slice.size[i] > 1 && attr->slice.step[i] != 1) return false;
+        if (attr->slice.step[i] != 1) return false;
     }
     return true;
 }

@@ -76,7 +76,7 @@ static Ref transpose_of_dot(const Rewrite *r) { /* unless the product is also re
 
 static Ref slice_all(const Rewrite *r) {
     for (int i = 0; i < r->n->attr.slice.rank; i++)
-        if (r->n->attr.slice.step[i] < 0 && r->n->attr.slice.size[i] > 1) return REF_NONE;
+        if (r->n->attr.slice.step[i] < 0) return REF_NONE;
     return same_shape(r);
 }
 static Ref slice_again(const Rewrite *r) {

@@ -221,8 +221,6 @@ static void vjp_slice(Vjp *v) {
         pad.pad.lo[i] = step < 0 ? start - span : start;
         pad.pad.gap[i] = (step < 0 ? -step : step) - 1;
         pad.pad.hi[i] = t->dim[i] - pad.pad.lo[i] - span - 1;
-        if (v->n->attr.slice.size[i] == 1)
-            pad.pad.gap[i] = 0; /* no neighbours: one form for equal slices */
     }
     vjp_give(v, 0, with_attr(v, OP_pad, &pad, &g, 1));
 }

@@ -415,6 +415,20 @@ static bool keep_reports(const Output *o) {
     return o->kind == OUT_report;
 }
 
+/* Where one element is left, the distance to the next says nothing. */
+static void test_one_form(void) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "test");
+    Ref x = matrix(g, DT_f32, 0), row = leaf(g, DT_f32, 2, (int64_t[]){1, 6}, 1);
+    Attr cut = {.slice = {2, {2, 0}, {1, 1}, {1, 6}}}, far = cut, near = {.pad = {2, {1, 0}}},
+         wide = near;
+    far.slice.step[0] = INT64_MIN;
+    wide.pad.gap[0] = INT64_MAX;
+    EXPECT(ref_same(add(g, OP_slice, cut, &x, 1), add(g, OP_slice, far, &x, 1)), "slices differ");
+    EXPECT(ref_same(add(g, OP_pad, near, &row, 1), add(g, OP_pad, wide, &row, 1)), "pads differ");
+    arena_free(a);
+}
+
 static void test_prune(void) {
     Arena *a = arena_new();
     Graph *g = graph_new(a, "g");
@@ -652,6 +666,7 @@ int main(void) {
     test_broken_text_is_refused();
     test_damaged_text();
     test_equal_nodes_are_one();
+    test_one_form();
     test_prune();
     test_pointwise_shapes();
     test_view_shapes();
