@@ -97,10 +97,27 @@ bool session_optimise(Session *s, const CompileOptions *o) {
     return s->program && diag_errors(d) == before;
 }
 
+/* Where compiled kernels are kept: $UPT_CACHE (empty: nowhere), else upt/ in the user's cache folder. What is loaded from
+ * there runs, so a folder that others own or can write to is not used. */
+static const char *cache_folder(Arena *a) {
+    const char *own = getenv("UPT_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (own && !*own) return NULL;
+    if (!own && !(cache && *cache) && !(home && *home)) return NULL;
+    if (!own) {
+        if (!cache || !*cache) cache = arena_printf(a, "%s/.cache", home);
+        mkdir(cache, 0700);
+        own = arena_printf(a, "%s/upt", cache);
+    }
+    mkdir(own, 0700);
+    struct stat st;
+    bool safe = stat(own, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
+    return safe ? own : NULL;
+}
+
 bool session_generate(Session *s, const CompileOptions *o) {
     double start = seconds();
     Err e = {0};
-    CodegenOptions co = {0};
+    CodegenOptions co = {.cache = cache_folder(s->arena)};
     if (o->emit && str_eq(o->emit, "llvm")) co.emit_llvm = stdout;
     if (o->emit && str_eq(o->emit, "asm")) co.emit_asm = stdout;
     s->codegen = codegen_new(&co, &e);

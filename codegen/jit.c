@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "codegen/cache.h"
@@ -258,10 +257,8 @@ Jit *jit_new(const CodegenOptions *o, Err *e) {
     j->arena = a;
     j->options = *o;
     map_init(&j->known, a);
-    if (o->cache) {
+    if (o->cache)
         j->options.cache = arena_strdup(a, o->cache);
-        mkdir(o->cache, 0700);
-    }
     if (host_init(&j->host, e) && start_lljit(j, e))
         return j;
     jit_free(j);
