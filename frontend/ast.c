@@ -16,6 +16,22 @@ const char *binary_name(BinaryOp op) {
     return names[op];
 }
 
+const char *entry_word_name(EntryWord w) {
+    static const char *const names[] = {
+        [WORD_train] = "train",       [WORD_eval] = "eval",       [WORD_sample] = "sample",
+        [WORD_generate] = "generate", [WORD_predict] = "predict", [WORD_features] = "features",
+    };
+    return names[w];
+}
+
+const char *report_kind_name(ReportKind k) {
+    static const char *const names[] = {
+        [REPORT_scalar] = "",     [REPORT_text] = "text",           [REPORT_image] = "image",
+        [REPORT_audio] = "audio", [REPORT_histogram] = "histogram",
+    };
+    return names[k];
+}
+
 typedef struct Printer {
     Buf *b;
     int depth;
@@ -242,11 +258,7 @@ static void print_load(Printer *o, const Stmt *s) {
 }
 
 static void print_entry(Printer *o, const Stmt *s) {
-    static const char *const words[] = {
-        [WORD_train] = "train", [WORD_eval] = "eval", [WORD_sample] = "sample",
-        [WORD_generate] = "generate", [WORD_predict] = "predict", [WORD_features] = "features",
-    };
-    line(o, "%s%s%s", words[s->entry.word], s->entry.name ? " " : "",
+    line(o, "%s%s%s", entry_word_name(s->entry.word), s->entry.name ? " " : "",
          s->entry.name ? s->entry.name : "");
     o->depth++;
     print_under(o, "on", s->entry.on);
@@ -274,11 +286,8 @@ static void print_minimize(Printer *o, const Stmt *s) {
 }
 
 static void print_report(Printer *o, const Stmt *s) {
-    static const char *const kinds[] = {
-        [REPORT_scalar] = "", [REPORT_text] = " text", [REPORT_image] = " image",
-        [REPORT_audio] = " audio", [REPORT_histogram] = " histogram",
-    };
-    line(o, "report%s", kinds[s->report.kind]);
+    const char *kind = report_kind_name(s->report.kind);
+    line(o, "report%s%s", *kind ? " " : "", kind);
     o->depth++;
     print_args(o, "item", &s->report.item);
     print_under(o, "as", s->report.as);

@@ -101,7 +101,9 @@ typedef enum StmtKind {
     STMT_return, STMT_if, STMT_for, STMT_expr
 } StmtKind;
 typedef enum EntryWord { WORD_train, WORD_eval, WORD_sample, WORD_generate, WORD_predict, WORD_features } EntryWord;
+const char *entry_word_name(EntryWord w); /* "train" */
 typedef enum ReportKind { REPORT_scalar, REPORT_text, REPORT_image, REPORT_audio, REPORT_histogram } ReportKind;
+const char *report_kind_name(ReportKind k); /* "text"; "" for a scalar */
 
 typedef struct Target { /* left side of an assignment or an update */
     const char *name;

@@ -136,7 +136,7 @@ bool tree_of(Elab *cx, const Val *v, Span at, Tree *out) {
     return instance_leaves(cx, v->inst, out);
 }
 
-static const TVal *tree_leaf(const Tree *t, const char *path) {
+const TVal *tree_find(const Tree *t, const char *path) {
     for (size_t i = 0; i < t->leaf.n; i++)
         if (str_eq(t->leaf.at[i].path, path)) return &t->leaf.at[i].t;
     return NULL;
@@ -144,7 +144,7 @@ static const TVal *tree_leaf(const Tree *t, const char *path) {
 
 static const char *tree_extra(const Tree *a, const Tree *b) {
     for (size_t i = 0; i < a->leaf.n; i++)
-        if (!tree_leaf(b, a->leaf.at[i].path)) return a->leaf.at[i].path;
+        if (!tree_find(b, a->leaf.at[i].path)) return a->leaf.at[i].path;
     return NULL;
 }
 
@@ -155,7 +155,7 @@ static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, co
                         val_describe(cx, b), left ? left : right, left ? "first" : "second");
 }
 
-bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
+static bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
     Tree ta = {0}, tb = {0}, *result = NEW(cx->arena, Tree);
     bool left = val_is_tree(a), right = val_is_tree(b);
     if ((left && !tree_of(cx, a, at, &ta)) || (right && !tree_of(cx, b, at, &tb))) return false;
@@ -163,8 +163,8 @@ bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span
     const Tree *paths = left ? &ta : &tb;
     for (size_t i = 0; i < paths->leaf.n; i++) {
         const char *path = paths->leaf.at[i].path;
-        Val x = left ? val_of_tensor(tree_leaf(&ta, path)) : *a;
-        Val y = right ? val_of_tensor(tree_leaf(&tb, path)) : *b, z;
+        Val x = left ? val_of_tensor(tree_find(&ta, path)) : *a;
+        Val y = right ? val_of_tensor(tree_find(&tb, path)) : *b, z;
         if (!apply_binary(cx, op, &x, &y, op_span, at, &z)) {
             diag_note(cx->diag, at, "this is '%s' of %s", path, val_describe(cx, left ? a : b));
             return false;

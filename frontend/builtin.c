@@ -23,8 +23,6 @@ const Builtin *builtin_find(const char *name) {
     return NULL;
 }
 
-const char *builtin_name(const Builtin *b) { return b->name; }
-
 const char *const *builtin_names(size_t *n) {
     *n = sizeof names / sizeof *names;
     return names;

@@ -103,8 +103,9 @@ bool run_pad(Call *c, Val *out) {
     int axis;
     int64_t before, after, size;
     if (!call_tensor(c, 0, &x) || !call_int(c, 1, &before) || !call_int(c, 2, &after) || !call_axis(c, &x, &axis)) return false;
-    if (before < 0 || after < 0) return report_error(c->cx, c->at, "pad adds zeros: it cannot take %lld away", (long long)(before < 0 ? -before : -after));
-    if (__builtin_add_overflow(before, after, &size) || size > INT64_C(1) << 40)
+    if (before < 0 || after < 0)
+        return report_error(c->cx, c->at, "pad adds zeros, and cannot add %lld", (long long)(before < 0 ? before : after));
+    if (__builtin_add_overflow(before, after, &size) || !dims_valid(1, &(int64_t){size ? size : 1}, &(Err){0}))
         return report_error(c->cx, c->at, "pad adds more than 2^40 zeros");
     Attr attr = {.pad = {.rank = x.type.rank}};
     attr.pad.lo[axis] = before;
@@ -156,8 +157,9 @@ bool run_roll(Call *c, Val *out) {
     if (c->over && !call_axis(c, &x, &axis)) return false;
     int64_t n = x.type.dim[axis], k = (by % n + n) % n;
     if (k == 0) return call_return(&x, out);
-    TVal half[2] = {cut(c->cx, &x, axis, n - k, 1, k, c->at), cut(c->cx, &x, axis, 0, 1, n - k, c->at)};
-    TVal t = join(c->cx, half, 2, axis, c->at);
+    TVal end = cut(c->cx, &x, axis, n - k, 1, k, c->at);
+    TVal start = cut(c->cx, &x, axis, 0, 1, n - k, c->at);
+    TVal t = join(c->cx, (TVal[]){end, start}, 2, axis, c->at);
     t.name[axis] = x.name[axis];
     return call_return(&t, out);
 }

@@ -73,7 +73,7 @@ static const char *closure_name(const Closure *c) {
     return c->self ? c->self->def->block.name : "fn";
 }
 
-static bool run_body(Elab *cx, const FnDecl *f, const char *name, Scope *s, Span at, Val *out) {
+static bool run_body(Elab *cx, const FnDecl *f, const char *name, Scope *s, Val *out) {
     if (f->value) {
         Exec x = {.where = IN_fn, .scope = s};
         Stmt ret = {.kind = STMT_return, .span = f->value->span};
@@ -85,7 +85,7 @@ static bool run_body(Elab *cx, const FnDecl *f, const char *name, Scope *s, Span
         if (!exec_stmts(cx, &x, &f->body)) return false;
         *out = x.result;
     }
-    return signature_result(cx, f, name, s, out, at);
+    return signature_result(cx, f, name, s, out);
 }
 
 static bool run_framed(Elab *cx, const Closure *c, const char *name, Scope *s, Span at, Val *out) {
@@ -93,7 +93,7 @@ static bool run_framed(Elab *cx, const Closure *c, const char *name, Scope *s, S
     Frame f;
     frame_push(cx, &f, name, hash_str(path, 0), at);
     CallState old = call_begin(cx, c);
-    bool ok = run_body(cx, c->decl, name, s, at, out);
+    bool ok = run_body(cx, c->decl, name, s, out);
     call_end(cx, old);
     frame_pop(cx);
     return ok;
@@ -129,16 +129,8 @@ bool value_closure(Elab *cx, const Val *fn, Span at, Closure *out) {
     if (fn->kind == VAL_error) return false;
     if (fn->kind != VAL_fn && fn->kind != VAL_instance)
         return report_error(cx, at, "%s cannot be called", val_describe(cx, fn));
-    if (fn->kind == VAL_fn && fn->fn->decl) {
-        *out = *fn->fn;
-        return true;
-    }
-    const Instance *i = fn->kind == VAL_instance
-                            ? fn->inst
-                            : fn->fn->self; /* still(i): flags around its unnamed fn */
-    if (!i->call) return report_no_call(cx, i, at);
-    *out = *i->call;
-    if (fn->kind == VAL_fn) out->still = fn->fn->still, out->remat = fn->fn->remat;
+    if (fn->kind == VAL_instance && !fn->inst->call) return report_no_call(cx, fn->inst, at);
+    *out = fn->kind == VAL_fn ? *fn->fn : *fn->inst->call;
     return true;
 }
 

@@ -82,7 +82,6 @@ typedef struct Decls {
 /* "'pre' has no 'x'" */
 void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at);
 void suggest(Elab *cx, const char *name, const char *const *names, size_t n);
-const char **map_keys(Arena *a, const Map *m);
 void scope_import(Elab *cx, Scope *imports, const char *name, Val *v, const char *from);
 
 /* ---- statements: stmt.c */
@@ -133,7 +132,7 @@ bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const Call
                Span at, Scope *s);
 bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg,
                     const Val *over, Span at, Scope *s);
-bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v, Span at);
+bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v);
 bool enter_call(Elab *cx, const char *what, Span at); /* limits depth and number of calls */
 
 /* ---- instances: block.c declare.c */
@@ -149,15 +148,13 @@ int tensor_declare(Elab *cx, const PTensor *t); /* PTensor.like is found here */
 typedef VEC(int) Tensors;
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
 
-/* ---- entries: entry.c minimize.c */
-void tensor_set(Elab *cx, int tensor, Ref value, Span at); /* `value` is already stopped */
-bool tensor_update(Elab *cx, int tensor, const Val *v, Span at);
-bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out);
+/* The tensor's value from here on in this entry; `value` is stopped: a constant to later gradients. */
+void tensor_set(Elab *cx, int tensor, Ref value, Span at);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */
-bool module_file(Elab *cx, Module *from, const char *path, const char *alias, Span at,
-                 Module **out);
+enum { LIBRARY_MODULES = 6 };
+extern const char *const library_modules[LIBRARY_MODULES]; /* "std.nn": what a file may import */
 
 /* ---- the end: program.c */
 void program_finish(Elab *cx);

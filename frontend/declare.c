@@ -41,18 +41,15 @@ static bool declare_type(Elab *cx, Scope *s, const TypeExpr *type, Span at, PTen
         return report_error(cx, type->span, "a tensor has at most %d dimensions", RANK);
     t->t.type = type_scalar(type->has_dtype ? type->dtype : DT_f32);
     t->t.type.rank = (int8_t)type->dim.n;
-    int64_t count = 1;
     for (int i = 0; i < t->t.type.rank; i++) {
         const Expr *e = type->dim.at[i];
         if (e->kind == EXPR_ellipsis)
             return report_error(cx, e->span,
                                 "`...` cannot stand here: every dimension must be known");
         if (!declare_dim(cx, s, e, t, i)) return false;
-        if (t->t.type.dim[i] > ((int64_t)1 << 40) / count)
-            return report_error(cx, at, "'%s' would have more than 2^40 elements", t->t.name);
-        count *= t->t.type.dim[i];
     }
-    return true;
+    return dims_valid(t->t.type.rank, t->t.type.dim, &(Err){0}) ||
+           report_error(cx, at, "'%s' would have more than 2^40 elements", t->t.name);
 }
 
 /* ---- initial value */

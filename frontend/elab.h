@@ -1,9 +1,11 @@
 /* Inside the frontend: the compile-time phase. elaborate.c and its neighbours walk the syntax with an environment of
  * compile-time values; every operation on tensors adds nodes to the graph of the entry at hand.
  *
- *   value.c number.c expr.c tensor.c binary.c index.c einsum.c rearrange.c builtin*.c
- *       expressions: numbers, lists, tensor operators, broadcasting, patterns, the primitive functions
- *   elaborate.c call.c block.c entry.c data.c   declarations: modules, calls, instances, entries, data, runs
+ *   expressions (expr.h): value.c number.c expr.c tensor.c binary.c index.c einsum.c rearrange.c builtin*.c
+ *       numbers, lists, tensor operators, broadcasting, patterns, the primitive functions
+ *   declarations (decl.h): elaborate.c scope.c suggest.c stmt.c call.c sign.c block.c declare.c entry.c minimize.c data.c
+ *       settings.c program.c
+ *       modules, names, statements, calls, instances, persistent tensors, entries, data, runs
  *
  * Functions return false after they have reported an error; a Val of kind VAL_error stands for something that was already
  * reported, and using it is silent. */
@@ -50,6 +52,7 @@ typedef struct Builtin Builtin;
 typedef struct Tree {
     VEC(struct TreeLeaf { const char *path; TVal t; }) leaf;
 } Tree;
+const TVal *tree_find(const Tree *t, const char *path); /* NULL: none */
 struct Val {
     ValKind kind;
     Span span;        /* where the value was written or declared, for notes */
@@ -132,7 +135,7 @@ struct Elab {
 
 typedef struct CallArg { const char *name; Val val; Span span; } CallArg;
 
-/* ---- expressions (value.c expr.c tensor.c index.c builtin.c) */
+/* ---- expressions */
 bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out);
 /* A tensor from a value: VAL_param is read, numbers become constants of dtype `like` (an error if they do not fit). */
 bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out);
@@ -151,15 +154,13 @@ TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, cons
 /* `decode(tok, ids)` gives a VAL_tuple of two, VAL_tokenizer and VAL_tensor: only `report text` takes it. Names of
  * dtypes are VAL_str. */
 const Builtin *builtin_find(const char *name);
-const char *builtin_name(const Builtin *b);
-bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out);
 const char *const *builtin_names(size_t *n);
 /* An error with the chain of calls that led there; returns false. Where notes of one's own come first: diag_error, diag_note,
  * then report_calls for the chain alone. Hints may follow either. */
 bool report_error(Elab *cx, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool report_calls(Elab *cx);
 
-/* ---- declarations (elaborate.c call.c block.c entry.c data.c) */
+/* ---- declarations */
 Val *scope_find(const Scope *s, const char *name);           /* NULL: unknown here and outside */
 /* The value of a name in an expression: the scopes, then builtins. False: reported (unknown, or in two imports). */
 bool name_value(Elab *cx, const Scope *s, const char *name, Span at, Val *out);

@@ -73,9 +73,10 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 }
 
 /* ---- imports */
+const char *const library_modules[LIBRARY_MODULES] = {"std.nn",   "std.optim", "std.corrupt",
+                                                      "std.loss", "std.init",  "std.metric"};
+
 static void report_library(Elab *cx, const char *name, Span at) {
-    static const char *const known[] = {"std.nn",    "std.init",    "std.loss",
-                                        "std.optim", "std.corrupt", "std.metric"};
     static const char *const later[] = {"probe", "vision", "augment", "speech"};
     const char *full = arena_printf(cx->arena, "std.%s", name);
     cx->decls->broken = true; /* its names will be missing */
@@ -85,7 +86,7 @@ static void report_library(Elab *cx, const char *name, Span at) {
             return;
         }
     report_error(cx, at, "there is no library module '%s'", full);
-    suggest(cx, full, known, sizeof known / sizeof *known);
+    suggest(cx, full, library_modules, LIBRARY_MODULES);
 }
 
 Module *module_library(Elab *cx, const char *name, Span at) {
@@ -120,8 +121,8 @@ static const char *path_key(Arena *a, const char *path) {
     return key;
 }
 
-bool module_file(Elab *cx, Module *from, const char *file, const char *alias, Span at,
-                 Module **out) {
+static bool module_file(Elab *cx, Module *from, const char *file, const char *alias, Span at,
+                        Module **out) {
     const char *path = join_path(cx->arena, from->file->path, file);
     const char *key = path_key(cx->arena, path);
     bool cycle;

@@ -186,19 +186,30 @@ static const char *entry_name(Elab *cx, const Stmt *s, bool train) {
 }
 
 bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
-    static const char *const word[] = {"train",    "eval",    "sample",
-                                       "generate", "predict", "features"};
+    const char *word = entry_word_name(s->entry.word);
     if (s->entry.word != WORD_train && s->entry.word != WORD_eval)
-        return report_error(cx, s->span, "this version does not carry `%s`", word[s->entry.word]);
+        return report_error(cx, s->span, "this version does not carry `%s`", word);
     bool train = s->entry.word == WORD_train;
     Entry e = {.kind = train ? ENTRY_train : ENTRY_eval, .span = s->span};
     const DataDecl *data = NULL;
     e.name = entry_name(cx, s, train);
-    if (!entry_data(cx, x->scope, s, word[s->entry.word], &data, &e.data)) return false;
+    if (!entry_data(cx, x->scope, s, word, &data, &e.data)) return false;
     return entry_counts(cx, x->scope, s, &e) && run_body(cx, x->module, s, &e, data);
 }
 
 /* ---- reports */
+/* What a line of metrics says anyway. */
+static bool label_free(Elab *cx, const char *label, Span at) {
+    static const char *const taken[] = {"step", "entry", "tokens_per_second", "samples_per_second"};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (str_eq(label, taken[i]))
+            return report_error(cx, at,
+                                "every line of metrics has a '%s' of its own: give this report "
+                                "another name",
+                                label);
+    return true;
+}
+
 static const char *report_label(Elab *cx, const Arg *a) {
     const char *label = a->name;
     if (!label && a->value->kind == EXPR_name) label = a->value->name;
@@ -208,6 +219,7 @@ static const char *report_label(Elab *cx, const Arg *a) {
         diag_hint(cx->diag, "report name = %s", span_text(cx, a->value->span));
         return NULL;
     }
+    if (!label_free(cx, label, a->span)) return NULL;
     for (size_t i = 0; i < cx->decls->output.n; i++) {
         const Output *o = &cx->decls->output.at[i];
         if ((o->kind != OUT_report && o->kind != OUT_text) || !str_eq(o->name, label)) continue;
@@ -267,11 +279,10 @@ static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
 }
 
 bool do_report(Elab *cx, Exec *x, const Stmt *s) {
-    static const char *const kind[] = {"", "text", "image", "audio", "histogram"};
     bool ok = true;
     if (s->report.kind > REPORT_text)
         return report_error(cx, s->span, "this version does not carry `report %s`",
-                            kind[s->report.kind]);
+                            report_kind_name(s->report.kind));
     for (size_t i = 0; i < s->report.item.n; i++)
         ok = report_item(cx, x, &s->report.item.at[i], s->report.kind == REPORT_text) && ok;
     return ok;

@@ -133,7 +133,7 @@ static bool eval_binary(Elab *cx, Scope *s, const Expr *e, Val *out) {
 
 /* ---- over */
 
-bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis) {
+static bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis) {
     int rank = t->type.rank;
     if (i >= -rank && i < rank) {
         *axis = (int)(i < 0 ? i + rank : i);
@@ -206,12 +206,11 @@ static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *ou
 
 bool over_resolve(Elab *cx, const Over *o, const TVal *t, Axes *out) {
     *out = (Axes){0};
-    if (o->axes) return axes_value(cx, o->axes, t, o->span, out);
     for (size_t i = 0; i < o->expr->n; i++) {
         const Expr *e = o->expr->at[i];
         Val v;
         if (e->kind == EXPR_list) {
-            Over inner = {&e->items, o->scope, NULL, e->span};
+            Over inner = {&e->items, o->scope, e->span};
             Axes more;
             if (!over_resolve(cx, &inner, t, &more)) return false;
             for (int k = 0; k < more.n; k++)
@@ -292,7 +291,7 @@ static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out) {
     bool is_dim;
     int narg = (int)e->call.arg.n;
     CallArg *arg = NEW_N(cx->arena, CallArg, narg + 1);
-    Over over = {&e->call.over, s, NULL, e->call.over_span};
+    Over over = {&e->call.over, s, e->call.over_span};
     bool known = eval_callee(cx, s, e, &fn, &is_dim);
     if (known && is_dim) return call_dim(cx, s, e, &fn, out);
     bool builtin = known && fn.kind == VAL_builtin;
@@ -303,11 +302,6 @@ static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out) {
     if (builtin) return builtin_apply(cx, s, fn.builtin, arg, narg, e->call.has_over ? &over : NULL, e->span, out);
     if (e->call.has_over && !over_value(cx, &over, arg, narg, &axes)) return false;
     return call_value(cx, &fn, arg, narg, e->call.has_over ? &axes : NULL, e->span, out);
-}
-
-bool builtin_call(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Val *over, Span at, Val *out) {
-    Over o = {NULL, s, over, at};
-    return builtin_apply(cx, s, b, arg, narg, over ? &o : NULL, at, out);
 }
 
 /* ---- all of them */

@@ -48,7 +48,6 @@ TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at);
 TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at);
 TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Span at);
 bool tree_of(Elab *cx, const Val *v, Span at, Tree *out);
-bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out);
 bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out);
 
 /* ---- einsum.c, rearrange.c: products and patterns */
@@ -74,10 +73,9 @@ bool pattern_label_hidden(const char *label); /* came from `...` */
 bool eval_index(Elab *cx, Scope *s, const Expr *e, Val *out);
 
 /* ---- over */
-typedef struct Over { /* what stands after `over`: expressions with their scope, or axes already known */
+typedef struct Over { /* what stands after `over`: expressions with their scope */
     const Exprs *expr;
     Scope *scope;
-    const Val *axes;
     Span span;
 } Over;
 typedef struct Axes {
@@ -85,7 +83,6 @@ typedef struct Axes {
     int n;
 } Axes;
 bool over_resolve(Elab *cx, const Over *o, const TVal *t, Axes *out);
-bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis);
 
 /* ---- builtin.c: the table, and calls of what is in it */
 enum { BUILTIN_ARGS = 6 };

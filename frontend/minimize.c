@@ -7,13 +7,14 @@
 #include <string.h>
 
 /* ---- new values */
-bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out) {
+/* `t` as later gradients shall see it: a constant. */
+static bool tensor_stop(Elab *cx, const TVal *t, Span at, Ref *out) {
     TVal stopped = tensor_add(cx, OP_stop, NULL, t, 1, NULL, at);
     *out = stopped.ref;
     return ref_is(stopped.ref);
 }
 
-bool tensor_update(Elab *cx, int tensor, const Val *v, Span at) {
+static bool tensor_update(Elab *cx, int tensor, const Val *v, Span at) {
     const PTensor *p = &cx->tensor.at[tensor];
     TVal t, was;
     Ref stopped;
@@ -362,12 +363,6 @@ bool do_minimize(Elab *cx, Exec *x, const Stmt *s) {
            apply_options(cx, x, &m) && apply_rule(cx, &m);
 }
 
-static const TVal *find_leaf(const Tree *t, const char *path) {
-    for (size_t i = 0; i < t->leaf.n; i++)
-        if (str_eq(t->leaf.at[i].path, path)) return &t->leaf.at[i].t;
-    return NULL;
-}
-
 static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Span at) {
     Tree tree = {0};
     Tensors part = {0};
@@ -382,7 +377,7 @@ static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Sp
     if (!part_tensors(cx, &target, at, &part)) return false;
     for (size_t i = 0; i < part.n; i++) {
         const char *path = cx->tensor.at[part.at[i]].t.name + strlen(inst->path) + 1;
-        const TVal *leaf = find_leaf(&tree, path);
+        const TVal *leaf = tree_find(&tree, path);
         if (!leaf)
             return report_error(cx, at, "the new value of '%s' has no '%s'", inst->path, path);
         Val v = val_of_tensor(leaf);

@@ -27,6 +27,11 @@ static int64_t floor_div(int64_t a, int64_t b) {
     return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
 }
 
+static int64_t floor_mod(int64_t a, int64_t b) {
+    int64_t r = a % b;
+    return (r != 0 && (r < 0) != (b < 0)) ? r + b : r;
+}
+
 static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val *out) {
     if (b == 0) return report_error(cx, at, "division by zero");
     if (b == -1) { /* INT64_MIN / -1 traps */
@@ -38,7 +43,7 @@ static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val
     }
     if (op == BIN_div) *out = a % b == 0 ? val_of_int(a / b) : val_of_float((double)a / (double)b);
     else if (op == BIN_floordiv) *out = val_of_int(floor_div(a, b));
-    else *out = val_of_int(a - floor_div(a, b) * b);
+    else *out = val_of_int(floor_mod(a, b));
     return true;
 }
 

@@ -343,9 +343,8 @@ static Span result_span(const FnDecl *f) {
     return f->value ? f->value->span : f->body.n ? f->body.at[f->body.n - 1]->span : f->span;
 }
 
-bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v, Span at) {
+bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v) {
     if (!f->nresult || v->kind == VAL_error) return v->kind != VAL_error;
-    (void)at;
     Span where = result_span(f);
     if (f->nresult == 1) {
         if (v->kind != VAL_none) return result_one(cx, callee, f->result[0], s, v, where);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-const char **map_keys(Arena *a, const Map *m) {
+static const char **map_keys(Arena *a, const Map *m) {
     const char **key = NEW_N(a, const char *, m->n + 1);
     for (size_t i = 0; i < m->n; i++) key[i] = m->at[i].key;
     return key;
@@ -20,9 +20,6 @@ void report_field(Elab *cx, const char *owner, const Map *names, const char *nam
     report_error(cx, at, "%s has no '%s'", owner, name);
     suggest(cx, name, map_keys(cx->arena, names), names->n);
 }
-
-/* Library modules that a file may have forgotten to import. */
-static const char *const library[] = {"nn", "optim", "corrupt", "loss", "init", "metric"};
 
 /* Whether a module's text declares the name at the start of a line. */
 static bool text_declares(const char *text, size_t n, const char *name) {
@@ -41,12 +38,14 @@ static bool text_declares(const char *text, size_t n, const char *name) {
     return false;
 }
 
+/* A library module that the file may have forgotten to import. */
 static bool hint_import(Elab *cx, const char *name) {
-    for (size_t i = 0; cx->host && cx->host->module && i < sizeof library / sizeof *library; i++) {
+    for (size_t i = 0; cx->host && cx->host->module && i < LIBRARY_MODULES; i++) {
         size_t n = 0;
-        const char *path, *text = cx->host->module(cx->host->cx, library[i], &n, &path);
+        const char *module = library_modules[i] + strlen("std.");
+        const char *path, *text = cx->host->module(cx->host->cx, module, &n, &path);
         if (!text || !text_declares(text, n, name)) continue;
-        diag_hint(cx->diag, "it is in the library: import std.%s", library[i]);
+        diag_hint(cx->diag, "it is in the library: import %s", library_modules[i]);
         return true;
     }
     return false;

@@ -132,7 +132,7 @@ const char *val_describe(Elab *cx, const Val *v) {
     case VAL_str: return arena_printf(cx->arena, "the string \"%s\"", v->s);
     case VAL_list: return arena_printf(cx->arena, "a list of %d", v->list.n);
     case VAL_tuple: return arena_printf(cx->arena, "a tuple of %d", v->list.n);
-    case VAL_fn: return describe_named(cx, "a function", v->fn->decl ? v->fn->decl->name : NULL);
+    case VAL_fn: return describe_named(cx, "a function", v->fn->decl->name);
     case VAL_builtin: return describe_named(cx, "a function", v->builtin->name);
     case VAL_block: return describe_named(cx, "a block", v->block.def->block.name);
     case VAL_rule: return describe_named(cx, "a rule", v->block.def->block.name);
@@ -238,15 +238,6 @@ static bool shape_dim(Elab *cx, const Val *v, const char *what, Span at, TVal *s
     return true;
 }
 
-static bool too_large(const Type *t) {
-    int64_t n = 1, limit = INT64_C(1) << 40;
-    for (int i = 0; i < t->rank; i++) {
-        if (t->dim[i] > limit / n) return true;
-        n *= t->dim[i];
-    }
-    return false;
-}
-
 bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
     if (v->kind == VAL_error) return false;
     if (v->kind != VAL_list && v->kind != VAL_tuple) {
@@ -260,7 +251,7 @@ bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
     *shape = (TVal){.ref = REF_NONE, .type = type_scalar(DT_f32)};
     for (int i = 0; i < v->list.n; i++)
         if (!shape_dim(cx, &v->list.at[i], what, at, shape)) return false;
-    if (too_large(&shape->type))
+    if (!dims_valid(shape->type.rank, shape->type.dim, &(Err){0}))
         return report_error(cx, at, "%s is %s: more than 2^40 elements", what, shape_text(cx, shape));
     return true;
 }

@@ -16,7 +16,6 @@ typedef struct TypeText {
 } TypeText;
 TypeText type_text(const Type *t);
 bool type_valid(const Type *t, Err *e);
-bool dims_valid(int rank, const int64_t *dim, Err *e);
 
 bool op_takes_type(Op op); /* its row's shape rule is `given` */
 /* shape_infer for a node of `g`, its inputs' types looked up there. */

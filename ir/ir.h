@@ -23,6 +23,7 @@ Type type_make(DType t, int rank, const int64_t *dim); /* no batch axis */
 int64_t type_count(const Type *t);                     /* elements; builders refuse more than 2^40 */
 bool type_same(const Type *a, const Type *b);          /* dtype, shape and batch axis */
 bool type_same_shape(const Type *a, const Type *b);
+bool dims_valid(int rank, const int64_t *dim, Err *e); /* sizes from 1 on, at most 2^40 elements */
 void type_print(Buf *b, const Type *t);                /* f32[32,784] ; f32[32*,784] marks the batch axis, f32[32,784]? mixed */
 
 /* ---- operators */
