@@ -2,7 +2,11 @@
  * autodiff's sweep (autodiff.c) and the vector-Jacobian products (vjp.c).
  *
  * New programs live in the arena of the program they were made from, so names, fields and spans are
- * shared; scratch memory is a pass's own. */
+ * shared; scratch memory is a pass's own.
+ *
+ * Nodes are numbered in the order in which they are added, and C leaves it open which argument of a
+ * call comes first. So of the arguments of one call, and of the members of one initialiser, at most
+ * one adds nodes; the others were added to locals before. */
 #ifndef UPT_PASSES_INTERNAL_H
 #define UPT_PASSES_INTERNAL_H
 

@@ -186,8 +186,8 @@ dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with bro
     const char *la = r->n->attr.dot.a, *lb = r->n->attr.dot.b, *out = r->n->attr.dot.out;
     for (const char *c = la; *c; c++)
         if (!strchr(out, *c)) return REF_NONE;
-    return g_binary(r->g, OP_mul, line_up(r, r->in[0], la, out), line_up(r, r->in[1], lb, out),
-                    r->n->span);
+    Ref y = line_up(r, r->in[1], lb, out), x = line_up(r, r->in[0], la, out);
+    return g_binary(r->g, OP_mul, x, y, r->n->span);
 }
 
 /* ---- tables read and written in order */

@@ -90,7 +90,8 @@ static void vjp_rsqrt(Vjp *v) { /* y = x^-1/2: y' = -y^3 / 2, no division */
     vjp_give(v, 0, mul(v, scale(v, -0.5, v->gy), cube));
 }
 static void vjp_tanh(Vjp *v) {
-    vjp_give(v, 0, mul(v, v->gy, sub(v, num(v, 1), mul(v, v->y, v->y))));
+    Ref square = mul(v, v->y, v->y);
+    vjp_give(v, 0, mul(v, v->gy, sub(v, num(v, 1), square)));
 }
 static void vjp_sigmoid(Vjp *v) {
     vjp_give(v, 0, mul(v, v->gy, mul(v, v->y, sub(v, num(v, 1), v->y))));
@@ -144,8 +145,9 @@ static void pow_by_base(Vjp *v) {
     Ref x = v->x[0], p = v->x[1];
     double c;
     if (const_value(v->g, p, &c)) {
-        if (c != 0)
-            vjp_give(v, 0, mul(v, scale(v, c, v->gy), c == 1 ? num(v, 1) : power(v, x, c - 1)));
+        if (c == 0) return;
+        Ref less = c == 1 ? num(v, 1) : power(v, x, c - 1);
+        vjp_give(v, 0, mul(v, scale(v, c, v->gy), less));
         return;
     }
     /* x^0 is flat everywhere, also at x = 0 where 0 * x^-1 would be NaN */
@@ -169,10 +171,12 @@ static void give_winner(Vjp *v, Ref first_wins, Ref second_wins) {
     if (vjp_wants(v, 1)) vjp_give(v, 1, where(v, tie, half, where(v, second_wins, v->gy, zero)));
 }
 static void vjp_minimum(Vjp *v) {
-    give_winner(v, binary(v, OP_lt, v->x[0], v->x[1]), binary(v, OP_lt, v->x[1], v->x[0]));
+    Ref more = binary(v, OP_lt, v->x[1], v->x[0]), less = binary(v, OP_lt, v->x[0], v->x[1]);
+    give_winner(v, less, more);
 }
 static void vjp_maximum(Vjp *v) {
-    give_winner(v, binary(v, OP_lt, v->x[1], v->x[0]), binary(v, OP_lt, v->x[0], v->x[1]));
+    Ref less = binary(v, OP_lt, v->x[0], v->x[1]), more = binary(v, OP_lt, v->x[1], v->x[0]);
+    give_winner(v, more, less);
 }
 
 static void vjp_where(Vjp *v) { /* a choice, not a product: what was not chosen may be infinite */
@@ -260,7 +264,8 @@ static void share_among_equals(Vjp *v) {
     Ref won = binary(v, OP_eq, v->x[0], v->y);
     DType t = type_of(v, v->gy)->dtype;
     Ref count = g_reduce(v->g, OP_sum, g_cast(v->g, won, t, v->at), v->n->attr.axes, v->at);
-    vjp_give(v, 0, where(v, won, divide(v, v->gy, count), num(v, 0)));
+    Ref zero = num(v, 0);
+    vjp_give(v, 0, where(v, won, divide(v, v->gy, count), zero));
 }
 static void vjp_max(Vjp *v) {
     share_among_equals(v);
@@ -301,7 +306,8 @@ static Ref put_back_one(Vjp *v) {
     line.dim[axis] = t.dim[axis];
     Ref place = graph_add(v->g, OP_iota, &(Attr){.axis = axis}, NULL, 0, &line, v->at);
     Ref here = binary(v, OP_eq, place, g_reshape(v->g, v->x[1], t.rank, index.dim, v->at));
-    return where(v, here, g_reshape(v->g, v->gy, t.rank, rows.dim, v->at), num(v, 0));
+    Ref zero = num(v, 0);
+    return where(v, here, g_reshape(v->g, v->gy, t.rank, rows.dim, v->at), zero);
 }
 static void vjp_take(Vjp *v) {
     if (!vjp_wants(v, 0)) return;
