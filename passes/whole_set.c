@@ -112,12 +112,18 @@ static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
               "dimensions first, or write it with sums over the batch alone");
 }
 
-/* Rows of one batch put together in a way that the whole set has no counterpart of. */
-static bool mixes_rows(const Graph *g, const Node *n) {
+/* Rows of one batch put together in a way that the whole set has no counterpart of: mixed before, or
+ * along an axis that has only a part of the batch's rows (the batch was split in two axes). */
+static bool mixes_rows(const Split *s, const Node *n) {
+    const Graph *g = s->from;
     if (n->op == OP_argmax && graph_type(g, n->in[0])->batch_axis == n->attr.axis) return true;
     if (!is_reduction(n->op) && n->op != OP_argmax && n->op != OP_dot) return false;
-    for (int i = 0; i < n->nin; i++)
-        if (graph_type(g, n->in[i])->batch_axis == MIXED_BATCH) return true;
+    for (int i = 0; i < n->nin; i++) {
+        const Type *t = graph_type(g, n->in[i]);
+        int axis = contracted_batch_axis(g, n, i);
+        if (t->batch_axis == MIXED_BATCH || (axis >= 0 && t->dim[axis] % s->entry->batch != 0))
+            return true;
+    }
     return false;
 }
 
@@ -151,7 +157,7 @@ static void classify(Split *s, uint32_t i) {
     if (batch && origin != UINT32_MAX) {
         refuse_mix(s, i, origin);
         s->known[i] = KNOWN_always;
-    } else if (batch && mixes_rows(s->from, n)) {
+    } else if (batch && mixes_rows(s, n)) {
         refuse_rows(s, i);
         s->known[i] = KNOWN_always;
     } else if (batch && reduces_batch(s->from, n)) {
