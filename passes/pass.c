@@ -4,26 +4,27 @@
 
 #include <time.h>
 
-#define NEEDS(...) STAGES(__VA_ARGS__)
-#define GIVES(...) STAGES(__VA_ARGS__)
-#define STAGES(s) STAGE_##s
-#define PASS(name, what, needs, gives) {#name, what, needs, gives, pass_##name},
+#define NEEDS(stage) STAGE_##stage
+#define GIVES(stage) STAGE_##stage
+enum { CHANGES_MEANING, KEEPS_MEANING };
+#define PASS(name, what, needs, gives, meaning) {#name, what, needs, gives, meaning, pass_##name}
 
-/* In order. whole_set stands before simplify: counting the rows of the whole set has to see the sum
- * of ones, which simplify would turn into the size of a batch. */
-const Pass pass_table[] = {PASS(autodiff, "expand gradients", NEEDS(BUILT), GIVES(PRIMITIVE)) PASS(
-    whole_set, "let eval entries sum over all their batches", NEEDS(PRIMITIVE),
-    GIVES(WHOLE_SET)) PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
-                           NEEDS(WHOLE_SET), GIVES(WHOLE_SET))
-                               PASS(fuse, "group pointwise and reduction chains into kernels",
-                                    NEEDS(WHOLE_SET), GIVES(FUSED))};
+/* In order. autodiff starts from the program as it was built, and whole_set changes what an eval
+ * graph returns; the others only change how. whole_set stands before simplify: counting the rows of
+ * the whole set has to see the sum of ones, which simplify would turn into the size of a batch. */
+/* clang-format off */
+const Pass pass_table[] = {
+    PASS(autodiff, "expand gradients",
+         NEEDS(BUILT), GIVES(PRIMITIVE), CHANGES_MEANING),
+    PASS(whole_set, "let eval entries sum over all their batches",
+         NEEDS(PRIMITIVE), GIVES(WHOLE_SET), CHANGES_MEANING),
+    PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
+    PASS(fuse, "group pointwise and reduction chains into kernels",
+         NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
+};
+/* clang-format on */
 const size_t pass_count = sizeof pass_table / sizeof *pass_table;
-
-/* autodiff starts from the program as built and whole_set changes what an eval graph returns; the
- * others only change how. */
-static bool keeps_meaning(const Pass *p) {
-    return p->run != pass_autodiff && p->run != pass_whole_set;
-}
 
 static const Pass *find_pass(const char *name) {
     for (size_t i = 0; i < pass_count; i++)
@@ -45,10 +46,17 @@ static size_t program_nodes(const Program *p) {
     return n;
 }
 
+static void hint_order(Diag *d) {
+    Buf b = {0};
+    for (size_t i = 0; i < pass_count; i++) buf_printf(&b, "%s%s", i ? ", " : "", pass_table[i].name);
+    diag_hint(d, "the passes run in the order %s", b.data);
+    buf_free(&b);
+}
+
 static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOptions *o) {
     if ((in->stage & pass->needs) != pass->needs) {
         diag_error(d, (Span){0}, "the program is not ready for the pass '%s'", pass->name);
-        diag_hint(d, "the passes run in the order autodiff, whole_set, simplify, fuse");
+        hint_order(d);
         return NULL;
     }
     double start = seconds_now();
@@ -60,7 +68,7 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
         fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (seconds_now() - start),
                 program_nodes(out));
     if (o->check_each) check_program(out, pass->name);
-    if (o->check_each && keeps_meaning(pass)) check_meaning(in, out, pass->name);
+    if (o->check_each && pass->keeps_meaning) check_meaning(in, out, pass->name);
     return out;
 }
 

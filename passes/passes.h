@@ -14,6 +14,7 @@ typedef Program *PassFn(const Program *in, PassCx *cx); /* NULL: already reporte
 typedef struct Pass {
     const char *name, *what;
     unsigned needs, gives; /* STAGE_* */
+    bool keeps_meaning;    /* the interpreter finds the same values before and after */
     PassFn *run;
 } Pass;
 extern const Pass pass_table[];
@@ -57,8 +58,6 @@ typedef struct Plan {
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
-/* Whether a VIEW node only renames: its bytes are its input's, in the same order. */
-bool view_moves_nothing(const Graph *g, const Node *n);
 /* Whether result `out` of a fused node may be written over input `arg`: an element of it is written only after the last read of
  * the same element. It counts on code generation loading all inputs of an element (or a vector of neighbours) before
  * it stores any of its results, in a body without reductions. */

@@ -7,9 +7,11 @@
  * in-place is decided node by node, conservatively; the packing is a heuristic (lower_bound says
  * how far it is from the best). */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/passes.h"
+#include "passes/view.h"
 
 enum { ALIGN = 64 };
 
@@ -36,44 +38,6 @@ typedef struct Planner {
 } Planner;
 
 /* ---- which results may overwrite which inputs */
-
-static bool unit_axes_only(const Type *in, const int *perm, int rank) {
-    int last = -1;
-    for (int i = 0; i < rank; i++) {
-        if (in->dim[perm[i]] == 1) continue;
-        if (perm[i] < last) return false;
-        last = perm[i];
-    }
-    return true;
-}
-
-static bool slice_is_whole(const Type *in, const Attr *attr) {
-    for (int i = 0; i < in->rank; i++) {
-        if (attr->slice.size[i] != in->dim[i]) return false;
-        if (attr->slice.step[i] != 1) return false;
-    }
-    return true;
-}
-
-bool view_moves_nothing(const Graph *g, const Node *n) {
-    if (op_info[n->op].lower != LOWER_VIEW || n->nin == 0) return false;
-    const Type *in = graph_type(g, n->in[0]);
-    switch (n->op) {
-    case OP_reshape:
-        return true;
-    case OP_expand:
-    case OP_pad:
-        return type_count(in) == type_count(&n->type[0]);
-    case OP_transpose:
-        return unit_axes_only(in, n->attr.perm.axis, n->attr.perm.rank);
-    case OP_slice:
-        return slice_is_whole(in, &n->attr);
-    case OP_concat:
-        return n->nin == 1;
-    default:
-        return false;
-    }
-}
 
 static int64_t type_bytes(const Type *t) {
     return type_count(t) * (int64_t)dtype_size(t->dtype);
@@ -304,35 +268,36 @@ static int64_t lowest_gap(const Group *g, int *const placed, int nplaced, const 
     return at;
 }
 
-static int *groups_by_size(Planner *cx) {
-    int n = (int)cx->groups.n, *order = NEW_N(cx->arena, int, n);
-    const Group *g = cx->groups.at;
-    for (int i = 0; i < n; i++) order[i] = i;
-    int *from = order, *to = NEW_N(cx->arena, int, n);
-    for (int width = 1; width < n;
-         width *= 2) { /* merge sort: stable, and the same on every machine */
-        for (int lo = 0; lo < n; lo += 2 * width) {
-            int mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
-            for (int i = lo, j = mid, k = lo; k < hi; k++)
-                to[k] = i < mid && (j >= hi || g[from[i]].bytes >= g[from[j]].bytes) ? from[i++]
-                                                                                     : from[j++];
-        }
-        int *t = from;
-        from = to;
-        to = t;
-    }
-    return from;
+typedef struct Sized {
+    int64_t bytes;
+    int group;
+} Sized;
+
+/* Of equal sizes the earlier group first, so that the order is the same on every machine. */
+static int larger_first(const void *a, const void *b) {
+    const Sized *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    return (x->group > y->group) - (x->group < y->group);
+}
+
+static Sized *groups_by_size(Planner *cx) {
+    size_t n = cx->groups.n;
+    Sized *order = NEW_N(cx->arena, Sized, n);
+    for (size_t i = 0; i < n; i++) order[i] = (Sized){cx->groups.at[i].bytes, (int)i};
+    if (n) qsort(order, n, sizeof *order, larger_first);
+    return order;
 }
 
 static void pack_groups(Planner *cx) {
-    int n = (int)cx->groups.n, *order = groups_by_size(cx), *placed = NEW_N(cx->arena, int, n);
+    int n = (int)cx->groups.n, *placed = NEW_N(cx->arena, int, n);
+    const Sized *order = groups_by_size(cx);
     for (int i = 0; i < n; i++) {
-        Group *g = &cx->groups.at[order[i]];
+        Group *g = &cx->groups.at[order[i].group];
         g->offset = lowest_gap(cx->groups.at, placed, i, g);
         int k = i;
         for (; k > 0 && cx->groups.at[placed[k - 1]].offset > g->offset; k--)
             placed[k] = placed[k - 1];
-        placed[k] = order[i];
+        placed[k] = order[i].group;
         int64_t end = g->offset + align_up(g->bytes);
         if (end > cx->plan->arena_bytes) cx->plan->arena_bytes = end;
     }

@@ -2,6 +2,7 @@
  * none, constants stay constants through them, and products take transposed operands by their
  * labels, where they cost nothing. */
 #include "passes/simplify.h"
+#include "passes/view.h"
 
 #include <string.h>
 
@@ -53,15 +54,8 @@ static Ref transpose_again(const Rewrite *r) {
 }
 static Ref
 transpose_of_ones(const Rewrite *r) { /* the axes that matter keep their order: a reshape */
-    const Type *t = rewrite_input_type(r, 0);
-    int last = -1;
-    for (int i = 0; i < t->rank; i++) {
-        int from = r->n->attr.perm.axis[i];
-        if (t->dim[from] == 1) continue;
-        if (from < last) return REF_NONE;
-        last = from;
-    }
-    return reshape_to(r, r->in[0]);
+    bool moves = !perm_moves_nothing(rewrite_input_type(r, 0), r->n->attr.perm.axis);
+    return moves ? REF_NONE : reshape_to(r, r->in[0]);
 }
 static Ref transpose_of_dot(const Rewrite *r) { /* unless the product is also read as it is */
     const Node *x = rewrite_input(r, 0);

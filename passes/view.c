@@ -98,7 +98,8 @@ static void apply_slice(View *v, const Attr *a) {
     }
 }
 
-bool view_apply(View *v, const Node *n) {
+/* One view more on top of `v`; false, and `v` as it was, when strides cannot express it. */
+static bool view_apply(View *v, const Node *n) {
     switch (n->op) {
     case OP_reshape: return apply_reshape(v, &n->type[0]);
     case OP_expand: apply_expand(v, &n->type[0]); return true;
@@ -122,8 +123,42 @@ View view_of(const Graph *g, Ref r) {
     return v;
 }
 
-bool view_is_contiguous(const View *v) {
-    int64_t dim[RANK], stride[RANK];
-    int n = drop_ones(v, dim, stride);
-    return n == 0 || (stride[n - 1] == 1 && evenly_spaced(dim, stride, 0, n));
+/* ---- views that only rename */
+
+bool perm_moves_nothing(const Type *in, const int *perm) {
+    int last = -1;
+    for (int i = 0; i < in->rank; i++) {
+        if (in->dim[perm[i]] == 1) continue;
+        if (perm[i] < last) return false;
+        last = perm[i];
+    }
+    return true;
+}
+
+static bool slice_is_whole(const Type *in, const Attr *attr) {
+    for (int i = 0; i < in->rank; i++) {
+        if (attr->slice.size[i] != in->dim[i]) return false;
+        if (attr->slice.step[i] != 1) return false;
+    }
+    return true;
+}
+
+bool view_moves_nothing(const Graph *g, const Node *n) {
+    if (op_info[n->op].lower != LOWER_VIEW || n->nin == 0) return false;
+    const Type *in = graph_type(g, n->in[0]);
+    switch (n->op) {
+    case OP_reshape:
+        return true;
+    case OP_expand:
+    case OP_pad:
+        return type_count(in) == type_count(&n->type[0]);
+    case OP_transpose:
+        return perm_moves_nothing(in, n->attr.perm.axis);
+    case OP_slice:
+        return slice_is_whole(in, &n->attr);
+    case OP_concat:
+        return n->nin == 1;
+    default:
+        return false;
+    }
 }

@@ -12,8 +12,8 @@ typedef struct View {
 } View;
 /* Reads `r` through the views above its base; the chain ends early at a view that strides cannot express. */
 View view_of(const Graph *g, Ref r);
-/* One view more on top of `v`; false, and `v` as it was, when strides cannot express it. */
-bool view_apply(View *v, const Node *n);
-bool view_is_contiguous(const View *v);
+/* Whether a VIEW node only renames: its bytes are its input's, in the same order. */
+bool view_moves_nothing(const Graph *g, const Node *n);
+bool perm_moves_nothing(const Type *in, const int *perm); /* only axes of size 1 change places */
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "passes/passes.h"
+#include "passes/view.h"
 #include "tests/unit/check.h"
 
 enum { R = 4, C = 6, TENSORS = 4, GRAPHS = 300 };

@@ -11,6 +11,7 @@
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
+#include "passes/view.h"
 #include "runtime/runtime.h"
 #include "tests/unit/check.h"
 
