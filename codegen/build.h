@@ -35,7 +35,6 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf); /* NULL kernel: the 
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);
-View view_contiguous(int rank, const int64_t *dim);
 
 void build_dot(Build *b, const Node *n, Ref result); /* dot.c */
 

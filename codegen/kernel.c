@@ -142,13 +142,7 @@ static void read_node(Reader *r, uint32_t at) {
 static void read_outputs(Reader *r, int nargs) {
     for (size_t o = 0; o < r->body->nout; o++) {
         const Type *t = graph_type(r->body, r->body->out[o].ref);
-        View v = {.rank = t->rank};
-        int64_t stride = 1;
-        for (int i = t->rank - 1; i >= 0; i--) {
-            v.dim[i] = t->dim[i];
-            v.stride[i] = stride;
-            stride *= t->dim[i];
-        }
+        View v = view_contiguous(t->rank, t->dim);
         Store s = {.instr = value_instr(r, r->body->out[o].ref)};
         s.access = push_access(r->k, nargs + (int)o, t->dtype, &v);
         vec_push(r->k->arena, &r->k->store, s);

@@ -77,17 +77,6 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
     vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
 }
 
-View view_contiguous(int rank, const int64_t *dim) {
-    View v = {.rank = rank};
-    int64_t stride = 1;
-    for (int i = rank - 1; i >= 0; i--) {
-        v.dim[i] = dim[i];
-        v.stride[i] = stride;
-        stride *= dim[i];
-    }
-    return v;
-}
-
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {
     int32_t both[] = {from, to};
     build_kernel(b, kernel_of_copy(b->arena, t, src, dst), src ? both : &to);

@@ -6,18 +6,23 @@
 
 enum { CHAIN = 32 }; /* longer chains of views are read in two */
 
+View view_contiguous(int rank, const int64_t *dim) {
+    View v = {.base = REF_NONE, .rank = rank};
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        v.dim[i] = dim[i];
+        v.stride[i] = stride;
+        stride *= dim[i];
+    }
+    return v;
+}
+
 static View base_view(const Graph *g, Ref r) {
     const Node *n = graph_node(g, r);
     const Type *t = graph_type(g, r);
-    View v = {.base = r, .rank = t->rank};
-    int64_t stride = 1;
-    for (int i = t->rank - 1; i >= 0; i--) {
-        v.dim[i] = t->dim[i];
-        v.stride[i] = stride;
-        if (n->op == OP_iota)
-            v.stride[i] = i == n->attr.axis;
-        stride *= t->dim[i];
-    }
+    View v = view_contiguous(t->rank, t->dim);
+    v.base = r;
+    for (int i = 0; n->op == OP_iota && i < v.rank; i++) v.stride[i] = i == n->attr.axis;
     return v;
 }
 
