@@ -240,7 +240,7 @@ static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
         return false;
     }
     o->kind = OUT_report;
-    o->ref = g_cast(cx->g, t.ref, DT_f32, a->value->span);
+    o->ref = dtype_is_float(t.type.dtype) ? g_cast(cx->g, t.ref, DT_f32, a->value->span) : t.ref;
     return true;
 }
 
