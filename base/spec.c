@@ -1,5 +1,7 @@
-/* Names and sizes of dtypes, and reading the arguments of a data stage. */
+/* Names and sizes of dtypes, conversion of bf16, and reading the arguments of a data stage. */
 #include "base/spec.h"
+
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -30,6 +32,20 @@ bool dtype_from_name(const char *s, DType *t) {
         return true;
     }
     return false;
+}
+
+float bf16_to_float(uint16_t bits) {
+    uint32_t wide = (uint32_t)bits << 16;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    return x;
+}
+
+uint16_t bf16_from_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x) return (uint16_t)(bits >> 16 | 0x40); /* the quiet bit: what is cut off may be all there is */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 const SpecArg *spec_arg(const DataSpec *d, const char *name) {

@@ -12,6 +12,9 @@ size_t dtype_size(DType t);
 const char *dtype_name(DType t);
 bool dtype_from_name(const char *s, DType *t);
 bool dtype_is_float(DType t);
+/* bf16 is the upper half of an f32's bits; rounded to nearest even, and a NaN stays one. */
+float bf16_to_float(uint16_t bits);
+uint16_t bf16_from_float(float x);
 
 /* An argument of a data stage or a tokenizer, by name; positional ones have been given their names. */
 typedef enum ArgKind { ARG_int, ARG_float, ARG_str, ARG_tokenizer } ArgKind;

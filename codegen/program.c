@@ -7,6 +7,11 @@
 #include "codegen/table.h"
 
 enum { MAX_RESULTS_SPLIT = 64 };
+_Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report && (int)RT_OUT_text == OUT_text,
+               "kinds of outputs");
+_Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
+                   (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc,
+               "kinds of tensors");
 
 struct Codegen {
     Jit *jit;

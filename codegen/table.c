@@ -86,24 +86,11 @@ static void put_region(const RtCall *c, const Region *r) {
 }
 static void run_put(const RtCall *c, int64_t first, int64_t last) { each_region(c, first, last, put_region); }
 
-static float from_bf16(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float y;
-    memcpy(&y, &bits, sizeof y);
-    return y;
-}
-static uint16_t to_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 #define PLAIN(x, y) ((x) + (y))
 #define WRAPPED32(x, y) ((int32_t)((uint32_t)(x) + (uint32_t)(y)))
 #define WRAPPED64(x, y) ((int64_t)((uint64_t)(x) + (uint64_t)(y)))
 #define WRAPPED8(x, y) ((uint8_t)((x) + (y)))
-#define BF16(x, y) to_bf16(from_bf16(x) + from_bf16(y))
+#define BF16(x, y) bf16_from_float(bf16_to_float(x) + bf16_to_float(y))
 #define EITHER(x, y) ((uint8_t)((x) | (y)))
 #define ADDERS(X)                                                                                                       \
     X(f32, float, PLAIN) X(f64, double, PLAIN) X(bf16, uint16_t, BF16) X(i32, int32_t, WRAPPED32)                       \

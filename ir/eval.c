@@ -71,20 +71,12 @@ double int_wrap(DType t, int64_t v) {
     }
 }
 
-static double round_bf16(double v) {
-    float f = (float)v;
-    uint32_t u;
-    if (isnan(f)) return f;
-    memcpy(&u, &f, sizeof u);
-    u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
-double value_round(DType t, double v) {
+/* What the type can hold: f32 and bf16 to nearest even, integers wrap. */
+static double value_round(DType t, double v) {
     if (t == DT_f64) return v;
     if (t == DT_f32) return (float)v;
-    return t == DT_bf16 ? round_bf16(v) : int_wrap(t, int_of(v));
+    if (t == DT_bf16) return bf16_to_float(bf16_from_float((float)v));
+    return int_wrap(t, int_of(v));
 }
 
 bool eval_fail(Eval *ev, const char *fmt, ...) {

@@ -1,13 +1,11 @@
 /* Inside the interpreter: eval.c walks graphs and keeps values alive, eval_map.c has the operators
- * that compute each element for itself, eval_data.c those that move, reduce, multiply and look up.
- */
+ * that compute each element for itself, eval_data.c those that move, reduce, multiply, look up. */
 #ifndef UPT_IR_EVAL_H
 #define UPT_IR_EVAL_H
 
 #include "ir/internal.h"
 
-/* One operator at work. Results are allocated and zero; they are rounded to their types afterwards.
- */
+/* One operator at work. Results are allocated and zero, and rounded to their types afterwards. */
 typedef struct Eval {
     const Node *n;
     const Array *in;
@@ -25,19 +23,15 @@ typedef struct Walk {
     int64_t stride[WALK_MAX][RANK], offset[WALK_MAX];
 } Walk;
 Walk walk_new(const Type *over);
-void walk_broadcast(Walk *w,
-                    const Type *t); /* adds an array of that shape, aligned at the last axis */
+void walk_broadcast(Walk *w, const Type *t);   /* adds an array so shaped, aligned at the last axis */
 void walk_add(Walk *w, const int64_t *stride); /* adds an array with a stride for each axis */
 void walk_next(Walk *w);
 void strides_of(const Type *t, int64_t *stride); /* row-major */
 
 int64_t int_of(double v); /* truncated, kept within the range of i64; NaN is 0 */
 double int_wrap(DType t, int64_t v);
-double
-value_round(DType t,
-            double v); /* what the type can hold: f32 and bf16 to nearest even, integers wrap */
-bool eval_fail(Eval *ev, const char *fmt, ...)
-    PRINTF_LIKE(2, 3); /* names the operator and its place */
+/* Names the operator and its place; returns false. */
+bool eval_fail(Eval *ev, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #define OP(name, ...) EvalFn eval_##name;
 #include "ir/ops.def"

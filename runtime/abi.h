@@ -1,6 +1,6 @@
 /* The contract between compiled code and the runtime, and all that codegen/ and cli/ see of plans.
  * A plan is arrays: every buffer, kernel call and product is fixed before anything runs, so a step allocates nothing and
- * splits its work the same way whatever the number of threads. */
+ * cuts its work into the same tasks whatever the number of threads. */
 #ifndef UPT_ABI_H
 #define UPT_ABI_H
 
@@ -35,9 +35,9 @@ typedef struct RtCall {
 /* Does tasks [first, last) of the call. Tasks are independent; their number and extent depend on sizes alone. */
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
-/* A matrix product over strided operands: for each batch index, C = A B in f32, element strides. C is row-major or
- * column-major with unit stride on one of m, n; A and B have unit stride on one of theirs. `loop` dimensions beyond the
- * matrix are walked outermost; a loop with cs == 0 accumulates into C (a further contracted dimension). */
+/* A matrix product over strided operands, C = A B in f32, strides in elements. It goes to BLAS where each operand has unit
+ * stride along one of its two dimensions, as code generation arranges; any others are computed by a plain loop. `loop` are the
+ * dimensions beyond the matrix, walked outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
@@ -66,8 +66,11 @@ typedef struct RtStep {
     double cost;       /* estimated bytes + operations of a task, to decide whether waking threads pays */
     const char *label; /* "bert.upm:41:21 matmul" for faults and profiles */
 } RtStep;
+/* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
+enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };
+enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc };
 typedef struct RtOutput {
-    int kind;          /* OutKind of ir.h: 2 loss, 3 report, 4 text */
+    int kind; /* RT_OUT_* */
     const char *name;
     int index;         /* text: tokenizer */
     int32_t buffer;
@@ -88,7 +91,7 @@ typedef struct RtPlan {
 
 typedef struct RtTensor {
     const char *name; /* path, also in checkpoints */
-    int kind;         /* TensorKind of ir.h: 0 param, 1 state, 2 optim, 3 acc */
+    int kind;         /* RT_TENSOR_*; acc: sums of an eval, never saved */
     DType dtype;
     int rank;
     int64_t dim[RANK];

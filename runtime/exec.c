@@ -15,8 +15,8 @@
 #include "runtime/runtime.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20, COPY_PIECE = 256 << 10 };
-static const double INLINE_COST =
-    1e5; /* bytes and operations of about 5 us: below, waking threads does not pay */
+/* Bytes and operations of about 5 us: below, waking threads does not pay. */
+static const double INLINE_COST = 1e5;
 
 typedef struct BoundStep {
     const RtStep *step;
@@ -270,13 +270,6 @@ const void *exec_output(const Exec *x, const RtPlan *plan, int out) {
     return bound_find(x, plan)->buf[plan->out[out].buffer];
 }
 
-static double bf16_value(uint16_t bits) {
-    uint32_t wide = (uint32_t)bits << 16;
-    float f;
-    memcpy(&f, &wide, sizeof f);
-    return f;
-}
-
 double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
     const void *at = exec_output(x, plan, out);
     switch (plan->out[out].dtype) {
@@ -285,7 +278,7 @@ double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
     case DT_f64:
         return *(const double *)at;
     case DT_bf16:
-        return bf16_value(*(const uint16_t *)at);
+        return bf16_to_float(*(const uint16_t *)at);
     case DT_i32:
         return *(const int32_t *)at;
     case DT_i64:
@@ -309,13 +302,9 @@ static void put_value(char *at, DType t, double v) {
     case DT_f64:
         *(double *)(void *)at = v;
         return;
-    case DT_bf16: {
-        float f = (float)v; /* fills are 0, 1 and infinities: all exact in bf16 */
-        uint32_t bits;
-        memcpy(&bits, &f, sizeof bits);
-        *(uint16_t *)(void *)at = (uint16_t)(bits >> 16);
+    case DT_bf16:
+        *(uint16_t *)(void *)at = bf16_from_float((float)v);
         return;
-    }
     case DT_i32:
         *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
         return;

@@ -6,9 +6,10 @@
 #include "runtime/abi.h"
 #include "runtime/data/data.h"
 
-/* ---- pool: one for everything. Tasks are split statically by number, so results do not depend on threads. */
+/* ---- pool: one for everything. What a task does depends on its number alone, so results do not depend on the number of
+ * threads or on which of them takes it. */
 typedef struct Pool Pool;
-Pool *pool_new(int threads, Err *e); /* 0: one a core this process may use; the caller is thread 0 */
+Pool *pool_new(int threads, Err *e); /* 0: one for each core this process may use; the caller is thread 0 */
 void pool_free(Pool *p);
 int pool_threads(const Pool *p);
 /* The caller is pinned while the pool lives; threads it starts would inherit that, so let go around starting one. */
@@ -21,8 +22,6 @@ void gemm_init(void);
 void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c);
 
 /* ---- executor: persistent tensors and the arena of one program */
-enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc }; /* RtTensor.kind, as TensorKind of ir.h */
-enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };                      /* RtOutput.kind, as OutKind of ir.h */
 typedef struct Exec Exec;
 Exec *exec_new(const RtProgram *p, Pool *pool, Err *e);
 void exec_free(Exec *x);
