@@ -227,11 +227,14 @@ Pool *pool_new(int threads, Err *e) {
         return NULL;
     }
     cpu_set_t set;
-    int cores = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
+    int cores;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
         cores = CPU_COUNT(&set);
-    else
+    } else { /* more cores than a cpu_set_t can name: threads are not pinned */
         CPU_ZERO(&set);
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        cores = online > 0 && online < MAX_THREADS ? (int)online : 1;
+    }
     if (!threads) threads = cores < MAX_THREADS ? cores : MAX_THREADS;
     Pool *p = aligned_alloc(CACHE_LINE, sizeof *p);
     size_t bytes = (size_t)threads * sizeof(Worker);

@@ -31,8 +31,7 @@ typedef struct Signals {
 
 static void signals_take(Signals *old) {
     struct sigaction stop = {.sa_handler = ask_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction ignore = {.sa_handler =
-                                   SIG_IGN}; /* a file too large becomes an error of write() */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* of SIGXFSZ: an error of write() instead */
     stop_asked = 0;
     sigaction(SIGINT, &stop, &old->interrupt);
     sigaction(SIGTERM, &stop, &old->terminate);
@@ -45,7 +44,7 @@ static void signals_give_back(const Signals *old) {
     sigaction(SIGXFSZ, &old->file_size, NULL);
 }
 
-double run_now(void) {
+static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -236,18 +235,18 @@ static bool train_step(Run *r, int i, Err *e) {
     int64_t number = r->at.entry[i] + 1;
     bool logged = number == 1 || number == r->total[i] || is_due(r->log_every, number);
     const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
-    double start = run_now(), loss = 0;
+    double start = now(), loss = 0;
     if (!compute_step(r, i, plan, &loss, e)) return false;
     r->at.entry[i]++;
     r->at.step++;
-    double now = run_now();
-    r->busy += now - start;
-    r->since_log += now - start;
+    double end = now();
+    r->busy += end - start;
+    r->since_log += end - start;
     r->done++;
     r->done_since_log++;
     const char *unit;
     double units = batch_units(entry, &unit);
-    progress_step(&r->progress, now, r->at.step, loss, units * (double)r->done / r->busy, unit,
+    progress_step(&r->progress, end, r->at.step, loss, units * (double)r->done / r->busy, unit,
                   seconds_left(r));
     return !logged || log_step(r, entry, plan, e);
 }

@@ -23,7 +23,7 @@ typedef struct Ids {
 } Ids; /* heap; ids_free */
 void ids_free(Ids *ids);
 void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out); /* appends; no special tokens */
-/* Readable text for ids; special tokens as they are written, [PAD] left out. `mask_at`... none: plain. */
+/* Readable text for ids; special tokens as they are written, [PAD] left out. */
 void tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out);
 
 /* ---- readers: the batches of one entry. Batch number `b` of a run is a pure function of (files, pipeline, seed, b), so that
@@ -48,5 +48,4 @@ int64_t reader_records(const Reader *r); /* in one epoch */
 bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e);
 bool reader_seek(Reader *r, int64_t start, Err *e); /* goes on at batch `start`: an eval starts over without reading the text again */
 void reader_close(Reader *r);
-/* The records a pipeline yields for a `take`-bounded look (uptc show, tests): decoded by hand from reader_next. */
 #endif

@@ -40,9 +40,9 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
 bool metrics_open(Metrics *m, const char *path, int64_t upto, Err *e) {
     *m = (Metrics){.file = fopen(path, "a+e"), .path = strdup(path)};
     if (!m->path) return err_set(e, "out of memory");
-    if (!m->file)
+    if (!m->file || fseeko(m->file, 0, SEEK_SET) != 0)
         fail(m, e);
-    else if (fseeko(m->file, 0, SEEK_SET) == 0 && cut_back(m, upto, e))
+    else if (cut_back(m, upto, e))
         return true;
     metrics_close(m);
     return false;

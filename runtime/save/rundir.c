@@ -102,25 +102,23 @@ bool rundir_has_last(const RunDir *d) {
 
 /* ---- publishing */
 
-static bool copy_file(const char *from, const char *to) {
+static bool copy_file(const char *from, const char *to, Err *e) {
     Arena *a = arena_new();
-    Err e;
     char *text;
     size_t n;
-    bool ok = file_read(a, from, &text, &n, &e) && file_write_atomic(to, text, n, &e);
+    bool ok = file_read(a, from, &text, &n, e) && file_write_atomic(to, text, n, e);
     arena_free(a);
     return ok;
 }
 
-static bool replace_last(RunDir *d, const char *step) {
+static bool replace_last(RunDir *d, const char *step, Err *e) {
     char *aside = arena_printf(d->arena, "%s" ASIDE_SUFFIX, d->last);
     unlink(aside);
-    if (link(step, aside) == 0) {
-        if (rename(aside, d->last) != 0) return false;
-        unlink(aside); /* still there when both were one file already */
-        return file_sync_folder(d->last);
-    }
-    return copy_file(step, d->last);
+    if (link(step, aside) != 0) return copy_file(step, d->last, e);
+    bool ok = rename(aside, d->last) == 0;
+    if (ok) unlink(aside); /* still there when both were one file already */
+    ok = ok && file_sync_folder(d->last);
+    return ok || err_set(e, "cannot write '%s': %s", d->last, strerror(errno));
 }
 
 /* The step in a checkpoint's name, or -1. */
@@ -151,14 +149,13 @@ static int newest_first(const void *a, const void *b) {
 }
 
 bool rundir_publish(RunDir *d, int64_t step, int64_t keep, Err *e) {
-    if (!replace_last(d, rundir_step(d, step)))
-        return err_set(e, "cannot write '%s': %s", d->last, strerror(errno));
+    if (!replace_last(d, rundir_step(d, step), e)) return false;
     Steps s = {.arena = d->arena};
     each_name(d, note_step, &s);
     if (s.at.n) qsort(s.at.at, s.at.n, sizeof *s.at.at, newest_first);
     int64_t kept = 0;
-    for (size_t i = 0; i < s.at.n;
-         i++) /* steps beyond this one are of a run that was set back: not ours to drop */
+    /* Steps beyond this one are of a run that was set back: not ours to drop. */
+    for (size_t i = 0; i < s.at.n; i++)
         if (s.at.at[i] <= step && ++kept > keep) unlink(rundir_step(d, s.at.at[i]));
     return true;
 }

@@ -83,8 +83,7 @@ static bool read_position(const char *path, const Checkpoint *c, const RtProgram
     at->step = (int64_t)step;
     for (int i = 0; i < p->nentry; i++) {
         if (!p->entry[i].train) continue;
-        char key[256];
-        snprintf(key, sizeof key, "position.%s", p->entry[i].name);
+        const char *key = arena_printf(c->arena, "position.%s", p->entry[i].name);
         if (!meta_number(c, key, INT64_MAX, &step))
             return err_set(e, "'%s' was not written by this program: it has no entry '%s'", path,
                            p->entry[i].name);
@@ -100,9 +99,8 @@ static bool check_vocabulary(const char *path, const Checkpoint *c, const RtProg
     int there = 0, shared = 0;
     for (int i = 0; i < c->nmeta; i++) there += str_starts(c->meta[i].key, "vocabulary.");
     for (int i = 0; i < p->spec.ntokenizer; i++) {
-        char hash[20], key[256];
-        snprintf(hash, sizeof hash, "%016" PRIx64, vocabulary_hash(p, tok, i));
-        snprintf(key, sizeof key, "vocabulary.%s", p->spec.tokenizer[i].name);
+        const char *hash = arena_printf(c->arena, "%016" PRIx64, vocabulary_hash(p, tok, i));
+        const char *key = arena_printf(c->arena, "vocabulary.%s", p->spec.tokenizer[i].name);
         const char *named = checkpoint_meta(c, key);
         if (named && !str_eq(named, hash))
             return err_set(e, "'%s' was trained with another vocabulary '%s' than '%s' is now",
