@@ -97,10 +97,12 @@ bool session_optimise(Session *s, const CompileOptions *o) {
     return s->program && diag_errors(d) == before;
 }
 
-/* Where compiled kernels are kept: $UPT_CACHE (empty: nowhere), else upt/ in the user's cache folder. What is loaded from
- * there runs, so a folder that others own or can write to is not used. */
+/* Where compiled kernels are kept: $UPT_CACHE (empty: nowhere), else upt/ in the user's cache
+ * folder. What is loaded from there runs, so a folder that others own or can write to is not used.
+ */
 static const char *cache_folder(Arena *a) {
-    const char *own = getenv("UPT_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("UPT_CACHE"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (own && !*own) return NULL;
     if (!own && !(cache && *cache) && !(home && *home)) return NULL;
     if (!own) {
@@ -110,7 +112,8 @@ static const char *cache_folder(Arena *a) {
     }
     mkdir(own, 0700);
     struct stat st;
-    bool safe = stat(own, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
+    bool safe =
+        stat(own, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
     return safe ? own : NULL;
 }
 

@@ -85,7 +85,6 @@ static const Opt eval_opts[] = {
     OPT("--threads", OPT_count, "n", "threads (default: every core)", threads),
     OPT("--seed", OPT_count, "n", "another seed", seed),
     OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
-    OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print one JSON object", json),
 };
 

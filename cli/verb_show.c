@@ -10,6 +10,11 @@ static const char *shape_text(Arena *a, int rank, const int64_t *dim) {
     return arena_printf(a, "[%s]", s);
 }
 
+static const char *size_text(Arena *a, int64_t bytes) {
+    if (bytes < 1000 * 1000) return arena_printf(a, "%.1f kB", (double)bytes / 1e3);
+    return arena_printf(a, "%.1f MB", (double)bytes / 1e6);
+}
+
 static int show_checkpoint(Arena *a, const char *path) {
     Checkpoint c;
     Err e = {0};
@@ -22,7 +27,7 @@ static int show_checkpoint(Arena *a, const char *path) {
         printf("%-56s %-5s %s\n", t->name, dtype_name(t->dtype), shape_text(a, t->rank, t->dim));
         total += t->bytes;
     }
-    printf("%d tensors, %.1f MB\n", c.ntensor, (double)total / 1e6);
+    printf("%d tensors, %s\n", c.ntensor, size_text(a, total));
     checkpoint_close(&c);
     return EXIT_OK;
 }
@@ -37,8 +42,8 @@ static void show_entry(const Session *s, const Entry *e) {
         const Field *f = &d->field[i];
         printf(" %s: %s%s", f->name, dtype_name(f->dtype), shape_text(s->arena, f->rank, f->dim));
     }
-    printf("\n  %zu steps of work, %.1f MB of values\n", e->step->n,
-           (double)plan_graph(s->arena, s->program, e->step)->arena_bytes / 1e6);
+    printf("\n  %zu operations, %s of memory for their values\n", e->step->n,
+           size_text(s->arena, plan_graph(s->arena, s->program, e->step)->arena_bytes));
 }
 
 static int show_upx(Arena *a, const char *path) {

@@ -1,6 +1,9 @@
 /* Evaluation: a pass over a set with the tensors as they are. Batches accumulate; the reports come
  * from the sums, once. */
+#include <inttypes.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/run.h"
 
@@ -95,11 +98,15 @@ bool evaluate_all(Run *r, bool named, Report *out, Err *e) {
 /* ---- uptc eval */
 
 static void print_plain(FILE *f, const Report *out) {
+    int width = (int)strlen("step");
     for (size_t i = 0; i < out->value.n; i++)
-        fprintf(f, out->value.at[i].integer ? "%s %.0f\n" : "%s %.6g\n", out->value.at[i].name,
-                out->value.at[i].value);
-    for (size_t i = 0; i < out->text.n; i++)
-        fprintf(f, "%s %s\n", out->text.at[i].name, out->text.at[i].text);
+        if ((int)strlen(out->value.at[i].name) > width) width = (int)strlen(out->value.at[i].name);
+    fprintf(f, "%-*s  %" PRId64 "\n", width, "step", out->step);
+    for (size_t i = 0; i < out->value.n; i++)
+        fprintf(f, out->value.at[i].integer ? "%-*s  %.0f\n" : "%-*s  %.6g\n", width,
+                out->value.at[i].name, out->value.at[i].value);
+    if (out->text.n) fputc('\n', f);
+    texts_print(f, out, INT_MAX);
 }
 
 static void print_report(const RunOptions *o, const Report *out) {
@@ -115,7 +122,20 @@ static void print_report(const RunOptions *o, const Report *out) {
     buf_free(&b);
 }
 
+/* The last checkpoint of the run's folder; a run that has none yet is told what to do. */
+static const char *last_checkpoint(Run *r, Err *e) {
+    const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
+    const char *path = arena_printf(r->arena, "%s/last.safetensors", dir);
+    if (access(path, F_OK) == 0) return path;
+    err_set(e,
+            "there is no checkpoint in '%s' yet; train with uptc run, or name a file with "
+            "--checkpoint",
+            dir);
+    return NULL;
+}
+
 static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
+    if (!path && !(path = last_checkpoint(r, e))) return false;
     r->pool = pool_new(r->o->threads, e);
     r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
     if (!r->x || !state_load(path, r->p, r->x, r->tok, false, &r->at, e)) return false;
@@ -137,8 +157,6 @@ int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, con
     Run r = {.p = p, .tok = tok, .o = o, .arena = a, .at = {.seed = p->spec.run.seed}};
     r.at.entry = NEW_N(a, int64_t, p->nentry);
     r.reader = NEW_N(a, Reader *, p->nentry);
-    const char *dir = o->dir ? o->dir : arena_printf(a, "runs/%s", p->name);
-    if (!checkpoint) checkpoint = arena_printf(a, "%s/last.safetensors", dir);
     bool ok = evaluate_checkpoint(&r, checkpoint, e);
     for (int i = 0; i < p->nentry; i++) run_reader_close(&r, i);
     exec_free(r.x);

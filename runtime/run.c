@@ -168,7 +168,7 @@ static double batch_units(const RtEntry *entry, const char **unit) {
 }
 
 static double seconds_left(const Run *r) {
-    if (!r->done) return -1;
+    if (!r->done || r->at.step >= r->total_all) return -1;
     return r->busy / (double)r->done * (double)(r->total_all - r->at.step);
 }
 
@@ -290,11 +290,15 @@ static bool prepare(Run *r, Err *e) {
     if (!metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e)) return false;
     progress_init(&r->progress, r->o->out, r->o->quiet, r->o->json, r->total_all);
     if (r->at.step >= r->total_all && resumed)
-        progress_note(&r->progress, "'%s' has done all its %" PRId64 " steps", r->dir.path,
-                      r->at.step);
+        progress_note(&r->progress,
+                      "'%s' has done all its %" PRId64
+                      " steps; --steps with a larger number goes on",
+                      r->dir.path, r->at.step);
     else if (resumed)
         progress_note(&r->progress, "going on from step %" PRId64 " of '%s'", r->at.step,
                       r->dir.last);
+    else if (r->total_all == 0)
+        progress_note(&r->progress, "nothing to do: 0 steps are asked for");
     return true;
 }
 

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "runtime/report/report.h"
@@ -72,14 +71,9 @@ static void put_line(Progress *p, const char *text) {
     fflush(p->out);
 }
 
-static size_t columns(const Progress *p) {
-    struct winsize w;
-    return ioctl(fileno(p->out), TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1u : 79;
-}
-
 /* The step in bold, the rest plain, cut to the width so that it stays one line. */
 static void draw(Progress *p, const char *head, const char *rest) {
-    size_t width = columns(p), n = strlen(head), room = width > n ? width - n : 0;
+    size_t width = report_columns(p->out), n = strlen(head), room = width > n ? width - n : 0;
     progress_clear(p);
     fprintf(p->out, p->colour ? "\033[1m%.*s\033[0m%.*s" : "%.*s%.*s", (int)width, head, (int)room,
             rest);
@@ -104,21 +98,10 @@ void progress_step(Progress *p, double now, int64_t step, double loss, double ra
     buf_free(&rest);
 }
 
-/* Text from a model may hold any byte; a terminal must not obey it. */
-static void put_shown(FILE *f, const char *s) {
-    for (; *s; s++) fputc((unsigned char)*s < 0x20 || *s == 0x7f ? ' ' : *s, f);
-}
-
+/* One sample is enough to watch; metrics.jsonl has them all. */
 static void put_texts(Progress *p, const Report *r) {
-    int width = 0;
-    for (size_t i = 0; i < r->text.n; i++)
-        if ((int)strlen(r->text.at[i].name) > width) width = (int)strlen(r->text.at[i].name);
-    for (size_t i = 0; i < r->text.n; i++) {
-        progress_clear(p);
-        fprintf(p->out, "  %-*s  ", width, r->text.at[i].name);
-        put_shown(p->out, r->text.at[i].text);
-        fputc('\n', p->out);
-    }
+    progress_clear(p);
+    texts_print(p->out, r, 1);
     fflush(p->out);
 }
 

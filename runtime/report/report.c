@@ -6,7 +6,7 @@
 
 #include "runtime/report/report.h"
 
-enum { TEXT_ROWS = 5, DIGITS = 9 }; /* nine digits give an f32 back exactly */
+enum { TEXT_ROWS = 5, ALIGNED = 1024, DIGITS = 9 }; /* nine digits give an f32 back exactly */
 
 Report *report_new(int64_t step) {
     Arena *a = arena_new();
@@ -34,6 +34,24 @@ static void add_value(Report *r, const Exec *x, const RtPlan *plan, int i, const
     vec_push(r->arena, &r->value, v);
 }
 
+/* Where each token's text ends: decoding one token more may only append. Costs the square of the
+ * length, so long rows go without. */
+static const size_t *token_ends(Arena *a, const Tokenizer *t, const int32_t *ids, size_t n,
+                                const char *text) {
+    if (n > ALIGNED) return NULL;
+    size_t *end = NEW_N(a, size_t, n);
+    bool ok = true;
+    Buf b = {0};
+    for (size_t i = 0; ok && i < n; i++) {
+        b.n = 0;
+        tokenizer_decode(t, ids, i + 1, &b);
+        end[i] = b.n;
+        ok = b.n == 0 || (strncmp(text, b.data, b.n) == 0 && (i == 0 || end[i] >= end[i - 1]));
+    }
+    buf_free(&b);
+    return ok ? end : NULL;
+}
+
 /* False: the output has no such row, or is nothing that can be decoded. */
 static bool add_text(Report *r, const Exec *x, const RtPlan *plan, int i, Tokenizer *const *tok,
                      const char *prefix, int row) {
@@ -41,10 +59,14 @@ static bool add_text(Report *r, const Exec *x, const RtPlan *plan, int i, Tokeni
     if (!tok || !tok[o->index] || o->dtype != DT_i32 || o->width <= 0 || row >= o->count / o->width)
         return false;
     Buf b = {0};
-    const int32_t *ids = exec_output(x, plan, i);
-    tokenizer_decode(tok[o->index], ids + row * o->width, (size_t)o->width, &b);
-    ReportText t = {arena_printf(r->arena, "%s%s", prefix, o->name ? o->name : "text"),
-                    arena_strdup(r->arena, b.data ? b.data : ""), row};
+    const int32_t *ids = (const int32_t *)exec_output(x, plan, i) + row * o->width;
+    size_t n = (size_t)o->width;
+    tokenizer_decode(tok[o->index], ids, n, &b);
+    ReportText t = {.name = arena_printf(r->arena, "%s%s", prefix, o->name ? o->name : "text"),
+                    .text = arena_strdup(r->arena, b.data ? b.data : ""),
+                    .row = row,
+                    .ntoken = n};
+    t.end = token_ends(r->arena, tok[o->index], ids, n, t.text);
     vec_push(r->arena, &r->text, t);
     buf_free(&b);
     return true;

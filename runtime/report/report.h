@@ -13,6 +13,9 @@ typedef struct ReportValue {
 typedef struct ReportText { /* row `row` of a decoded text; rows of several texts alternate */
     const char *name, *text;
     int row;
+    const size_t
+        *end; /* of the text of each token, in bytes; NULL: tokens have no text of their own */
+    size_t ntoken;
 } ReportText;
 typedef struct Report {
     Arena *arena;
@@ -29,6 +32,10 @@ void report_free(Report *r);
 void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *tok,
                 const char *prefix);
 void report_json(const Report *r, Buf *out); /* one line, with its newline */
+
+/* ---- texts.c: decoded texts for a person */
+void texts_print(FILE *f, const Report *r, int rows); /* of the first `rows` samples */
+size_t report_columns(FILE *f);                       /* how wide a line may be */
 
 /* ---- metrics.c: metrics.jsonl */
 typedef struct Metrics {

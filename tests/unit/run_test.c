@@ -388,7 +388,8 @@ static void test_eval(Fixture *f) {
     o.json = true;
     EXPECT(run_eval(&f->p, f->tok, &o, NULL, &e) == 0, "%s", e.msg);
     fclose(o.out);
-    EXPECT(text && strcmp(text, "count 37\n{\"step\":40,\"count\":37.0}\n") == 0, "%s", text);
+    const char *want = "step   40\ncount  37\n{\"step\":40,\"count\":37.0}\n";
+    EXPECT(text && strcmp(text, want) == 0, "%s", text);
     free(text);
     EXPECT(run_eval(&f->p, f->tok, &o, "/no/such", &e) == 1 && strstr(e.msg, "/no/such"), "%s",
            e.msg);
