@@ -16,7 +16,8 @@ bool dtype_is_float(DType t);
 float bf16_to_float(uint16_t bits);
 uint16_t bf16_from_float(float x);
 
-/* An argument of a data stage or a tokenizer, by name; positional ones have been given their names. */
+/* An argument of a data stage or a tokenizer, by name; positional ones have been given their names.
+ */
 typedef enum ArgKind { ARG_int, ARG_float, ARG_str, ARG_tokenizer } ArgKind;
 typedef struct SpecArg {
     const char *name;
@@ -52,7 +53,8 @@ typedef struct DataSpec {
     int input; /* -1: a source */
     SpecArg *arg;
     int narg;
-    Field *field; /* what it yields; empty while records have no fixed fields (raw text, unpadded ids) */
+    Field *field; /* what it yields; empty while records have no fixed fields (raw text, unpadded
+                     ids) */
     int nfield;
     Span span;
 } DataSpec;
@@ -70,7 +72,8 @@ typedef struct RunSpec { /* `run { ... }` ; negative or 0: not said */
     uint64_t seed;
     const char *precision; /* "f32" or "bf16" */
     int64_t eval_every, save_every, log_every, keep;
-    bool alternate; /* several train entries take turns, step by step, instead of following one another */
+    bool alternate; /* several train entries take turns, step by step, instead of following one
+                       another */
 } RunSpec;
 
 typedef struct Spec {

@@ -170,7 +170,7 @@ static bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span 
             return false;
         }
         CHECK(z.kind == VAL_tensor);
-        vec_push(cx->arena, &result->leaf, (struct TreeLeaf){path, z.t});
+        vec_push(cx->arena, &result->leaf, (TreeLeaf){path, z.t});
     }
     *out = (Val){.kind = VAL_tree, .tree = result};
     return true;
@@ -182,7 +182,7 @@ bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out) {
     for (size_t i = 0; i < t.leaf.n; i++) {
         TVal y;
         if (!tensor_unary(cx, op, &t.leaf.at[i].t, at, &y)) return false;
-        vec_push(cx->arena, &result->leaf, (struct TreeLeaf){t.leaf.at[i].path, y});
+        vec_push(cx->arena, &result->leaf, (TreeLeaf){t.leaf.at[i].path, y});
     }
     *out = (Val){.kind = VAL_tree, .tree = result};
     return true;

@@ -223,7 +223,7 @@ bool do_freeze(Elab *cx, Exec *x, const Stmt *s) {
 
 static void add_leaves(Elab *cx, const Instance *i, size_t prefix, Tree *out, Span at, bool *ok) {
     for (size_t k = 0; k < i->tensor.n && *ok; k++) {
-        struct TreeLeaf leaf = {.path = cx->tensor.at[i->tensor.at[k]].t.name + prefix};
+        TreeLeaf leaf = {.path = cx->tensor.at[i->tensor.at[k]].t.name + prefix};
         *ok = tensor_current(cx, i->tensor.at[k], at, &leaf.t);
         vec_push(cx->arena, &out->leaf, leaf);
     }

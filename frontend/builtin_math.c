@@ -217,7 +217,7 @@ static bool grad_targets(Call *c, Tree *x) {
         if (!val_is_tensor(one))
             return report_error(c->cx, c->arg_span[1], "grad differentiates for tensors, not for %s", val_describe(c->cx, one));
         if (!val_tensor(c->cx, one, DT_f32, c->arg_span[1], &t)) return false;
-        vec_push(c->cx->arena, &x->leaf, (struct TreeLeaf){NULL, t});
+        vec_push(c->cx->arena, &x->leaf, (TreeLeaf){NULL, t});
     }
     return true;
 }

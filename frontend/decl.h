@@ -9,7 +9,7 @@ struct Module {
     const char *name;   /* "std.nn", or the path of a file */
     const char *prefix; /* of its consts in -D: "" or "pre." */
     File *file;
-    Scope *scope;       /* its own names; above them what it imported, above that the core */
+    Scope *scope; /* its own names; above them what it imported, above that the core */
     bool library, loading;
 };
 
@@ -18,10 +18,10 @@ typedef enum Where { IN_module = 1, IN_block = 2, IN_rule = 4, IN_fn = 8, IN_ent
 typedef struct Exec {
     Where where;
     Scope *scope;
-    Module *module;   /* IN_module */
-    Instance *inst;   /* IN_block, IN_rule: what is being made */
+    Module *module;    /* IN_module */
+    Instance *inst;    /* IN_block, IN_rule: what is being made */
     const TVal *owner; /* IN_rule: the parameter whose state this is */
-    Val result;       /* of `return` */
+    Val result;        /* of `return` */
     bool returned;
 } Exec;
 
@@ -53,29 +53,29 @@ typedef struct Decls {
     Map moved;   /* paths of imported instances that gave way to these -> path in their own file */
     const Define *define;
     size_t ndefine;
-    bool *defined;           /* which -D found their const */
-    bool broken;             /* a file or an import failed: missing names are no errors */
+    bool *defined;            /* which -D found their const */
+    bool broken;              /* a file or an import failed: missing names are no errors */
     VEC(const char *) consts; /* all that -D could name */
     VEC(TokenizerDecl) tokenizer;
     VEC(DataDecl) data;
     VEC(LoadSpec) load;
-    Span run;                /* of `run { ... }`; file 0: none */
+    Span run; /* of `run { ... }`; file 0: none */
 
-    Span naming;             /* the call that makes the instance about to be named ... */
-    const char *path;        /* ... and its path */
-    Instance *maker;         /* whose block's body runs */
-    const Instance *clone;   /* being made, else NULL */
-    Map tensors;             /* by name -> int*, index in Elab.tensor */
-    size_t nbound;           /* size of Elab.current */
-    bool reporting;          /* a report's expression is computed, and must change no state */
-    uint32_t regions;        /* of remat so far */
-    int calls;               /* so far, against programs that never end */
+    Span naming;           /* the call that makes the instance about to be named ... */
+    const char *path;      /* ... and its path */
+    Instance *maker;       /* whose block's body runs */
+    const Instance *clone; /* being made, else NULL */
+    Map tensors;           /* by name -> int*, index in Elab.tensor */
+    size_t nbound;         /* size of Elab.current */
+    bool reporting;        /* a report's expression is computed, and must change no state */
+    uint32_t regions;      /* of remat so far */
+    int calls;             /* so far, against programs that never end */
 
-    VEC(Version) version;    /* of the entry at hand */
+    VEC(Version) version; /* of the entry at hand */
     VEC(Binding) binding;
     VEC(Output) output;
     int minimizes, trains, evals;
-    int64_t train_batch;     /* of the last train entry; 0: none */
+    int64_t train_batch; /* of the last train entry; 0: none */
 } Decls;
 
 /* ---- names: scope.c suggest.c */
@@ -148,7 +148,8 @@ int tensor_declare(Elab *cx, const PTensor *t); /* PTensor.like is found here */
 typedef VEC(int) Tensors;
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
 
-/* The tensor's value from here on in this entry; `value` is stopped: a constant to later gradients. */
+/* The tensor's value from here on in this entry; `value` is stopped: a constant to later gradients.
+ */
 void tensor_set(Elab *cx, int tensor, Ref value, Span at);
 
 /* ---- modules: elaborate.c */

@@ -10,16 +10,20 @@ typedef struct TokenizerInfo {
     int64_t size, pad, unk, cls, sep, mask;
     uint64_t hash;
 } TokenizerInfo;
-/* What elaboration needs of the world outside; filled in by cli/ (files and vocabularies belong to the runtime). */
+/* What elaboration needs of the world outside; filled in by cli/ (files and vocabularies belong to
+ * the runtime). */
 typedef struct FrontendHost {
     void *cx;
-    /* A library module's text ("nn" for std.nn), or NULL. `path` is what diagnostics call it: models/std/nn.upm */
+    /* A library module's text ("nn" for std.nn), or NULL. Diagnostics call it by `path`. */
     const char *(*module)(void *cx, const char *name, size_t *n, const char **path);
-    /* A vocabulary: loaded if its file is there, else trained from spec->from and saved. False: `e` says why. */
+    /* A vocabulary: loaded if its file is there, else trained from spec->from and saved. False: `e`
+     * says why. */
     bool (*tokenizer)(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e);
 } FrontendHost;
-typedef struct Define { const char *name, *value; } Define; /* -D d=256, -D pre.d=256 */
+typedef struct Define { /* -D d=256, -D pre.d=256 */
+    const char *name, *value;
+} Define;
 /* Elaborates a file. NULL when there were errors; all are in `d`. */
-Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text, size_t n, const FrontendHost *host,
-                          const Define *define, size_t ndefine);
+Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text, size_t n,
+                          const FrontendHost *host, const Define *define, size_t ndefine);
 #endif

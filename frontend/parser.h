@@ -30,27 +30,27 @@ typedef struct Parser {
     const char *text;
     size_t n;
 
-    void *scanner;    /* of flex */
+    void *scanner; /* of flex */
     uint32_t line, col;
     size_t offset;
     VEC(Token) token; /* read so far; never more than a statement ahead */
     size_t pos;       /* the next to give out */
 
-    int first;        /* says what is parsed, a file or an expression; 0 once given */
-    int prev;         /* kind given out last */
-    Token last;       /* the same, for messages */
-    Token before;     /* and the one before it */
+    int first;    /* says what is parsed, a file or an expression; 0 once given */
+    int prev;     /* kind given out last */
+    Token last;   /* the same, for messages */
+    Token before; /* and the one before it */
     uint32_t statement_col;
     Bracket open[NEST_MAX];
     int nopen;
-    bool panic;       /* after an error: the rest of the statement is skipped, */
-    bool skip_body;   /* with the body whose brace was the error, */
-    bool skip_lines;  /* and with further lines of the brackets it happened in */
-    bool quiet;       /* the next syntax error follows from one already reported */
-    bool deep;        /* nesting was reported */
-    bool drop;        /* and the statement at hand is left out for it */
+    bool panic;      /* after an error: the rest of the statement is skipped, */
+    bool skip_body;  /* with the body whose brace was the error, */
+    bool skip_lines; /* and with further lines of the brackets it happened in */
+    bool quiet;      /* the next syntax error follows from one already reported */
+    bool deep;       /* nesting was reported */
+    bool drop;       /* and the statement at hand is left out for it */
 
-    Stmts stmts;      /* results */
+    Stmts stmts; /* results */
     Expr *expr;
 } Parser;
 
@@ -64,7 +64,7 @@ Token *token_ahead(Parser *p, size_t i); /* the i-th from the next; the end of t
 void tokens_recover(Parser *p);          /* at a syntax error: skip to the end of the statement */
 bool token_is_word(int kind);
 const char *token_text(const Parser *p, const Token *t);
-void tokens_note_bracket(Parser *p);     /* notes a bracket that is open since an earlier line */
+void tokens_note_bracket(Parser *p); /* notes a bracket that is open since an earlier line */
 /* What to write for a word of other languages, or (statement) the declaration that was nearly
  * written; NULL: nothing. */
 const char *word_hint(Parser *p, const Token *word, bool statement);

@@ -23,7 +23,8 @@ typedef struct Walk {
     int64_t stride[WALK_MAX][RANK], offset[WALK_MAX];
 } Walk;
 Walk walk_new(const Type *over);
-void walk_broadcast(Walk *w, const Type *t);   /* adds an array so shaped, aligned at the last axis */
+/* Adds an array so shaped, aligned at the last axis. */
+void walk_broadcast(Walk *w, const Type *t);
 void walk_add(Walk *w, const int64_t *stride); /* adds an array with a stride for each axis */
 void walk_next(Walk *w);
 void strides_of(const Type *t, int64_t *stride); /* row-major */

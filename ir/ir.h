@@ -1,9 +1,10 @@
 /* ir: the tensor program between the language and the machine.
  *
- * A graph is a list of nodes in topological order. Nodes are immutable and hash-consed: building is common
- * subexpression elimination. A program is the table of persistent tensors and a few graphs an entry. Passes
- * read one program and build another in a new arena. docs/ir.md specifies the text form; ir/print.c and ir/parse.c
- * are exact inverses; ir/eval.c is the slow interpreter that says what everything means. */
+ * A graph is a list of nodes in topological order. Nodes are immutable and hash-consed: building is
+ * common subexpression elimination. A program is the table of persistent tensors and a few graphs
+ * an entry. Passes read one program and build another. docs/ir.md specifies the text
+ * form; ir/print.c and ir/parse.c are exact inverses; ir/eval.c is the slow interpreter that says
+ * what everything means. */
 #ifndef UPT_IR_H
 #define UPT_IR_H
 
@@ -11,22 +12,25 @@
 #include "base/spec.h"
 
 /* ---- types */
-enum { NO_BATCH = -1, MIXED_BATCH = -2 }; /* Type.batch_axis: none; samples mixed in an axis that no longer tells them apart */
+/* batch_axis is the axis whose major part counts the samples of the batch; NO_BATCH: none has any
+ * part in it; MIXED_BATCH: samples are mixed in an axis that no longer tells them apart. */
+enum { NO_BATCH = -1, MIXED_BATCH = -2 };
 typedef struct Type {
     DType dtype;
     int8_t rank;
-    int8_t batch_axis; /* the axis whose major part counts the samples of the batch, or NO_BATCH, MIXED_BATCH */
+    int8_t batch_axis;
     int64_t dim[RANK];
 } Type;
 Type type_scalar(DType t);
 Type type_make(DType t, int rank, const int64_t *dim); /* no batch axis */
-int64_t type_count(const Type *t);                     /* elements; builders refuse more than 2^40 */
-bool type_same(const Type *a, const Type *b);          /* dtype, shape and batch axis */
+int64_t type_count(const Type *t);            /* elements; builders refuse more than 2^40 */
+bool type_same(const Type *a, const Type *b); /* dtype, shape and batch axis */
 bool type_same_shape(const Type *a, const Type *b);
 bool dims_valid(int rank, const int64_t *dim, Err *e); /* sizes from 1 on, at most 2^40 elements */
-void type_print(Buf *b, const Type *t);                /* f32[32,784] ; f32[32*,784] marks the batch axis, f32[32,784]? mixed */
+/* f32[32,784]; f32[32*,784] marks the batch axis, f32[32,784]? is mixed. */
+void type_print(Buf *b, const Type *t);
 
-/* ---- operators */
+/* ---- operators: the rows of ir/ops.def, which says what each column means */
 typedef enum Op {
 #define OP(name, ...) OP_##name,
 #include "ir/ops.def"
@@ -34,11 +38,39 @@ typedef enum Op {
     OP_COUNT
 } Op;
 typedef enum AttrKind {
-    ATTR_NONE, ATTR_CONST, ATTR_AXES, ATTR_AXIS, ATTR_TYPE, ATTR_SHAPE, ATTR_PERM, ATTR_SLICE, ATTR_PAD,
-    ATTR_DOT, ATTR_PLACE, ATTR_TENSOR, ATTR_NAME, ATTR_COUNT, ATTR_BODY
+    ATTR_NONE,
+    ATTR_CONST,
+    ATTR_AXES,
+    ATTR_AXIS,
+    ATTR_TYPE,
+    ATTR_SHAPE,
+    ATTR_PERM,
+    ATTR_SLICE,
+    ATTR_PAD,
+    ATTR_DOT,
+    ATTR_PLACE,
+    ATTR_TENSOR,
+    ATTR_NAME,
+    ATTR_COUNT,
+    ATTR_BODY
 } AttrKind;
-typedef enum Lower { LOWER_LEAF, LOWER_MAP, LOWER_VIEW, LOWER_REDUCE, LOWER_DOT, LOWER_TABLE, LOWER_GONE } Lower;
-enum { FLAG_PURE = 1, FLAG_COMMUTES = 2, FLAG_RANDOM = 4, FLAG_CHEAP = 8, FLAG_BOOL = 16, FLAG_ACCUM = 32 };
+typedef enum Lower {
+    LOWER_LEAF,
+    LOWER_MAP,
+    LOWER_VIEW,
+    LOWER_REDUCE,
+    LOWER_DOT,
+    LOWER_TABLE,
+    LOWER_GONE
+} Lower;
+enum {
+    FLAG_PURE = 1,
+    FLAG_COMMUTES = 2,
+    FLAG_RANDOM = 4,
+    FLAG_CHEAP = 8,
+    FLAG_BOOL = 16,
+    FLAG_ACCUM = 32
+};
 enum { ARITY_ANY = -1 };
 typedef struct OpInfo {
     const char *name;
@@ -52,6 +84,7 @@ bool op_from_name(const char *s, Op *op);
 
 typedef struct Graph Graph;
 /* Attributes. Only the member that the operator's row names is meaningful; the rest is zero. */
+/* clang-format off: one row a kind */
 typedef struct Attr {
     union {
         double num;       /* CONST: floats, and integers up to 2^53 exactly; bool is 0 or 1 */
@@ -62,34 +95,57 @@ typedef struct Attr {
         const char *name; /* NAME */
         int64_t count;    /* COUNT */
         Graph *body;      /* BODY */
-        struct { int rank; int64_t dim[RANK]; } shape;                      /* SHAPE */
-        struct { int rank; int axis[RANK]; } perm;                          /* PERM */
-        struct { int rank; int64_t start[RANK], step[RANK], size[RANK]; } slice; /* SLICE */
-        struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;    /* PAD: gap zeros between neighbours */
-        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; } dot;       /* DOT: one letter an axis, as in einsum */
-        struct { uint64_t place; int64_t below; } random;                   /* PLACE; below: n of randint */
+        struct {
+            int rank;
+            int64_t dim[RANK];
+        } shape; /* SHAPE */
+        struct {
+            int rank;
+            int axis[RANK];
+        } perm; /* PERM */
+        struct {
+            int rank;
+            int64_t start[RANK], step[RANK], size[RANK];
+        } slice; /* SLICE */
+        struct {
+            int rank;
+            int64_t lo[RANK], hi[RANK], gap[RANK];
+        } pad; /* PAD: gap between neighbours */
+        struct {
+            char a[RANK + 1], b[RANK + 1], out[RANK + 1];
+        } dot; /* DOT: a letter an axis */
+        struct {
+            uint64_t place;
+            int64_t below;
+        } random; /* PLACE; below: n of randint */
     };
 } Attr;
+/* clang-format on */
 
 /* ---- nodes and graphs */
 typedef struct Ref { /* a value: result `out` of node `node` */
     uint32_t node, out;
 } Ref;
 #define REF_NONE ((Ref){UINT32_MAX, 0})
-static inline bool ref_is(Ref r) { return r.node != UINT32_MAX; }
-static inline bool ref_same(Ref a, Ref b) { return a.node == b.node && a.out == b.out; }
+static inline bool ref_is(Ref r) {
+    return r.node != UINT32_MAX;
+}
+static inline bool ref_same(Ref a, Ref b) {
+    return a.node == b.node && a.out == b.out;
+}
 typedef struct Node {
     Op op;
     int nin, nout;
     Ref *in;
-    Type *type;      /* nout of them */
+    Type *type; /* nout of them */
     Attr attr;
     uint32_t copy;   /* 0, or which recomputation of a value this is: kept apart by consing */
     uint32_t region; /* remat region it belongs to, 0: none. In the key too */
     Span span;       /* not in the key */
 } Node;
-/* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay finite. OUT_report: a
- * scalar to log. OUT_text: token ids to decode and show. OUT_value: a result of a body or of a test. */
+/* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay
+ * finite. OUT_report: a scalar to log. OUT_text: token ids to decode and show. OUT_value: a result
+ * of a body or of a test. */
 typedef enum OutKind { OUT_value, OUT_state, OUT_loss, OUT_report, OUT_text } OutKind;
 typedef struct Output {
     OutKind kind;
@@ -111,58 +167,69 @@ struct Graph {
     uint32_t copy;   /* copy number that new nodes get */
 };
 Graph *graph_new(Arena *a, const char *name);
-/* Adds a node (or finds its equal) after inferring its result types by the shape rule; `given` types (state, field, const,
- * random, ...) are passed in `type`, else NULL. A shape error here is a BUG: the frontend checks first with shape_infer. */
-Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const Type *type, Span span);
+/* Adds a node (or finds its equal) after inferring its result types by the shape rule; `given`
+ * types (state, field, const, random, ...) are passed in `type`, else NULL. A shape error here is a
+ * BUG: the frontend checks first with shape_infer. */
+Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const Type *type,
+              Span span);
 void graph_out(Graph *g, OutKind kind, const char *name, int index, Ref ref, Span span);
-static inline const Node *graph_node(const Graph *g, Ref r) { return g->node[r.node]; }
-static inline const Type *graph_type(const Graph *g, Ref r) { return &g->node[r.node]->type[r.out]; }
-/* Which nodes the outputs reach; returns an array of g->n in arena `a`. */
+static inline const Node *graph_node(const Graph *g, Ref r) {
+    return g->node[r.node];
+}
+static inline const Type *graph_type(const Graph *g, Ref r) {
+    return &g->node[r.node]->type[r.out];
+}
+/* Which nodes the outputs reach: g->n of them, in arena `a`. */
 bool *graph_reached(const Graph *g, Arena *a);
-/* Copies node `n` of `from` into `to` with its inputs mapped; the workhorse of passes. */
+/* Copies a node of another graph into `to`, where its inputs are `in`; the workhorse of passes. */
 Ref graph_copy_node(Graph *to, const Node *n, const Ref *in);
 /* Rebuilds only what the outputs reach, keeping outputs for which keep(kind) (NULL: all). */
 Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *));
 
-/* Result types of an operator, *nout of them in the arena; false and a sentence in terms of shapes when inputs do not
- * fit. `given` as in graph_add. */
-bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Arena *a, Type **out, int *nout,
-                 Err *e);
+/* Result types of an operator, *nout of them in the arena; false and a sentence in terms of shapes
+ * when inputs do not fit. `given` as in graph_add. */
+bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Arena *a,
+                 Type **out, int *nout, Err *e);
 enum { MAX_RESULTS = 4096 }; /* of an operator, and inputs of one */
 
-/* Short hands for passes; span is taken from `at`. */
-Ref g_const(Graph *g, DType t, double v, Span at);                       /* a scalar */
-Ref g_fill(Graph *g, const Type *t, double v, Span at);                  /* a whole tensor of one value */
+/* Short hands for passes. */
+Ref g_const(Graph *g, DType t, double v, Span at); /* a scalar */
+/* A whole tensor of one value. */
+Ref g_fill(Graph *g, const Type *t, double v, Span at);
 Ref g_unary(Graph *g, Op op, Ref x, Span at);
 Ref g_binary(Graph *g, Op op, Ref x, Ref y, Span at);
 Ref g_where(Graph *g, Ref c, Ref x, Ref y, Span at);
 Ref g_cast(Graph *g, Ref x, DType t, Span at);
-Ref g_reshape(Graph *g, Ref x, int rank, const int64_t *dim, Span at);   /* x itself where nothing changes, as do the next three */
+/* This and the next three give x itself where nothing changes. */
+Ref g_reshape(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
 Ref g_expand(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
 Ref g_transpose(Graph *g, Ref x, const int *perm, Span at);
 Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at);
 Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at);
-Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);               /* undoes broadcasting: sums edges, reshapes */
+/* Undoes broadcasting: sums edges and reshapes. */
+Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 
 /* ---- programs */
-typedef enum TensorKind { TENSOR_param, TENSOR_state, TENSOR_optim, TENSOR_acc } TensorKind; /* acc: sums of an eval; not saved */
+/* optim: what a rule keeps for a parameter; acc: the sums of an eval, never saved. */
+typedef enum TensorKind { TENSOR_param, TENSOR_state, TENSOR_optim, TENSOR_acc } TensorKind;
 typedef struct Tensor {
     const char *name; /* its path: bert.layer.3.attend.q.weight */
     TensorKind kind;
     Type type;
-    int like;         /* clone: starts as this tensor, after loads; -1: none */
-    double fill;      /* TENSOR_acc: value before the first batch */
+    int like;    /* clone: starts as this tensor, after loads; -1: none */
+    double fill; /* TENSOR_acc: value before the first batch */
     Span span;
 } Tensor;
 typedef enum EntryKind { ENTRY_train, ENTRY_eval } EntryKind;
 typedef struct Entry {
     EntryKind kind;
-    const char *name;      /* "train", "eval", "train.2", ... */
-    int data;              /* index in Spec.data */
+    const char *name; /* "train", "eval", "train.2", ... */
+    int data;         /* index in Spec.data */
     int64_t batch;
     int64_t steps, epochs; /* train: one of them is 0 */
-    Graph *step;           /* train: the quiet step. eval: one batch; after `whole_set` it only accumulates */
-    Graph *logged;         /* train: the step with reports (equal state, bit for bit). eval after `whole_set`: the reports from the sums */
+    /* train: the quiet step, and the one with reports (equal state, bit for bit). eval: one batch;
+     * after `whole_set`, what each batch adds to the sums, and the reports from them. */
+    Graph *step, *logged;
     Span span;
 } Entry;
 typedef struct Program {
@@ -172,7 +239,7 @@ typedef struct Program {
     Spec spec;
     Tensor *tensor;
     size_t ntensor, tensorcap;
-    Graph *init;    /* no inputs; OUT_state for every tensor that is not an accumulator and not `like` another */
+    Graph *init; /* no inputs; OUT_state for every tensor but accumulators and clones */
     Entry *entry;
     size_t nentry, entrycap;
 } Program;
@@ -181,44 +248,48 @@ int program_add_tensor(Program *p, const Tensor *t); /* its index */
 
 /* Stages. A pass NEEDS some and GIVES some; the verifier knows what each promises. */
 enum {
-    STAGE_BUILT = 1,      /* as the frontend made it: grad, stop */
-    STAGE_PRIMITIVE = 2,  /* no grad, no stop: only operators that can be computed */
-    STAGE_WHOLE_SET = 4,  /* eval entries accumulate over their batches and report from sums */
-    STAGE_FUSED = 8       /* every node that computes is a `fused` group, a dot, a table operator, or a view that moves nothing */
+    STAGE_BUILT = 1,     /* as the frontend made it: grad, stop */
+    STAGE_PRIMITIVE = 2, /* no grad, no stop: only operators that can be computed */
+    STAGE_WHOLE_SET = 4, /* eval entries accumulate over their batches and report from sums */
+    STAGE_FUSED = 8 /* what computes is a `fused` group, a dot, a table, or a view of strides */
 };
 
 /* The verifier: false, with sentences in `b`, when a program breaks a rule of its stage. */
 bool program_verify(const Program *p, Buf *b);
 bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b);
 
-/* Text. Reading gives the same program: print(parse(print(p))) == print(p), byte for byte. Errors go to the program's Diag. */
+/* Text. Reading gives the same program: print(parse(print(p))) == print(p), byte for byte. Errors
+ * go to the program's Diag, and the result is then NULL. */
 void program_print(Buf *b, const Program *p);
+Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n);
 void graph_print(Buf *b, const Program *p, const Graph *g);
 /* BUG about a graph: prints it first, as far as it has been built. */
-void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...) PRINTF_LIKE(4, 5) NORETURN;
+void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...)
+    PRINTF_LIKE(4, 5) NORETURN;
 #define GRAPH_BUG(g, ...) graph_bug_at(__FILE__, __LINE__, (g), __VA_ARGS__)
-Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n); /* NULL: reported */
 
-/* ---- the reference interpreter. Values are held as doubles (integers exact to 2^53; i64 kept apart is not needed below
- * that); with f32 results of f32 operators are rounded to f32 after each operator, bf16 to bf16. */
+/* ---- the reference interpreter. Values are held as doubles (integers exact to 2^53; i64 kept
+ * apart is not needed below that); with f32 results of f32 operators are rounded to f32 after each
+ * operator, bf16 to bf16. */
 typedef struct Array {
     Type type;
     double *at;
 } Array;
 typedef struct EvalCx {
     Arena *arena;
-    const Program *program;       /* may be NULL for bodies and tests without state */
-    bool f64;                     /* floats keep full precision */
-    const Array *state;           /* by tensor index */
+    const Program *program; /* may be NULL for bodies and tests without state */
+    bool f64;               /* floats keep full precision */
+    const Array *state;     /* by tensor index */
     const char *const *field_name;
     const Array *field;
     int nfield;
-    const Array *args;            /* of a body */
+    const Array *args; /* of a body */
     uint64_t seed;
     double step, steps;
-    int64_t live;                 /* rows of the batch that are real; negative: all */
+    int64_t live; /* rows of the batch that are real; negative: all */
 } EvalCx;
-/* Results in the order of g->out; NULL and a sentence (an index out of range, too large) on failure. */
+/* Results in the order of g->out; NULL and a sentence (an index out of range, too large) on
+ * failure. */
 Array *graph_eval(const Graph *g, const EvalCx *cx, Err *e);
 /* One node from its input values, the same code; for tests of single operators. */
 bool node_eval(const Node *n, const Array *in, Array *out, const EvalCx *cx, Err *e);

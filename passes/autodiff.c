@@ -114,7 +114,8 @@ static uint32_t fresh_copy(const Graph *g) {
     return most + 1;
 }
 
-bool vjp_sweep(Graph *g, Ref y, const Ref *x, int nx, Ref *dx, Diag *d) {
+/* Cotangents of `y` (a scalar, seeded with one) for each x, built in g. */
+static bool vjp_sweep(Graph *g, Ref y, const Ref *x, int nx, Ref *dx, Diag *d) {
     Arena *scratch = arena_new();
     uint32_t region = g->region, copy = g->copy;
     g->region = g->copy = 0;

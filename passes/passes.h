@@ -1,12 +1,13 @@
-/* passes: functions from program to program. Each reads one program and builds another in a new arena; the pipeline is
- * read in one place, passes/pass.c. */
+/* passes: functions from program to program. Each reads one program and builds another beside it,
+ * in the same arena, so that names and spans are shared. The pipeline is read in one place,
+ * passes/pass.c. Questions about views, which code generation asks too, are in passes/view.h. */
 #ifndef UPT_PASSES_H
 #define UPT_PASSES_H
 
 #include "ir/ir.h"
 
 typedef struct PassCx {
-    Arena *arena; /* of the program to build */
+    Arena *arena; /* of both programs */
     Diag *diag;   /* the user's errors */
 } PassCx;
 typedef Program *PassFn(const Program *in, PassCx *cx); /* NULL: already reported */
@@ -21,36 +22,42 @@ extern const Pass pass_table[];
 extern const size_t pass_count;
 
 typedef struct PassOptions {
-    bool check_each;   /* verify, print, parse, print again; interpret before and after where small enough */
+    bool check_each;   /* rules, text and, where small enough, values (passes/check.c) */
     bool time;         /* report where the time went on stderr */
     const char *until; /* stop after this pass; NULL: all */
 } PassOptions;
 /* The standard pipeline, or the named passes in order. NULL: reported to `d`. */
 Program *passes_run(Program *p, Diag *d, const PassOptions *o);
-Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n, const PassOptions *o);
-
-/* Autodiff's sweep, for tests: cotangents of `y` (a scalar, seeded with one) for each x, built in g. */
-bool vjp_sweep(Graph *g, Ref y, const Ref *x, int nx, Ref *dx, Diag *d);
+Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n,
+                          const PassOptions *o);
 
 /* ---- the memory plan of one graph (passes/plan.c): which value lives where. */
-typedef struct Live { int first, last; } Live; /* numbers of the nodes that define and last read it */
+typedef struct Live { /* numbers of the nodes that define and last read it */
+    int first, last;
+} Live;
+/* PLAN_NONE: no storage; a leaf that only kernels read. */
+typedef enum PlanPlace { PLAN_ARENA, PLAN_TENSOR, PLAN_FIELD, PLAN_NONE } PlanPlace;
 typedef struct PlanBuffer {
-    enum { PLAN_ARENA, PLAN_TENSOR, PLAN_FIELD, PLAN_NONE } where; /* NONE: no storage; a leaf that only kernels read */
+    PlanPlace where;
     int index;             /* tensor, or field in order of appearance in Plan.field */
     int64_t offset, bytes; /* ARENA: offset, a multiple of 64 */
     Live live;
 } PlanBuffer;
-/* Done in order after the last node. First old values that must outlive their tensor are saved to the arena (tensor -1), then
- * state whose buffer could not be written in place is copied to it. */
-typedef struct PlanCopy { int tensor; Ref from; PlanBuffer source, target; } PlanCopy;
+/* Done in order after the last node. First old values that must outlive their tensor are saved to
+ * the arena (tensor -1), then state whose buffer could not be written in place is copied to it. */
+typedef struct PlanCopy {
+    int tensor;
+    Ref from;
+    PlanBuffer source, target;
+} PlanCopy;
 typedef struct Plan {
     const Graph *graph;
-    int *first;           /* first[node] + out is the value's number */
-    PlanBuffer *buffer;   /* a value's */
+    int *first;         /* first[node] + out is the value's number */
+    PlanBuffer *buffer; /* a value's */
     int nvalue;
     const char **field;
     int nfield;
-    PlanBuffer *out;      /* where output number i of the graph is found when all is done */
+    PlanBuffer *out; /* where output number i of the graph is found when all is done */
     PlanCopy *copy;
     int ncopy;
     int64_t arena_bytes, lower_bound; /* lower_bound: peak of live bytes */
@@ -58,9 +65,10 @@ typedef struct Plan {
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
-/* Whether result `out` of a fused node may be written over input `arg`: an element of it is written only after the last read of
- * the same element. It counts on code generation loading all inputs of an element (or a vector of neighbours) before
- * it stores any of its results, in a body without reductions. */
+/* Whether result `out` of a fused node may be written over input `arg`: an element of it is written
+ * only after the last read of the same element. It counts on code generation loading all inputs of
+ * an element (or a vector of neighbours) before it stores any of its results, in a body without
+ * reductions. */
 bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out);
 
 #endif

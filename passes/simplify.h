@@ -35,8 +35,8 @@ static inline bool rewrite_const(const Rewrite *r, int i, double *v) {
 static inline Ref rewrite_expand(const Rewrite *r, Ref x) {
     return g_expand(r->g, x, r->n->type[0].rank, r->n->type[0].dim, r->n->span);
 }
-Ref rewrite_fill(const Rewrite *r,
-                 double v); /* a constant result; REF_NONE where its type cannot hold v exactly */
+/* A constant result; REF_NONE where its type cannot hold v exactly. */
+Ref rewrite_fill(const Rewrite *r, double v);
 
 bool reshape_of_ones(const Graph *g, const Node *reshape); /* only adds and drops axes of size 1 */
 

@@ -1,16 +1,18 @@
-/* Views as strides: how a value that is reshaped, broadcast, transposed or sliced is read from where it lies, without
- * moving anything. Fusion asks whether it can be; code generation loads through it. */
+/* Views as strides: how a value that is reshaped, broadcast, transposed or sliced is read from
+ * where it lies, without moving anything. Fusion asks whether it can be; code generation loads
+ * through it. */
 #ifndef UPT_VIEW_H
 #define UPT_VIEW_H
 
 #include "ir/ir.h"
 
 typedef struct View {
-    Ref base;   /* what lies in memory, or has an index: not a view itself, or a view that strides cannot express */
+    Ref base; /* what lies in memory or has an index: no view, or one that strides cannot express */
     int rank;
     int64_t offset, dim[RANK], stride[RANK]; /* in elements of base; for iota, of its axis */
 } View;
-/* Reads `r` through the views above its base; the chain ends early at a view that strides cannot express. */
+/* Reads `r` through the views above its base; the chain ends early at a view that strides cannot
+ * express. */
 View view_of(const Graph *g, Ref r);
 View view_contiguous(int rank, const int64_t *dim); /* row by row, of no base */
 /* Whether a VIEW node only renames: its bytes are its input's, in the same order. */

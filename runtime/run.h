@@ -22,11 +22,11 @@ typedef struct Run {
     Reader **reader; /* by entry, NULL: closed */
     int64_t save_every, log_every, eval_every, keep;
     int64_t saved, evaluated; /* steps when last done; -1: never */
-    double busy, since_log; /* seconds of this process in training steps; since the last logged one */
+    double busy, since_log; /* seconds in training steps: of this process, since the last log */
     int64_t done, done_since_log;
 } Run;
 
-/* The entry's reader, opened or set to batch `start`; its thread may run on any core. NULL: failed. */
+/* The entry's reader, opened or set to batch `start`; its thread runs on any core. NULL: failed. */
 Reader *run_reader(Run *r, int entry, int64_t start, Err *e);
 void run_reader_close(Run *r, int entry);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to

@@ -1,18 +1,20 @@
-/* runtime: executes plans. A pool of pinned threads, the arena, BLAS behind one seam, checkpoints, reports and the loop of a
- * run. It sees only its own ABI (runtime/abi.h) and base/. */
+/* runtime: executes plans. A pool of pinned threads, the arena, BLAS behind one seam, checkpoints,
+ * reports and the loop of a run. It sees only its own ABI (runtime/abi.h) and base/. */
 #ifndef UPT_RUNTIME_H
 #define UPT_RUNTIME_H
 
 #include "runtime/abi.h"
 #include "runtime/data/data.h"
 
-/* ---- pool: one for everything. What a task does depends on its number alone, so results do not depend on the number of
- * threads or on which of them takes it. */
+/* ---- pool: one for everything. What a task does depends on its number alone, so results do not
+ * depend on the number of threads or on which of them takes it. */
 typedef struct Pool Pool;
-Pool *pool_new(int threads, Err *e); /* 0: one for each core this process may use; the caller is thread 0 */
+/* `threads` 0: one for each core this process may use; the caller is thread 0. */
+Pool *pool_new(int threads, Err *e);
 void pool_free(Pool *p);
 int pool_threads(const Pool *p);
-/* The caller is pinned while the pool lives; threads it starts would inherit that, so let go around starting one. */
+/* The caller is pinned while the pool lives; threads it starts would inherit that, so let go around
+ * starting one. */
 void pool_pin_caller(Pool *p, bool pin);
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
 
@@ -25,8 +27,9 @@ void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c
 typedef struct Exec Exec;
 Exec *exec_new(const RtProgram *p, Pool *pool, Err *e);
 void exec_free(Exec *x);
-char *exec_tensor(Exec *x, int tensor);                 /* its bytes */
-char *const *exec_fields(Exec *x, const RtEntry *entry); /* where a batch's fields are to be written */
+char *exec_tensor(Exec *x, int tensor); /* its bytes */
+/* Where a batch's fields are to be written. */
+char *const *exec_fields(Exec *x, const RtEntry *entry);
 /* Runs a plan once. False: a fault, named in `e` by its source line. */
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
@@ -35,21 +38,23 @@ void exec_reset(Exec *x); /* accumulators get their value before the first batch
 
 /* ---- runs */
 typedef struct RunOptions {
-    const char *dir;       /* NULL: runs/<name> */
-    int64_t steps;         /* -1: as the program says */
-    int threads;           /* 0: all */
+    const char *dir; /* NULL: runs/<name> */
+    int64_t steps;   /* -1: as the program says */
+    int threads;     /* 0: all */
     bool has_seed;
     uint64_t seed;
     int64_t save_every, log_every, eval_every; /* -1: as the program says */
     bool quiet, json;
-    FILE *out;             /* progress */
+    FILE *out; /* progress */
 } RunOptions;
-/* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed (sentence in `e`), 130 stopped by Ctrl-C, saved. */
+/* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed
+ * (sentence in `e`), 130 stopped by Ctrl-C, saved. */
 int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Err *e);
 /* Evaluates a checkpoint (NULL: the run's last) and prints every report. */
-int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint, Err *e);
+int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
+             Err *e);
 
-/* ---- checkpoints: safetensors, names by path; __metadata__ holds format, step, vocabulary hashes. */
+/* ---- checkpoints: safetensors, names by path; __metadata__ has format, step, vocabulary hashes. */
 typedef struct CheckTensor {
     const char *name;
     DType dtype;
@@ -71,5 +76,7 @@ bool checkpoint_open(const char *path, Checkpoint *c, Err *e); /* every size and
 void checkpoint_close(Checkpoint *c);
 const CheckTensor *checkpoint_find(const Checkpoint *c, const char *name);
 const char *checkpoint_meta(const Checkpoint *c, const char *key);
-bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta, int nmeta, Err *e); /* atomic */
+/* A reader sees the old file or the whole new one. */
+bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta,
+                      int nmeta, Err *e);
 #endif

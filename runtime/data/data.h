@@ -9,7 +9,8 @@ typedef struct Tokenizer Tokenizer;
 typedef struct TokenizerIds {
     int64_t size, pad, unk, cls, sep, mask; /* -1: has none */
 } TokenizerIds;
-/* Loads spec->path, or trains it from spec->from and saves it there (atomically). `log` may be NULL; training reports to it. */
+/* Loads spec->path, or trains it from spec->from and saves it there (atomically). `log` may be
+ * NULL; training reports to it. */
 Tokenizer *tokenizer_open(const TokenizerSpec *spec, FILE *log, Err *e);
 /* From a vocabulary's own bytes (as a .upx holds it), and back. */
 Tokenizer *tokenizer_from_bytes(const TokenizerSpec *spec, const void *p, size_t n, Err *e);
@@ -22,30 +23,34 @@ typedef struct Ids {
     size_t n, cap;
 } Ids; /* heap; ids_free */
 void ids_free(Ids *ids);
-void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out); /* appends; no special tokens */
+/* Appends to `out`; no special tokens. */
+void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out);
 /* Readable text for ids; special tokens as they are written, [PAD] left out. */
 void tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out);
 
-/* ---- readers: the batches of one entry. Batch number `b` of a run is a pure function of (files, pipeline, seed, b), so that
- * resuming at b costs nothing and gives the same batches. */
+/* ---- readers: the batches of one entry. Batch number `b` of a run is a pure function of (files,
+ * pipeline, seed, b), so that resuming at b costs nothing and gives the same batches. */
 typedef struct Reader Reader;
 typedef struct ReaderOptions {
     const Spec *spec;
     Tokenizer *const *tokenizer; /* by index in spec */
     int data;                    /* index in spec->data */
     int64_t batch;
-    bool train;                  /* endless epochs, incomplete last batch dropped; else one pass, incomplete last batch kept */
+    bool train; /* endless epochs, incomplete last batch dropped; else one pass, incomplete last
+                   batch kept */
     uint64_t seed;
-    int64_t start;               /* first batch to deliver */
-    const Field *field;          /* what the program was compiled for; a difference is refused */
+    int64_t start;      /* first batch to deliver */
+    const Field *field; /* what the program was compiled for; a difference is refused */
     int nfield;
-    const Reader *share;         /* NULL, or a reader whose encoded text is used if it is the same text */
+    const Reader *share; /* NULL, or a reader whose encoded text is used if it is the same text */
 } ReaderOptions;
 Reader *reader_open(const ReaderOptions *o, Err *e);
 int64_t reader_records(const Reader *r); /* in one epoch */
-/* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows beyond *live zero).
- * *live is the number of real rows; 0: the pass is over. False: the environment failed (a file shrank). */
+/* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows
+ * beyond *live zero). *live is the number of real rows; 0: the pass is over. False: the environment
+ * failed (a file shrank). */
 bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e);
-bool reader_seek(Reader *r, int64_t start, Err *e); /* goes on at batch `start`: an eval starts over without reading the text again */
+/* Goes on at batch `start`: an eval starts over without reading the text again. */
+bool reader_seek(Reader *r, int64_t start, Err *e);
 void reader_close(Reader *r);
 #endif

@@ -15,7 +15,8 @@
 
 #include "runtime/data/data.h"
 
-/* ---- glob.c: regular files that match, sorted by name; none is an error. `**` stands for any folders. */
+/* ---- glob.c: regular files that match, sorted by name; none is an error. `**` stands for any
+ * folders. */
 typedef struct FileList {
     const char **path;
     size_t n;
@@ -33,16 +34,19 @@ typedef struct Chunk {
     size_t n, cap;
 } Chunk;
 typedef struct Source Source;
-/* `by_line`: every line is a document; else blank lines and ends of files part them. Blank lines are never given. */
+/* `by_line`: every line is a document; else blank lines and ends of files part them. Blank lines
+ * are never given. */
 Source *source_open(const char *pattern, bool by_line, bool utf8, Err *e);
-/* Replaces the chunk's content by the next lines, about `want` bytes; n is 0 at the end. A file that changes meanwhile is an error. */
+/* Replaces the chunk's content by the next lines, about `want` bytes; n is 0 at the end. A file
+ * that changes meanwhile is an error. */
 bool source_read(Source *s, size_t want, Chunk *c, Err *e);
 size_t source_files(const Source *s);
 const char *source_pattern(const Source *s);
 void source_close(Source *s);
 void chunk_free(Chunk *c);
 
-/* ---- store.c: append, finish, then read through `at`. Beyond its budget it moves to a temporary file without a name. */
+/* ---- store.c: append, finish, then read through `at`. Beyond its budget it moves to a temporary
+ * file without a name. */
 typedef struct Store {
     char *at;
     size_t bytes, cap, budget;
@@ -61,7 +65,7 @@ typedef struct Corpus {
     const char *pattern;
     bool by_line;
     const Tokenizer *tokenizer;
-    bool wide;                   /* ids are i32, else u16 */
+    bool wide;                     /* ids are i32, else u16 */
     Store ids, sentence, document; /* sentence: u64 end in ids; document: u64 end in sentences */
     uint64_t nids, nsentence, ndocument;
     Arena *arena;
@@ -88,8 +92,10 @@ struct View {
 const View *view_all(Arena *a, uint64_t n);
 const View *view_take(Arena *a, const View *v, uint64_t n);
 const View *view_shuffle(Arena *a, const View *v, uint64_t key);
-/* Part 0 is round(share * n) of the things, part 1 the others, each at least one; spread evenly at random, the same in every run. */
-const View *view_split(Arena *a, const View *v, double share, int64_t part, const char *things, Err *e);
+/* Part 0 is round(share * n) of the things, part 1 the others, each at least one; spread evenly at
+ * random, the same in every run. */
+const View *view_split(Arena *a, const View *v, double share, int64_t part, const char *things,
+                       Err *e);
 uint64_t view_at(const View *v, uint64_t epoch, uint64_t i);
 
 /* ---- pipeline.c */
@@ -102,18 +108,19 @@ struct Pipeline {
     uint64_t seed;
     const Spec *spec;
     Tokenizer *const *tokenizer;
-    const char *files;      /* pattern of the source */
+    const char *files; /* pattern of the source */
     Corpus *corpus;
     TokenizerIds special;
-    const View *documents;  /* those that make the records */
-    const View *records;    /* NULL until a stage makes rows */
+    const View *documents; /* those that make the records */
+    const View *records;   /* NULL until a stage makes rows */
     RowFn *row;
     Field field[FIELDS];
     int nfield;
     int64_t seq;
-    double random;          /* sentence_pairs: share of second sentences from elsewhere among records that have a choice */
-    uint64_t key;           /* of the row stage's choices */
-    Store table;            /* the row stage's own */
+    double random; /* sentence_pairs: share of second sentences from elsewhere among records that
+                      have a choice */
+    uint64_t key;  /* of the row stage's choices */
+    Store table;   /* the row stage's own */
 };
 typedef struct PipelineOptions {
     const Spec *spec;
@@ -126,7 +133,8 @@ bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e);
 void pipeline_close(Pipeline *p);
 uint64_t pipeline_records(const Pipeline *p);
 void pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);
-void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name); /* dim 0: a scalar */
+/* Adds a field of i32; `dim` 0: a scalar. */
+void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name);
 
 /* ---- row stages: set records, row and fields. */
 bool rows_pad(Pipeline *p, Err *e);

@@ -1,4 +1,5 @@
-/* wordpiece: a vocabulary of word pieces, and its training. A piece that continues a word is written ##piece. */
+/* wordpiece: a vocabulary of word pieces, and its training. A piece that continues a word is
+ * written ##piece. */
 #ifndef UPT_WORDPIECE_H
 #define UPT_WORDPIECE_H
 
@@ -15,7 +16,8 @@ const char *wordpiece_text(const WordPiece *w, size_t *n);     /* as a file */
 void wordpiece_encode(const WordPiece *w, int32_t unk, const char *text, size_t n, Ids *out);
 void wordpiece_decode(const WordPiece *w, int32_t pad, const int32_t *ids, size_t n, Buf *out);
 
-/* Learns `size` pieces from the files that match the pattern; the vocabulary's text is appended to `out`. */
+/* Learns `size` pieces from the files that match the pattern; the vocabulary's text is appended to
+ * `out`. */
 bool wordpiece_train(const char *pattern, int64_t size, FILE *log, Buf *out, Err *e);
 
 void ids_push(Ids *ids, int32_t id);

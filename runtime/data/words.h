@@ -1,11 +1,13 @@
-/* words: text cut into lower-case words and punctuation marks, as BERT's uncased tokenizer does before
- * it looks anything up (Devlin et al. 2018, BasicTokenizer). */
+/* words: text cut into lower-case words and punctuation marks, as BERT's uncased tokenizer does
+ * before it looks anything up (Devlin et al. 2018, BasicTokenizer). */
 #ifndef UPT_WORDS_H
 #define UPT_WORDS_H
 
 #include "base/base.h"
 
-enum { WORD_CHARS = 100 }; /* longer words are unknown words; `at` then holds only their beginning */
+enum {
+    WORD_CHARS = 100
+}; /* longer words are unknown words; `at` then holds only their beginning */
 typedef struct Word {
     const char *at; /* UTF-8, valid during the call */
     size_t n;
@@ -13,7 +15,8 @@ typedef struct Word {
     bool alone;     /* a punctuation mark or a Chinese character: never part of a longer word */
 } Word;
 typedef void WordFn(void *cx, const Word *w);
-/* Calls `fn` for each word in order. Bytes that are not UTF-8 are passed over. Needs no memory, whatever the length. */
+/* Calls `fn` for each word in order. Bytes that are not UTF-8 are passed over. Needs no memory,
+ * whatever the length. */
 void words_split(const char *text, size_t n, WordFn *fn, void *cx);
 
 /* The place of the first byte that is not UTF-8, or n. */

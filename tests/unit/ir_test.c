@@ -420,8 +420,8 @@ static void test_one_form(void) {
     Arena *a = arena_new();
     Graph *g = graph_new(a, "test");
     Ref x = matrix(g, DT_f32, 0), row = leaf(g, DT_f32, 2, (int64_t[]){1, 6}, 1);
-    Attr cut = {.slice = {2, {2, 0}, {1, 1}, {1, 6}}}, far = cut, near = {.pad = {2, {1, 0}}},
-         wide = near;
+    Attr cut = {.slice = {2, {2, 0}, {1, 1}, {1, 6}}}, far = cut;
+    Attr near = {.pad = {.rank = 2, .lo = {1, 0}}}, wide = near;
     far.slice.step[0] = INT64_MIN;
     wide.pad.gap[0] = INT64_MAX;
     EXPECT(ref_same(add(g, OP_slice, cut, &x, 1), add(g, OP_slice, far, &x, 1)), "slices differ");
