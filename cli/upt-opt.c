@@ -95,7 +95,7 @@ static bool verified(const Program *p, const Options *o) {
 
 static int write_result(const Program *p, const Options *o) {
     Buf b = {0};
-    Err e = {{0}};
+    Err e = {0};
     program_print(&b, p);
     bool ok = o->out ? file_write_atomic(o->out, b.data, b.n, &e)
                      : (fwrite(b.data, 1, b.n, stdout) == b.n && fflush(stdout) == 0) ||
@@ -107,7 +107,7 @@ static int write_result(const Program *p, const Options *o) {
 static int run(Arena *a, const Options *o) {
     char *text;
     size_t n;
-    Err e = {{0}};
+    Err e = {0};
     if (!read_all(a, o->file, &text, &n, &e)) return fail(e.msg);
     Diag *d = diag_new(a);
     Program *p = program_parse(a, d, str_eq(o->file, "-") ? "standard input" : o->file, text, n);

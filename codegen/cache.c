@@ -15,7 +15,7 @@ static char *file_name(Arena *a, const char *folder, const uint64_t key[2]) {
 }
 
 void *cache_get(Arena *a, const char *folder, uint64_t key[2], size_t *n) {
-    Err ignored = {{0}};
+    Err ignored = {0};
     char *text;
     size_t size;
     struct stat st;
@@ -40,6 +40,6 @@ void cache_put(Arena *a, const char *folder, uint64_t key[2], const void *object
     char *file = arena_alloc(a, sizeof h + n);
     memcpy(file, &h, sizeof h);
     memcpy(file + sizeof h, object, n);
-    Err ignored = {{0}};
+    Err ignored = {0};
     file_write_atomic(file_name(a, folder, key), file, sizeof h + n, &ignored);
 }

@@ -107,7 +107,7 @@ static void attr_settle(const Graph *g, Node *n) {
 
 static Ref node_add(Graph *g, Node *n, const Type *given) {
     Arena *scratch = arena_new();
-    Err e = {{0}};
+    Err e = {0};
     for (int i = 0; i < n->nin; i++)
         CHECK(n->in[i].node < g->n && (int)n->in[i].out < g->node[n->in[i].node]->nout);
     if (!node_infer(g, n, given, scratch, &n->type, &n->nout, &e))

@@ -105,7 +105,7 @@ bool parse_dtype(Parser *ps, DType *t) {
 
 bool parse_type(Parser *ps, Type *t) {
     Span at = ps->tok.span;
-    Err e = {{0}};
+    Err e = {0};
     *t = type_scalar(DT_f32);
     if (!parse_dtype(ps, &t->dtype)) return false;
     if (parse_accept(ps, '[')) {
@@ -325,7 +325,7 @@ static bool read_node(GraphReader *r, Node *n) {
 static bool check_types(GraphReader *r, const Node *n, Span at) {
     Parser *ps = r->ps;
     Arena *scratch = arena_new();
-    Err e = {{0}};
+    Err e = {0};
     Type *out;
     int nout = 0;
     bool ok = node_infer(r->g, n, n->type, scratch, &out, &nout, &e) ||

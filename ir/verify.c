@@ -97,7 +97,7 @@ static bool inputs_come_before(const Graph *g, const Node *n, size_t at) {
 static void verify_types(Verifier *v, const Graph *g, const Node *n) {
     Arena *scratch = arena_new();
     Type *out;
-    Err e = {{0}};
+    Err e = {0};
     int nout = 0;
     bool ok = node_infer(g, n, n->type, scratch, &out, &nout, &e) || wrong(v, "%s", e.msg);
     if (ok && nout != n->nout) ok = wrong(v, "%d results, not %d", n->nout, nout);
@@ -277,7 +277,7 @@ static void verify_data(Verifier *v, const Spec *s, int at) {
         if (d->arg[i].kind == ARG_tokenizer && (d->arg[i].i < 0 || d->arg[i].i >= s->ntokenizer))
             wrong(v, "data %d: there is no tokenizer %lld", at, (long long)d->arg[i].i);
     for (int i = 0; i < d->nfield; i++) {
-        Err e = {{0}};
+        Err e = {0};
         if (d->field[i].rank >= RANK || !dims_valid(d->field[i].rank, d->field[i].dim, &e))
             wrong(v, "data %d: field '%s': %s", at, d->field[i].name, e.msg);
         for (int k = 0; k < i; k++)
@@ -300,7 +300,7 @@ static void verify_tensors(Verifier *v) {
     map_init(&names, scratch);
     for (size_t i = 0; i < v->p->ntensor; i++) {
         const Tensor *t = &v->p->tensor[i];
-        Err e = {{0}};
+        Err e = {0};
         if (!type_valid(&t->type, &e))
             wrong(v, "'%s': %s", t->name, e.msg);
         else if (t->type.batch_axis != NO_BATCH)

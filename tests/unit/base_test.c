@@ -75,7 +75,7 @@ static void test_files(void) {
     EXPECT(mkdtemp(folder), "no folder");
     snprintf(path, sizeof path, "%s/f", folder);
     Arena *a = arena_new();
-    Err e = {{0}};
+    Err e = {0};
     char *text;
     size_t n;
     EXPECT(!file_read(a, path, &text, &n, &e) && strstr(e.msg, path), "message: %s", e.msg);

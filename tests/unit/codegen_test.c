@@ -173,7 +173,7 @@ static Program *fused(Case *c, Err *e) {
 }
 
 static void case_run(Case *c) {
-    Err e = {{0}};
+    Err e = {0};
     Array *want = interpret(c, &e);
     Program *p = want ? fused(c, &e) : NULL;
     RtProgram *rt = p ? codegen_program(codegen, c->a, p, &e) : NULL;
@@ -196,7 +196,7 @@ static void case_run(Case *c) {
 static bool takes(Op op, DType first, DType second, int nin) {
     Type in[3] = {type_scalar(first), type_scalar(second), type_scalar(second)}, *out;
     int nout;
-    Err e = {{0}};
+    Err e = {0};
     Arena *a = arena_new();
     bool ok = shape_infer(op, &(Attr){.axes = 0}, in, nin, NULL, a, &out, &nout, &e);
     arena_free(a);
@@ -360,7 +360,7 @@ static void test_tables(void) {
 
 static void test_fault(void) {
     Case c = case_new("fault");
-    Err e = {{0}};
+    Err e = {0};
     c.below = 40; /* of 9 rows */
     Ref x = input(&c, DT_f32, DIMS(9, 3)), i = input(&c, DT_i32, DIMS(20));
     output(&c, graph_add(c.g, OP_take, &(Attr){.axis = 0}, (Ref[]){x, i}, 2, NULL, (Span){0}));
@@ -428,7 +428,7 @@ static Ref dropout(Case *c, Ref x, uint64_t place) {
 }
 
 static int count_kernels(Case *c) {
-    Err e = {{0}};
+    Err e = {0};
     Program *p = fused(c, &e);
     int n = 0;
     for (size_t i = 0; p && i < p->entry[0].step->n; i++)
@@ -557,7 +557,7 @@ static void group_crossed(int64_t n) {
 
 /* ---- the folder of objects: a second process finds them, a damaged one is made again */
 static void cache_case(const char *folder, size_t expect_files) {
-    Err e = {{0}};
+    Err e = {0};
     Codegen *usual = codegen;
     codegen = codegen_new(&(CodegenOptions){.cache = folder}, &e);
     EXPECT(codegen, "%s", e.msg);
@@ -622,7 +622,7 @@ static void test_groups(void) {
 }
 
 int main(void) {
-    Err e = {{0}};
+    Err e = {0};
     codegen = codegen_new(&(CodegenOptions){0}, &e);
     EXPECT(codegen, "%s", e.msg);
     for (int i = 0; i < 2; i++)

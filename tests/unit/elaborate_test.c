@@ -90,7 +90,7 @@ static Array read_field(const Test *t, const Graph *g, const char *name) {
 }
 
 static bool start(Machine *m, const char *text) {
-    Err e = {{0}};
+    Err e = {0};
     *m = (Machine){.t = compile(text)};
     if (!m->t.p) return false;
     m->t.p =
@@ -109,7 +109,7 @@ static bool start(Machine *m, const char *text) {
 }
 
 static bool step(Machine *m) {
-    Err e = {{0}};
+    Err e = {0};
     const Entry *entry = &m->t.p->entry[0];
     const Graph *g = entry->logged ? entry->logged : entry->step;
     Array field = read_field(&m->t, g, "ids");

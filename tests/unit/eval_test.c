@@ -52,7 +52,7 @@ static Array *evaluate(Op op, Attr attr, int nin, const Array *in, const Type *g
 }
 
 static void computes(Op op, Attr attr, int nin, const Array *in, int nout, const Array *want) {
-    Err e = {{0}};
+    Err e = {0};
     Array *got = evaluate(op, attr, nin, in, NULL, (EvalCx){.live = -1}, &e);
     EXPECT(got, "%s: %s", op_info[op].name, e.msg);
     for (int i = 0; got && i < nout; i++) equals(op_info[op].name, &got[i], &want[i]);
@@ -62,7 +62,7 @@ static void computes(Op op, Attr attr, int nin, const Array *in, int nout, const
 /* ---- leaves */
 
 static void test_leaves(void) {
-    Err e = {{0}};
+    Err e = {0};
     Type f = type_make(DT_f32, 2, (int64_t[]){2, 3}), i = type_make(DT_i32, 2, (int64_t[]){2, 3});
     Type live = type_make(DT_bool, 1, (int64_t[]){4}), ids = type_make(DT_i32, 1, (int64_t[]){2});
     live.batch_axis = 0;
@@ -99,7 +99,7 @@ static void test_leaves(void) {
 }
 
 static void test_random(void) {
-    Err e = {{0}};
+    Err e = {0};
     EvalCx cx = {.seed = 5, .step = 9};
     Attr attr = {.random = {77, 0}}, below = {.random = {77, 10}};
     Type f = type_make(DT_f32, 2, (int64_t[]){10, 20}), i = type_make(DT_i32, 1, (int64_t[]){200});
@@ -330,7 +330,7 @@ static void test_tables(void) {
              INPUTS(array(DT_i32, DIMS(2, 2), VALUES(1, 2, 3, 0)),
                     array(DT_bool, DIMS(2, 2), VALUES(1, 1, 1, 0))));
     for (double bad = -1; bad <= 3; bad += 4) {
-        Err e = {{0}};
+        Err e = {0};
         Array in[] = {x, array(DT_i32, DIMS(1), &bad)};
         EXPECT(!evaluate(OP_take, (Attr){.axis = 0}, 2, in, NULL, (EvalCx){.live = -1}, &e),
                "index %g was taken", bad);
@@ -349,7 +349,7 @@ static void test_structure(void) {
     Array in = array(DT_f32, DIMS(3), VALUES(1, 2, 3));
     computes(OP_fused, (Attr){.body = body}, INPUTS(in),
              INPUTS(array(DT_f32, DIMS(1), VALUES(6)), array(DT_f32, DIMS(3), VALUES(1, 4, 9))));
-    Err e = {{0}};
+    Err e = {0};
     Array y[] = {array(DT_f32, SCALAR, VALUES(1)), in};
     EXPECT(!evaluate(OP_grad, NO_ATTR, 2, y, NULL, (EvalCx){.live = -1}, &e) &&
                strstr(e.msg, "autodiff"),
@@ -361,7 +361,7 @@ static void test_precision(void) {
     Ref x = g_const(g, DT_f32, 0.1, nowhere),
         y = g_binary(g, OP_add, x, g_const(g, DT_f32, 0.2, nowhere), nowhere);
     graph_out(g, OUT_value, NULL, 0, y, nowhere);
-    Err e = {{0}};
+    Err e = {0};
     Array *single = graph_eval(g, &(EvalCx){.arena = arena}, &e),
           *full = graph_eval(g, &(EvalCx){.arena = arena, .f64 = true}, &e);
     EXPECT(single->at[0] == (double)(0.1f + 0.2f), "f32: %.17g", single->at[0]);
@@ -378,7 +378,7 @@ static void test_size(void) {
     graph_out(chain, OUT_value, NULL, 0, g_reduce(chain, OP_sum, x, 1, nowhere), nowhere);
     graph_out(wide, OUT_value, NULL, 0, g_fill(wide, &t, 1, nowhere), nowhere);
     graph_out(wide, OUT_value, NULL, 0, g_fill(wide, &most, 1, nowhere), nowhere);
-    Err e = {{0}};
+    Err e = {0};
     Array *r = graph_eval(chain, &(EvalCx){.arena = arena}, &e);
     EXPECT(r && r->at[0] == 15000000, "a long chain: %s", e.msg);
     EXPECT(!graph_eval(wide, &(EvalCx){.arena = arena}, &e), "more than the limit was interpreted");
@@ -394,7 +394,7 @@ static void test_place_of_failure(void) {
     Ref in[] = {g_fill(g, &t, 1, at), g_const(g, DT_i32, 5, at)};
     graph_out(g, OUT_value, NULL, 0, graph_add(g, OP_take, &(Attr){.axis = 0}, in, 2, NULL, at),
               at);
-    Err e = {{0}};
+    Err e = {0};
     EXPECT(!graph_eval(g, &(EvalCx){.arena = arena, .program = p}, &e), "index 5 of 3");
     EXPECT(str_eq(e.msg, "a.upm:7:3: take: index 5 is outside of 0..2"), "%s", e.msg);
 }

@@ -91,7 +91,7 @@ static Ref add_binary(Maker *m, Ref x, Ref y) {
     Attr a = {.axes = 0};
     Type in[2] = {*graph_type(m->g, x), *graph_type(m->g, y)}, *out;
     int nout;
-    Err e = {{0}};
+    Err e = {0};
     bool fits = shape_infer(OP_add, &a, in, 2, NULL, m->a, &out, &nout, &e) && type_count(out) < 40000;
     return fits ? g_binary(m->g, ops[pick(m, 5)], x, y, AT) : add_unary(m, x);
 }
@@ -221,7 +221,7 @@ static void compare_compiled(uint64_t number, const RtPlan *plan, const void *ou
 }
 
 static void check_compiled(Maker *m, const Program *fused, uint64_t number, const Array *want) {
-    Err e = {{0}};
+    Err e = {0};
     const void *out[2][4];
     RtProgram *rt = codegen_program(codegen, m->a, fused, &e);
     bool ok = rt && run_compiled(m, rt, 0, out[0], &e) && run_compiled(m, rt, 1, out[1], &e);
@@ -232,7 +232,7 @@ static void check_compiled(Maker *m, const Program *fused, uint64_t number, cons
 
 static void check_graph(uint64_t number, bool compile) {
     Maker m = make_graph(number);
-    Err e = {{0}};
+    Err e = {0};
     Buf wrong = {0};
     Program *p = passes_run_named(m.p, m.p->diag, (const char *const[]){"fuse"}, 1, &(PassOptions){0});
     bool ok = p && graph_verify(p, p->entry[0].step, p->stage, &wrong);
@@ -249,7 +249,7 @@ static void check_graph(uint64_t number, bool compile) {
 }
 
 int main(void) {
-    Err e = {{0}};
+    Err e = {0};
     codegen = codegen_new(&(CodegenOptions){0}, &e);
     EXPECT(codegen, "%s", e.msg);
     for (int i = 0; i < 2; i++)

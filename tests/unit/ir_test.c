@@ -254,7 +254,7 @@ static void test_files(void) {
     for (size_t i = 0; i < found.gl_pathc; i++) {
         Arena *a = arena_new();
         Diag *d = diag_new(a);
-        Err e = {{0}};
+        Err e = {0};
         Buf printed = {0}, wrong = {0};
         char *text = NULL;
         size_t n = 0;
@@ -283,7 +283,7 @@ static void test_specification(void) {
     Arena *a = arena_new();
     char *text = NULL, *example;
     size_t n;
-    Err e = {{0}};
+    Err e = {0};
     EXPECT(file_read(a, "docs/ir.md", &text, &n, &e), "%s", e.msg);
     for (int op = 0; text && op < OP_COUNT; op++)
         EXPECT(strstr(text, arena_printf(a, "\n| `%s` |", op_info[op].name)), "no row for %s",
@@ -463,7 +463,7 @@ static void infers(const char *expect, Op op, Attr attr, const char *const *in) 
     Type t[8], *out;
     Arena *a = arena_new();
     int nin = 0, nout = 0;
-    Err e = {{0}};
+    Err e = {0};
     Buf b = {0};
     for (; in[nin]; nin++) t[nin] = typed(in[nin]);
     if (shape_infer(op, &attr, t, nin, NULL, a, &out, &nout, &e))

@@ -103,7 +103,7 @@ static void *sweep(void *p) {
 }
 
 static void test_unary(Jit *jit, Arena *a, size_t c) {
-    Err e = {{0}};
+    Err e = {0};
     RtStep step = {0};
     RtKernel *fn = compile_op(jit, a, cases[c].op, 1, BLOCK, &step, &e);
     const char *name = op_info[cases[c].op].name;
@@ -124,7 +124,7 @@ static void test_unary(Jit *jit, Arena *a, size_t c) {
 
 /* Pairs: both factors from a coarse grid of all bit patterns, and a fine one where results are finite. */
 static void test_pow(Jit *jit, Arena *a) {
-    Err e = {{0}};
+    Err e = {0};
     RtStep step = {0};
     RtKernel *fn = compile_op(jit, a, OP_pow, 2, BLOCK, &step, &e);
     EXPECT(fn, "pow: %s", e.msg);
@@ -158,7 +158,7 @@ static void test_pow(Jit *jit, Arena *a) {
 }
 
 int main(void) {
-    Err e = {{0}};
+    Err e = {0};
     Arena *a = arena_new();
     Jit *jit = jit_new(&(CodegenOptions){0}, &e);
     EXPECT(jit, "%s", e.msg);
