@@ -68,6 +68,17 @@ bool run_iota(Call *c, Val *out) {
     return call_return(&t, out);
 }
 
+/* In x's shape, the index along one dimension. */
+bool run_iota_like(Call *c, Val *out) {
+    TVal x;
+    Attr attr = {.axis = 0};
+    if (!call_tensor(c, 0, &x) || !call_axis(c, &x, &attr.axis)) return false;
+    x.type.dtype = DT_i32;
+    TVal t = tensor_add(c->cx, OP_iota, &attr, NULL, 0, &x.type, c->at);
+    memcpy(t.name, x.name, sizeof t.name);
+    return call_return(&t, out);
+}
+
 /* ---- random */
 
 static TVal draw(Call *c, Op op, const TVal *shape, DType dtype, int64_t below) {

@@ -76,7 +76,7 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 const char *const library_modules[LIBRARY_MODULES] = {"std.nn",   "std.optim", "std.corrupt",
                                                       "std.loss", "std.init",  "std.metric"};
 
-static void report_library(Elab *cx, const char *name, Span at) {
+static void report_library(Elab *cx, const char *name, const char *path, Span at) {
     static const char *const later[] = {"probe", "vision", "augment", "speech"};
     const char *full = arena_printf(cx->arena, "std.%s", name);
     cx->decls->broken = true; /* its names will be missing */
@@ -86,7 +86,8 @@ static void report_library(Elab *cx, const char *name, Span at) {
             return;
         }
     report_error(cx, at, "there is no library module '%s'", full);
-    suggest(cx, full, library_modules, LIBRARY_MODULES);
+    if (getenv("UPT_STD")) diag_hint(cx->diag, "UPT_STD says that it is '%s'", path);
+    else suggest(cx, full, library_modules, LIBRARY_MODULES);
 }
 
 Module *module_library(Elab *cx, const char *name, Span at) {
@@ -98,7 +99,7 @@ Module *module_library(Elab *cx, const char *name, Span at) {
     const char *text =
         cx->host && cx->host->module ? cx->host->module(cx->host->cx, name, &n, &path) : NULL;
     if (!text) {
-        report_library(cx, name, at);
+        report_library(cx, name, path, at);
         return NULL;
     }
     m = module_new(cx, key, key, "std.");
@@ -178,7 +179,12 @@ bool do_import(Elab *cx, Exec *x, const Stmt *s) {
 }
 
 /* ---- constants */
-static bool define_value(Elab *cx, const Define *d, Val *out) {
+/* A const that holds a string takes the text as it is: quotes are the shell's. */
+static bool define_value(Elab *cx, const Define *d, const Expr *declared, Val *out) {
+    if (declared->kind == EXPR_string && d->value[0] != '"') {
+        *out = val_of_str(d->value);
+        return true;
+    }
     const char *path = arena_printf(cx->arena, "-D %s", d->name);
     Expr *e = parse_expr(cx->arena, cx->diag, path, d->value, strlen(d->value));
     return e && eval_expr(cx, cx->core ? cx->core->scope : cx->main->scope, e, out) &&
@@ -194,7 +200,7 @@ bool do_const(Elab *cx, Exec *x, const Stmt *s) {
     if (!x->module->library) vec_push(cx->arena, &d->consts, full);
     for (size_t i = 0; i < d->ndefine; i++)
         if (str_eq(d->define[i].name, full)) define = &d->define[i], d->defined[i] = true;
-    if (define ? !define_value(cx, define, &v) : !eval_expr(cx, x->scope, s->assign.value, &v))
+    if (define ? !define_value(cx, define, s->assign.value, &v) : !eval_expr(cx, x->scope, s->assign.value, &v))
         return false;
     if (v.kind == VAL_tensor || v.kind == VAL_instance || v.kind == VAL_param)
         return report_error(cx, s->assign.value->span, "a const is a compile-time value, not %s",

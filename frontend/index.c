@@ -150,7 +150,7 @@ static bool count_items(Indexing *ix, const Exprs *items, int *rest) {
     }
     if (dots > 1) return report_error(ix->cx, ix->at, "... can stand once in an index");
     if (used > ix->x.type.rank)
-        return report_error(ix->cx, ix->at, "%d indices are too many for %s", used, tval_describe(ix->cx, &ix->x));
+        return report_error(ix->cx, ix->at, "%d %s too many for %s", used, used == 1 ? "index is" : "indices are", tval_describe(ix->cx, &ix->x));
     *rest = ix->x.type.rank - used;
     return true;
 }

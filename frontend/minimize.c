@@ -165,6 +165,7 @@ static bool choose_all(Elab *cx, Minimize *m, const bool *cone, bool *chosen) {
     if (take_part(cx, m, &all, NULL, cone, chosen)) return true;
     report_error(cx, m->s->minimize.loss->span,
                  "the loss depends on no parameter that can be trained");
+    diag_hint(cx->diag, "integers, comparisons, stop_gradient and what is frozen pass no gradient on");
     return false;
 }
 
@@ -376,7 +377,9 @@ static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Sp
         return false;
     if (!part_tensors(cx, &target, at, &part)) return false;
     for (size_t i = 0; i < part.n; i++) {
-        const char *path = cx->tensor.at[part.at[i]].t.name + strlen(inst->path) + 1;
+        const PTensor *p = &cx->tensor.at[part.at[i]];
+        const char *path = p->t.name + strlen(inst->path) + 1;
+        if (p->frozen) return report_error(cx, at, "'%s' is frozen", p->t.name);
         const TVal *leaf = tree_find(&tree, path);
         if (!leaf)
             return report_error(cx, at, "the new value of '%s' has no '%s'", inst->path, path);

@@ -77,10 +77,7 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
         {"size", t->info.size}, {"pad", t->info.pad}, {"unk", t->info.unk},
         {"cls", t->info.cls},   {"sep", t->info.sep}, {"mask", t->info.mask},
     };
-    const char *known[sizeof field / sizeof *field];
-    size_t n = sizeof field / sizeof *field;
-    for (size_t i = 0; i < n; i++) {
-        known[i] = field[i].name;
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         if (!str_eq(name, field[i].name)) continue;
         if (field[i].id < 0) {
             diag_error(cx->diag, at, "tokenizer '%s' (%s) has no '%s'", t->spec.name, t->spec.kind,
@@ -93,7 +90,7 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
         return true;
     }
     diag_error(cx->diag, at, "a tokenizer has no '%s'", name);
-    suggest(cx, name, known, n);
+    diag_hint(cx->diag, "it has size, pad, unk, cls, sep and mask");
     return false;
 }
 
@@ -103,6 +100,15 @@ static bool map_field(Elab *cx, const Map *names, const char *owner, const char 
     if (v) return take_found(cx, v, name, at, out);
     report_field(cx, owner, names, name, at);
     return false;
+}
+
+/* "layer" of an array whose members are bert.layer.0 and so on. */
+static const char *array_name(Elab *cx, const Val *of) {
+    if (!of->list.n || of->list.at[0].kind != VAL_instance) return "";
+    const char *path = of->list.at[0].inst->path, *end = strrchr(path, '.');
+    const char *start = end;
+    while (start && start > path && start[-1] != '.') start--;
+    return end ? arena_strndup(cx->arena, start, (size_t)(end - start)) : path;
 }
 
 bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
@@ -125,7 +131,7 @@ bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
     default:
         diag_error(cx->diag, at, "%s has no '%s'", val_describe(cx, of), name);
         if (of->kind == VAL_array)
-            diag_hint(cx->diag, "choose one of the array first: [0].%s", name);
+            diag_hint(cx->diag, "choose one of the array first: %s[0].%s", array_name(cx, of), name);
         return false;
     }
 }

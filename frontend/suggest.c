@@ -59,8 +59,22 @@ static bool is_stage(const char *name) {
     return false;
 }
 
+/* Of the language's design, and in no version yet. */
+static bool is_later(const char *name) {
+    static const char *const later[] = {"scan",     "conv",     "conv_transpose", "max_pool",
+                                        "avg_pool", "grid_sample", "knn",         "linear_probe",
+                                        "retrieval"};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (str_eq(name, later[i])) return true;
+    return false;
+}
+
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at) {
     if (cx->decls->broken) return;
+    if (is_later(name)) {
+        report_error(cx, at, "this version does not carry '%s'", name);
+        return;
+    }
     report_error(cx, at, "unknown %s '%s'", what, name);
     if (hint_import(cx, name)) return;
     if (is_stage(name)) {

@@ -36,6 +36,14 @@ static const Case cases[] = {
     {"sum(argmax(-x over T))", 0}, {"sum(argmax(x over 0))", 4}, {"mean(x)", 3.5}, {"mean(ids > 5)", 0.25},
     {"sum(var(x over T))", 2.5}, {"sum(softmax(x over T))", 2}, {"logsumexp(0 * x)", 2.0794415416798357},
     {"sum(sum(x over [0, 1]))", 28}, {"rank(sum(x over []))", 2},
+    /* along an axis */
+    {"sum(cumsum(x over T))", 60}, {"cumsum(x over T)[1, 2]", 15}, {"cumsum(ids over 0)[1, 3]", 10}, {"cumsum(x > 2 over -1)[1, 3]", 4},
+    {"cumsum(iota(100) over 0)[77]", 3003},
+    {"sum(sort(-x over T)[0] * iota4)", -4}, {"sort(x[:, ::-1] over 1)[1, 2]", 6}, {"sum(sort(-x over 0)[0] * iota4)", -38},
+    {"sum((sort(jumble over 0) - jumble)^2)", 170700}, {"all(sort(jumble over 0)[1:] >= sort(jumble over 0)[:-1])", 1},
+    {"sum(sort(jumble over 0))", 4950},
+    {"top_k(x, 2 over T)[0][1, 0]", 7}, {"top_k(x, 2 over T)[1][1, 1]", 2}, {"top_k(-x, 3 over 1)[0][0, 2]", -2},
+    {"sum(top_k(ids % 3, 2 over T)[1])", 4},
     /* indexing */
     {"sum(x[1])", 22}, {"x[1, -1]", 7}, {"sum(x[:, 0])", 4}, {"sum(x[..., 1:3])", 14}, {"sum(x[:, ::2])", 12},
     {"x[::-1][0, 0]", 4}, {"x[:, ::-1][0, 0]", 3}, {"x[:, 3:0:-2][1, 1]", 5}, {"sum(x[:, None, 0:-1])", 18},
@@ -76,6 +84,7 @@ static const char prelude[] = "tokenizer tok = bytes()\n"
                               "eval on text batch 2 {\n"
                               "    x = cast(ids, f32)\n"
                               "    iota4 = cast(iota(4), f32)\n"
+                              "    jumble = (iota(100) * 37 + 11) % 100\n"
                               "    (at, real) = compact(ids % 3 == 0, 2 over T)\n";
 
 static const char *core_text(void *cx, const char *name, size_t *n, const char **path) {
