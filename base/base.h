@@ -74,15 +74,23 @@ typedef struct Map {
     size_t nslot;
 } Map;
 void map_init(Map *m, Arena *a);
-void *map_get(const Map *m, const char *key);              /* NULL: absent */
-void map_set(Map *m, const char *key, void *value);        /* copies the key; replaces */
+void *map_get(const Map *m, const char *key);       /* NULL: absent */
+void map_set(Map *m, const char *key, void *value); /* copies the key; replaces */
 bool map_has(const Map *m, const char *key);
+
+/* ---- places */
+typedef struct Span { /* a stretch of source; file 0: nowhere. Lines and columns count from 1,
+                         columns in bytes. */
+    uint32_t file, line, col, end_line, end_col; /* end is one past the last byte */
+} Span;
 
 /* ---- the environment's errors: a status and a sentence that names the file or the resource. */
 typedef struct Err {
     char msg[1024]; /* empty: no error */
+    Span at;        /* the source that a running program failed at; mostly nowhere */
 } Err;
-bool err_set(Err *e, const char *fmt, ...) PRINTF_LIKE(2, 3); /* returns false, for `return err_set(...)` */
+/* Returns false, for `return err_set(...)`. */
+bool err_set(Err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* ---- a bug in upt itself: print where and abort. `BUG("why %d", x)` */
 void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4) NORETURN;
@@ -98,52 +106,59 @@ bool str_starts(const char *s, const char *prefix);
 
 /* ---- files */
 bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */
-bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);  /* aside, fsync, rename, fsync dir */
-bool file_sync_folder(const char *path); /* so that a rename in the folder of `path` reaches the disk; else errno says why */
+/* Written aside, synced, renamed over the old one, and the folder synced. */
+bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);
+/* So that a rename in the folder of `path` reaches the disk; else errno says why. */
+bool file_sync_folder(const char *path);
 
 /* ---- random numbers that are counted, not drawn: Philox4x32-10 (Salmon et al., SC 2011).
- * A value depends on (seed, place, step, index) alone. Element i of a tensor takes word (i >> 4) & 3 of
- * the block with counter (i >> 6) << 4 | (i & 15): sixteen neighbouring lanes share a word
+ * A value depends on (seed, place, step, index) alone. Element i of a tensor takes word (i >> 4) &
+ * 3 of the block with counter (i >> 6) << 4 | (i & 15): sixteen neighbouring lanes share a word
  * number, so a vector kernel fills 64 elements from 16 blocks without a shuffle. */
 typedef struct Philox {
     uint32_t v[4];
 } Philox;
 Philox philox4x32(Philox counter, uint32_t key0, uint32_t key1);
 uint64_t random_key(uint64_t seed, uint64_t place); /* key0 is the low word */
-Philox random_block(uint64_t key, uint64_t step, uint64_t index, unsigned *word); /* counter {lo, hi, step lo, step hi} */
+/* The block that holds element `index`, and which word of it; its counter is {lo, hi, step lo, step
+ * hi}. */
+Philox random_block(uint64_t key, uint64_t step, uint64_t index, unsigned *word);
 uint32_t random_bits(uint64_t key, uint64_t step, uint64_t index);
 float random_uniform(uint64_t key, uint64_t step, uint64_t index); /* [0, 1): top 24 bits * 2^-24 */
 /* Box-Muller: word pair (2j, 2j+1) gives r cos t to the even and r sin t to the odd element;
  * r = sqrt(-2 log(u)), u = ((w_2j >> 8) + 1) * 2^-24, t = 2 pi (w_2j+1 >> 8) * 2^-24. */
 double random_normal(uint64_t key, uint64_t step, uint64_t index);
-uint32_t random_below(uint64_t key, uint64_t step, uint64_t index, uint32_t n); /* (bits * n) >> 32 */
-/* A permutation of 0..n-1 computed one element at a time: a four-round Feistel network over the next
- * even number of bits, walked until it falls inside. */
+/* From 0 to n - 1: (bits * n) >> 32. */
+uint32_t random_below(uint64_t key, uint64_t step, uint64_t index, uint32_t n);
+/* A permutation of 0..n-1 computed one element at a time: a four-round Feistel network over the
+ * next even number of bits, walked until it falls inside. */
 uint64_t permute_index(uint64_t key, uint64_t n, uint64_t i);
-/* Element i of the permutation operator: another permutation each step. */
-uint64_t random_permuted(uint64_t key, uint64_t step, uint64_t n, uint64_t i); /* permute_index(hash_mix(key, step), n, i) */
+/* Element i of the permutation operator, another permutation each step:
+ * permute_index(hash_mix(key, step), n, i). */
+uint64_t random_permuted(uint64_t key, uint64_t step, uint64_t n, uint64_t i);
 
 /* ---- diagnostics */
-typedef struct Span { /* a stretch of source; file 0: nowhere. Lines and columns count from 1, columns in bytes. */
-    uint32_t file, line, col, end_line, end_col; /* end is one past the last byte */
-} Span;
 typedef struct Diag Diag;
 enum { DIAG_MAX = 20 };
 Diag *diag_new(Arena *a);
-uint32_t diag_add_source(Diag *d, const char *path, const char *text, size_t n); /* text NULL: only named; returns its file number */
-uint32_t diag_find_source(const Diag *d, const char *path);                     /* 0: none */
+/* Its file number. `text` NULL: it is only named. */
+uint32_t diag_add_source(Diag *d, const char *path, const char *text, size_t n);
+uint32_t diag_find_source(const Diag *d, const char *path); /* 0: none */
 const char *diag_path(const Diag *d, uint32_t file);
 const char *diag_text(const Diag *d, uint32_t file, size_t *n);
 size_t diag_sources(const Diag *d); /* files are 1..this */
 void diag_error(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_warn(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void diag_note(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4); /* to the last error or warning */
-void diag_hint(Diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);          /* to the last error or warning */
+/* Notes and hints belong to the last error or warning. */
+void diag_note(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_hint(Diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t diag_errors(const Diag *d);
 bool diag_full(const Diag *d); /* DIAG_MAX errors: stop looking for more */
-/* Prints all, in the form that docs/language.md shows. A repeated error (same place, same text) is printed once. */
-void diag_print(const Diag *d, FILE *f, bool colour);
-/* The nearest of n names within a third of its length (Damerau-Levenshtein), or NULL: 'did you mean'. */
+/* Prints what it has not printed yet, in the form that docs/language.md shows. A repeated error (same
+ * place, same text) is printed once. */
+void diag_print(Diag *d, FILE *f, bool colour);
+/* The nearest of n names within a third of its length (Damerau-Levenshtein), or NULL: 'did you
+ * mean'. */
 const char *nearest_name(const char *name, const char *const *names, size_t n);
 Span span_join(Span a, Span b);
 

@@ -26,6 +26,7 @@ struct Diag {
     VEC(Source) source;
     VEC(Item) item;
     size_t errors, warnings;
+    size_t printed; /* items that were */
     bool dropped; /* the last error or warning was, and so are its notes */
 };
 
@@ -221,10 +222,10 @@ static void print_message(const Diag *d, FILE *f, const Message *m, const char *
     print_source(d, f, m->at, colour, c);
 }
 
-void diag_print(const Diag *d, FILE *f, bool colour) {
+void diag_print(Diag *d, FILE *f, bool colour) {
     const Colours *c = colour ? &coloured : &plain;
-    for (size_t i = 0; i < d->item.n; i++) {
-        const Item *item = &d->item.at[i];
+    for (; d->printed < d->item.n; d->printed++) {
+        const Item *item = &d->item.at[d->printed];
         print_message(d, f, &item->head, item->warning ? "warning" : "error",
                       item->warning ? c->warning : c->error, c);
         for (size_t j = 0; j < item->note.n; j++)

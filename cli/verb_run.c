@@ -30,6 +30,16 @@ static RunOptions run_options(const Options *o) {
 
 typedef int Work(const Session *s, const Options *o, Err *e);
 
+/* Where the program's source is known to be at fault, it is shown. */
+static void tell_failure(const Session *s, const Err *e) {
+    if (!e->at.file) {
+        fail("%s", e->msg);
+        return;
+    }
+    diag_error(s->diag, e->at, "%s", e->msg);
+    diag_flush(s);
+}
+
 static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
     const char *path = file ? file : newest_upx(a);
     if (!path) return EXIT_FAILED;
@@ -40,7 +50,7 @@ static int with_session(Arena *a, const Options *o, const char *file, Work *work
     if (session_open(&s, path, &o->c)) {
         Err e = {0};
         code = work(&s, o, &e);
-        if (e.msg[0]) fail("%s", e.msg);
+        if (e.msg[0]) tell_failure(&s, &e);
     }
     session_close(&s);
     return code;

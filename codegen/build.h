@@ -25,6 +25,7 @@ typedef struct Build {
     int64_t scratch, most_scratch; /* bytes behind the plan's arena, reused by every node */
     PendingList *pending;
     const char *label;      /* of the node at hand */
+    Span span;
     Err *err;
 } Build;
 

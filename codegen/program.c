@@ -70,6 +70,7 @@ int32_t build_scratch(Build *b, int64_t bytes) {
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
     RtStep s = {.kind = kind, .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf), .nbuf = nbuf, .tasks = 1};
     s.label = b->label;
+    s.span = b->span;
     vec_push(b->arena, &b->step, s);
     return &b->step.at[b->step.n - 1];
 }
@@ -185,20 +186,26 @@ static void build_table(Build *b, uint32_t at, const Node *n) {
     table_step(b->g, n, build_step(b, RT_KERNEL, buf, nbuf), b->arena);
 }
 
-/* "bert.upm:41:21 softmax": for faults and profiles. */
+/* The persistent tensor that a value is a view of, or NULL. */
+static const char *tensor_name(const Build *b, Ref r) {
+    const Node *n = graph_node(b->g, r);
+    while (op_info[n->op].lower == LOWER_VIEW && n->nin) n = graph_node(b->g, n->in[0]);
+    return n->op == OP_state ? b->program->tensor[n->attr.tensor].name : NULL;
+}
+
+/* "softmax", "take from 'embed.weight'": for faults and profiles. */
 static const char *node_label(const Build *b, const Node *n) {
-    const char *path = n->span.file ? diag_path(b->program->diag, n->span.file) : NULL;
     const char *name = op_info[n->op].name;
     if (n->op == OP_fused)
         name = op_info[graph_node(n->attr.body, n->attr.body->out[0].ref)->op].name;
-    if (!path)
-        return arena_strdup(b->arena, name);
-    return arena_printf(b->arena, "%s:%u:%u %s", path, n->span.line, n->span.col, name);
+    const char *table = op_info[n->op].lower == LOWER_TABLE ? tensor_name(b, n->in[0]) : NULL;
+    return table ? arena_printf(b->arena, "%s from '%s'", name, table) : name;
 }
 
 static void build_node(Build *b, uint32_t at) {
     const Node *n = b->g->node[at];
     b->label = node_label(b, n);
+    b->span = n->span;
     b->scratch = 0;
     Lower lower = op_info[n->op].lower;
     if (n->op == OP_fused)
@@ -216,6 +223,7 @@ static void finish_outputs(Build *b) {
     for (int i = 0; i < b->plan->ncopy; i++) {
         const PlanCopy *c = &b->plan->copy[i];
         b->label = "state";
+        b->span = (Span){0};
         int32_t from = push_buffer(b, &c->source);
         build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2);
     }
@@ -229,7 +237,8 @@ static void finish_outputs(Build *b) {
         b->label = o->name ? o->name : "output";
         out->out[out->nout++] = (RtOutput){.kind = (int)o->kind, .name = o->name, .index = o->index,
                                            .buffer = push_buffer(b, &b->plan->out[i]), .dtype = t->dtype,
-                                           .count = type_count(t), .width = t->rank ? t->dim[t->rank - 1] : 1};
+                                           .count = type_count(t), .width = t->rank ? t->dim[t->rank - 1] : 1,
+                                           .span = o->span};
     }
 }
 

@@ -1,6 +1,6 @@
 /* The contract between compiled code and the runtime, and all that codegen/ and cli/ see of plans.
- * A plan is arrays: every buffer, kernel call and product is fixed before anything runs, so a step allocates nothing and
- * cuts its work into the same tasks whatever the number of threads. */
+ * A plan is arrays: every buffer, kernel call and product is fixed before anything runs, so a step
+ * allocates nothing and cuts its work into the same tasks whatever the number of threads. */
 #ifndef UPT_ABI_H
 #define UPT_ABI_H
 
@@ -22,8 +22,8 @@ typedef struct RtFault {
     int64_t index, limit;
 } RtFault;
 
-/* One call of a kernel: buffers (inputs, then outputs, then scratch), sizes and strides, and constants (places, f32 bits), in
- * the order that code generation chose for that structure. */
+/* One call of a kernel: buffers (inputs, then outputs, then scratch), sizes and strides, and
+ * constants (places, f32 bits), in the order that code generation chose for that structure. */
 typedef struct RtCall {
     char *const *buf;
     const int64_t *size;
@@ -32,24 +32,28 @@ typedef struct RtCall {
     RtFault *fault;
     int32_t number;
 } RtCall;
-/* Does tasks [first, last) of the call. Tasks are independent; their number and extent depend on sizes alone. */
+/* Does tasks [first, last) of the call. Tasks are independent; their number and extent depend on
+ * sizes alone. */
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
-/* A matrix product over strided operands, C = A B in f32, strides in elements. It goes to BLAS where each operand has unit
- * stride along one of its two dimensions, as code generation arranges; any others are computed by a plain loop. `loop` are the
- * dimensions beyond the matrix, walked outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
+/* A matrix product over strided operands, C = A B in f32, strides in elements. It goes to BLAS
+ * where each operand has unit stride along one of its two dimensions, as code generation arranges;
+ * any others are computed by a plain loop. `loop` are the dimensions beyond the matrix, walked
+ * outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
     int64_t am, ak, bk, bn, cm, cn; /* element strides */
     int nloop;
-    struct { int64_t size, a, b, c; } loop[GEMM_LOOPS];
+    struct {
+        int64_t size, a, b, c;
+    } loop[GEMM_LOOPS];
 } RtGemm;
 
 typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
 typedef struct RtBuffer { /* where a value lies */
     enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;
-    int32_t index; /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
+    int32_t index;         /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
     int64_t offset, bytes; /* RT_ARENA: offset, a multiple of 64 */
 } RtBuffer;
 typedef struct RtStep {
@@ -63,8 +67,9 @@ typedef struct RtStep {
     uint64_t *word;
     int nword;
     int64_t tasks;
-    double cost;       /* estimated bytes + operations of a task, to decide whether waking threads pays */
-    const char *label; /* "bert.upm:41:21 matmul" for faults and profiles */
+    double cost; /* estimated bytes + operations of a task, to decide whether waking threads pays */
+    const char *label; /* "take from 'embed.weight'": for faults and profiles */
+    Span span;
 } RtStep;
 /* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
 enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };
@@ -72,11 +77,12 @@ enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc };
 typedef struct RtOutput {
     int kind; /* RT_OUT_* */
     const char *name;
-    int index;         /* text: tokenizer */
+    int index; /* text: tokenizer */
     int32_t buffer;
     DType dtype;
-    int64_t count;     /* elements; text: the last axis is `width` */
+    int64_t count; /* elements; text: the last axis is `width` */
     int64_t width;
+    Span span;
 } RtOutput;
 typedef struct RtPlan {
     const char *name;
@@ -96,15 +102,16 @@ typedef struct RtTensor {
     int rank;
     int64_t dim[RANK];
     int64_t bytes;
-    int like;         /* index or -1 */
-    double fill;      /* acc */
+    int like;    /* index or -1 */
+    double fill; /* acc */
 } RtTensor;
 typedef struct RtEntry {
     bool train;
     const char *name;
     int data; /* in Spec.data */
     int64_t batch, steps, epochs;
-    const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch in front are [batch, dim...] */
+    const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
+                           in front are [batch, dim...] */
     int nfield;
     RtPlan *step, *logged; /* train: quiet and logged. eval: accumulate, and report */
 } RtEntry;

@@ -248,9 +248,10 @@ static void run_step(Exec *x, const Bound *bound, int number) {
 
 static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
     int number = atomic_load(&x->fault.set) - 1;
-    const char *label = number >= 0 && number < plan->nstep ? plan->step[number].label : NULL;
+    CHECK(number >= 0 && number < plan->nstep);
+    e->at = plan->step[number].span;
     return err_set(e, "%s: index %lld is out of range, 0 to %lld is what there is",
-                   label ? label : plan->name, (long long)x->fault.index,
+                   plan->step[number].label, (long long)x->fault.index,
                    (long long)x->fault.limit - 1);
 }
 

@@ -139,16 +139,19 @@ static const char *last_good(Run *r) {
                         r->saved);
 }
 
+static bool loss_error(Run *r, const RtEntry *entry, const RtOutput *o, double v, Err *e) {
+    e->at = o->span;
+    return err_set(e, "'%s' became %s at step %" PRId64 " of '%s'; %s", o->name ? o->name : "loss",
+                   isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name,
+                   last_good(r));
+}
+
 static bool check_losses(Run *r, const RtEntry *entry, const RtPlan *plan, double *loss, Err *e) {
     bool first = true;
     for (int i = 0; i < plan->nout; i++) {
         if (plan->out[i].kind != RT_OUT_loss) continue;
         double v = exec_scalar(r->x, plan, i);
-        const char *name = plan->out[i].name ? plan->out[i].name : "loss";
-        if (!isfinite(v))
-            return err_set(e, "'%s' became %s at step %" PRId64 " of '%s'; %s", name,
-                           isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name,
-                           last_good(r));
+        if (!isfinite(v)) return loss_error(r, entry, &plan->out[i], v, e);
         if (first) *loss = v;
         first = false;
     }
@@ -225,8 +228,10 @@ static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e
                      .stepsf = (float)r->total[i],
                      .live = live};
     Err why = {0};
-    if (!exec_plan(r->x, plan, &clock, &why))
+    if (!exec_plan(r->x, plan, &clock, &why)) {
+        e->at = why.at;
         return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
+    }
     return check_losses(r, entry, plan, loss, e);
 }
 

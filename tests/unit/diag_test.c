@@ -7,7 +7,7 @@
 
 static const char source[] = "const d = 1\n\tx = fâ(y, z)\nlast";
 
-static char *printed(const Diag *d) {
+static char *printed(Diag *d) {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
@@ -20,7 +20,7 @@ static Span at(uint32_t file, uint32_t line, uint32_t col, uint32_t end) {
     return (Span){file, line, col, line, end};
 }
 
-static void expect_text(const Diag *d, const char *want) {
+static void expect_text(Diag *d, const char *want) {
     char *got = printed(d);
     EXPECT(str_eq(got, want), "got\n%swanted\n%s", got, want);
     free(got);
