@@ -1,6 +1,9 @@
 /* Building LLVM IR for one kernel: types, vector arithmetic, loops, memory. A Value is an LLVM value; those of `v_` are
  * vectors of 16 f32 lanes, those of `i_` integers, scalar or vector. Constants take the type they meet.
  *
+ * Instructions stand in the order of the calls that make them, so of the arguments of one call at most one makes any: C
+ * leaves open which comes first.
+ *
  * No fast-math flag is ever set but `contract` on the sums and products of v_mad, so NaN and infinities behave. */
 #ifndef UPT_EMIT_H
 #define UPT_EMIT_H

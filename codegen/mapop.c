@@ -26,7 +26,10 @@ static Value map_abs(const MapCx *m) {
     Value x = m->in[0];
     if (dtype_is_float(m->to))
         return v_call(m->e, "llvm.fabs", x);
-    return is_unsigned(m->to) ? x : v_select(m->e, i_cmp(m->e, LLVMIntSLT, x, c_int(x, 0)), LLVMBuildNeg(m->e->b, x, ""), x);
+    if (is_unsigned(m->to))
+        return x;
+    Value minus = LLVMBuildNeg(m->e->b, x, "");
+    return v_select(m->e, i_cmp(m->e, LLVMIntSLT, x, c_int(x, 0)), minus, x);
 }
 static Value map_sign(const MapCx *m) {
     Value x = m->in[0];
@@ -105,8 +108,8 @@ static Value divide_wide(const MapCx *m) {
     Value x = m->in[0], y = m->in[1], zero = i_cmp(e, LLVMIntEQ, y, c_int(y, 0)), minus = i_cmp(e, LLVMIntEQ, y, c_int(y, -1));
     Value safe = v_select(e, LLVMBuildOr(e->b, zero, minus, ""), c_int(y, 1), y);
     Value q = LLVMBuildSDiv(e->b, x, safe, ""), rest = i_sub(e, x, i_mul(e, q, safe));
-    Value below = LLVMBuildAnd(e->b, i_cmp(e, LLVMIntNE, rest, c_int(x, 0)),
-                               i_cmp(e, LLVMIntSLT, i_xor(e, x, safe), c_int(x, 0)), "");
+    Value below = i_cmp(e, LLVMIntSLT, i_xor(e, x, safe), c_int(x, 0));
+    below = LLVMBuildAnd(e->b, i_cmp(e, LLVMIntNE, rest, c_int(x, 0)), below, "");
     q = i_add(e, q, LLVMBuildSExt(e->b, below, LLVMTypeOf(x), ""));
     return v_select(e, zero, c_int(x, 0), v_select(e, minus, LLVMBuildNeg(e->b, x, ""), q));
 }
@@ -119,7 +122,8 @@ static Value map_div(const MapCx *m) {
 static Value mod_float(const MapCx *m) {
     Emit *e = m->e;
     Value y = m->in[1], r = LLVMBuildFRem(e->b, m->in[0], y, ""), zero = c_float(r, 0);
-    Value differ = LLVMBuildXor(e->b, v_cmp(e, LLVMRealOLT, r, zero), v_cmp(e, LLVMRealOLT, y, zero), "");
+    Value differ = v_cmp(e, LLVMRealOLT, y, zero);
+    differ = LLVMBuildXor(e->b, v_cmp(e, LLVMRealOLT, r, zero), differ, "");
     differ = LLVMBuildAnd(e->b, differ, v_cmp(e, LLVMRealONE, r, zero), "");
     return v_select(e, differ, v_add(e, r, y), r);
 }

@@ -14,21 +14,26 @@ static void multiply_wide(Emit *e, Value x, uint32_t m, Value *low, Value *high)
     Value both = e_bits(e, x, pairs);
     Value even = i_mul(e, i_and(e, both, mask), factor), odd = i_mul(e, i_lshr(e, both, 32), factor);
     Value upper = c_int(mask, (int64_t)UINT64_C(0xffffffff00000000));
-    *low = e_bits(e, i_or(e, i_and(e, even, mask), i_shl(e, odd, 32)), e->vi32);
-    *high = e_bits(e, i_or(e, i_lshr(e, even, 32), i_and(e, odd, upper)), e->vi32);
+    Value low_odd = i_shl(e, odd, 32), low_even = i_and(e, even, mask);
+    *low = e_bits(e, i_or(e, low_even, low_odd), e->vi32);
+    Value high_odd = i_and(e, odd, upper), high_even = i_lshr(e, even, 32);
+    *high = e_bits(e, i_or(e, high_even, high_odd), e->vi32);
 }
 
 static Value low_word(Emit *e, Value x) { return e_splat(e, LLVMBuildTrunc(e->b, x, e->i32, "")); }
 static Value high_word(Emit *e, Value x) { return low_word(e, i_lshr(e, x, 32)); }
 
 static Words philox(Emit *e, const RandomSource *s, Value low, Value high) {
-    Words c = {{low, high, low_word(e, s->step), high_word(e, s->step)}};
+    Value step_low = low_word(e, s->step), step_high = high_word(e, s->step);
+    Words c = {{low, high, step_low, step_high}};
     Value key0 = low_word(e, s->key), key1 = high_word(e, s->key);
     for (int round = 0; round < 10; round++) {
         Value a_low, a_high, b_low, b_high;
         multiply_wide(e, c.v[0], 0xD2511F53, &a_low, &a_high);
         multiply_wide(e, c.v[2], 0xCD9E8D57, &b_low, &b_high);
-        c = (Words){{i_xor(e, i_xor(e, b_high, c.v[1]), key0), b_low, i_xor(e, i_xor(e, a_high, c.v[3]), key1), a_low}};
+        Value b_mixed = i_xor(e, i_xor(e, b_high, c.v[1]), key0);
+        Value a_mixed = i_xor(e, i_xor(e, a_high, c.v[3]), key1);
+        c = (Words){{b_mixed, b_low, a_mixed, a_low}};
         key0 = i_add(e, key0, c_int(key0, (int64_t)0x9E3779B9));
         key1 = i_add(e, key1, c_int(key1, (int64_t)0xBB67AE85));
     }
@@ -69,7 +74,7 @@ void random_aligned(Emit *e, Op op, const RandomSource *s, Value index, Value ou
 static Value permute_lanes(Emit *e, const RandomSource *s, Value index) {
     Value out = LLVMGetPoison(e->vi32);
     for (int i = 0; i < LANES; i++) { /* lanes beyond the end are clamped: they are not stored */
-        Value at = i_min(e, e_lane(e, index, i), i_sub(e, s->below, c_i64(e, 1)));
+        Value last = i_sub(e, s->below, c_i64(e, 1)), at = i_min(e, e_lane(e, index, i), last);
         Value y = e_extern(e, "random_permuted", e->i64, (Value[]){s->key, s->step, s->below, at}, 4);
         out = LLVMBuildInsertElement(e->b, out, LLVMBuildTrunc(e->b, y, e->i32, ""), LLVMConstInt(e->i32, (unsigned)i, 0), "");
     }
@@ -86,8 +91,10 @@ static Value pick_word(Emit *e, const Words *w, Value number) {
 Value random_any(Emit *e, Op op, const RandomSource *s, Value index) {
     if (op == OP_permutation)
         return permute_lanes(e, s, index);
-    Value block = i_or(e, i_shl(e, i_lshr(e, index, 6), 4), i_and(e, index, c_int(index, 15)));
-    Words w = philox(e, s, LLVMBuildTrunc(e->b, block, e->vi32, ""), LLVMBuildTrunc(e->b, i_lshr(e, block, 32), e->vi32, ""));
+    Value lane = i_and(e, index, c_int(index, 15));
+    Value block = i_or(e, i_shl(e, i_lshr(e, index, 6), 4), lane);
+    Value high = LLVMBuildTrunc(e->b, i_lshr(e, block, 32), e->vi32, "");
+    Words w = philox(e, s, LLVMBuildTrunc(e->b, block, e->vi32, ""), high);
     Value number = LLVMBuildTrunc(e->b, i_and(e, i_lshr(e, index, 4), c_int(index, 3)), e->vi32, "");
     if (op == OP_uniform)
         return to_unit(e, pick_word(e, &w, number), 0);

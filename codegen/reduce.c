@@ -124,8 +124,10 @@ static void join_lanes(Loops *l, const Instr *n, Value *x, Value *i) {
     Emit *e = l->e;
     for (int u = 1; u < l->k->unroll; u++)
         join(l, n, &x[0], &i[0], x[u], i[u]);
-    for (int by = LANES / 2; by > 0; by /= 2)
-        join(l, n, &x[0], &i[0], rotate(e, x[0], by), n->op == OP_argmax ? rotate(e, i[0], by) : NULL);
+    for (int by = LANES / 2; by > 0; by /= 2) {
+        Value j = n->op == OP_argmax ? rotate(e, i[0], by) : NULL;
+        join(l, n, &x[0], &i[0], rotate(e, x[0], by), j);
+    }
 }
 
 static void finish_reduction(Loops *l, size_t n) {

@@ -21,7 +21,8 @@ static Reduced reduce_exp(Emit *e, Value x) {
     const double magic = 0x1.8p23;
     Value t = v_mad(e, x, c_float(x, 1.4426950408889634), c_float(x, magic)), n = v_addc(e, t, -magic);
     Value r = v_mad(e, n, c_float(x, -LN2_HI), x);
-    return (Reduced){v_mad(e, n, c_float(x, -LN2_LO), r), i_shl(e, e_bits(e, t, e->vi32), 23)};
+    r = v_mad(e, n, c_float(x, -LN2_LO), r);
+    return (Reduced){r, i_shl(e, e_bits(e, t, e->vi32), 23)};
 }
 static Value power_of_two(Emit *e, Value exponent) { /* of n 2^23, n from -126 to 127 */
     return e_bits(e, i_add(e, exponent, c_int(exponent, 0x3f800000)), e->vf32);
@@ -38,19 +39,22 @@ static Value vm_exp(Emit *e, Value x) {
     Reduced t = reduce_exp(e, clamp(e, x, -104.0, 89.0));
     Value p = v_addc(e, exp_minus_one(e, t.r), 1.0);
     Value half = i_and(e, LLVMBuildAShr(e->b, t.n, c_int(t.n, 1), ""), c_int(t.n, (int32_t)0xff800000));
-    return v_mul(e, v_mul(e, p, power_of_two(e, half)), power_of_two(e, i_sub(e, t.n, half)));
+    Value second = power_of_two(e, i_sub(e, t.n, half));
+    return v_mul(e, v_mul(e, p, power_of_two(e, half)), second);
 }
 /* For x from -80 to 80, or NaN, where the result is a normal number. */
 static Value exp_normal(Emit *e, Value x) {
     Reduced t = reduce_exp(e, x);
-    return v_mul(e, v_addc(e, exp_minus_one(e, t.r), 1.0), power_of_two(e, t.n));
+    Value power = power_of_two(e, t.n);
+    return v_mul(e, v_addc(e, exp_minus_one(e, t.r), 1.0), power);
 }
 
 /* e^x - 1 = 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2). */
 static Value vm_expm1(Emit *e, Value x) {
     Reduced t = reduce_exp(e, clamp(e, x, -18.0, 89.0));
     Value half = power_of_two(e, i_sub(e, t.n, c_int(t.n, 1 << 23)));
-    Value y = v_mulc(e, v_mad(e, exp_minus_one(e, t.r), half, v_addc(e, half, -0.5)), 2.0);
+    Value rest = v_addc(e, half, -0.5);
+    Value y = v_mulc(e, v_mad(e, exp_minus_one(e, t.r), half, rest), 2.0);
     Value tiny = v_cmpc(e, LLVMRealOLT, v_call(e, "llvm.fabs", x), 0x1p-25);
     return v_select(e, tiny, x, y);
 }
@@ -71,7 +75,8 @@ static Value join_log(Emit *e, Value f, Value k, Value c) {
     Value p = POLY(e, f, 0.3333331262, -0.2500000949, 0.2000211774, -0.1666800196, 0.1421957094, -0.1240548877,
                    0.1188795317, -0.1167618376, 0.06747712725);
     Value square = v_mul(e, f, f);
-    Value tail = v_mad(e, v_mul(e, square, f), p, v_mul(e, k, c_float(k, LN2_LO)));
+    Value tail = v_mul(e, k, c_float(k, LN2_LO));
+    tail = v_mad(e, v_mul(e, square, f), p, tail);
     tail = v_add(e, v_mad(e, square, c_float(f, -0.5), tail), c);
     return v_mad(e, k, c_float(k, LN2_HI), v_add(e, f, tail));
 }
@@ -89,7 +94,8 @@ Value vecmath_log(Emit *e, Value x) {
 static Value vm_log1p(Emit *e, Value x) {
     Value u = v_addc(e, x, 1.0), k, f = split_log(e, u, &k);
     Value big = v_cmpc(e, LLVMRealOGT, x, 1.0);
-    Value lost = v_select(e, big, v_sub(e, c_float(x, 1), v_sub(e, u, x)), v_sub(e, x, v_addc(e, u, -1.0)));
+    Value of_x = v_sub(e, x, v_addc(e, u, -1.0)), of_1 = v_sub(e, c_float(x, 1), v_sub(e, u, x));
+    Value lost = v_select(e, big, of_1, of_x);
     Value y = join_log(e, f, k, v_div(e, lost, u));
     Value tiny = v_cmpc(e, LLVMRealOLT, v_call(e, "llvm.fabs", x), 0x1p-25);
     return v_select(e, tiny, x, log_edges(e, x, c_float(x, -1), y));
@@ -105,8 +111,9 @@ static Value vm_tanh(Emit *e, Value x) {
     Value p = POLY(e, square, -0.3333333081, 0.1333320609, -0.053946772, 0.02170074069, -0.008177464954, 0.002143002674);
     Value small = v_mad(e, v_mul(e, square, x), p, x);
     Value t = exp_normal(e, v_mulc(e, v_min(e, c_float(a, 20.0), a), -2.0));
-    Value large = v_div(e, v_sub(e, c_float(x, 1), t), v_addc(e, t, 1.0));
-    return v_select(e, v_cmpc(e, LLVMRealOLT, a, 0.625), small, v_copysign(e, large, x));
+    Value below = v_addc(e, t, 1.0), large = v_div(e, v_sub(e, c_float(x, 1), t), below);
+    large = v_copysign(e, large, x);
+    return v_select(e, v_cmpc(e, LLVMRealOLT, a, 0.625), small, large);
 }
 static Value vm_sigmoid(Emit *e, Value x) {
     Value t = vm_exp(e, v_neg(e, v_call(e, "llvm.fabs", x)));
@@ -123,7 +130,8 @@ static Value vm_erf(Emit *e, Value x) {
     Value q = POLY(e, t, -0.0001880235027, 1.129578351, 0.6332200274, 0.1084184428, -0.02520817737, 0.004204534333,
                    -0.0004413311718, 2.168643674e-5);
     Value large = v_sub(e, c_float(x, 1), exp_normal(e, v_neg(e, q)));
-    return v_select(e, v_cmpc(e, LLVMRealOLT, a, 1.0), small, v_copysign(e, large, x));
+    large = v_copysign(e, large, x);
+    return v_select(e, v_cmpc(e, LLVMRealOLT, a, 1.0), small, large);
 }
 
 /* ---- sin, cos: in f64. x = n pi/2 + r; pi/2 in two parts of which the first has 25 bits, so n times it is exact up to 2^28. */
@@ -139,7 +147,8 @@ static Value cosine_poly(Emit *e, Value square) {
 /* Quadrant q: its parity swaps the two, its second bit negates. */
 static Value pick_quadrant(Emit *e, Value q, Value even, Value odd) {
     Value y = v_select(e, i_cmp(e, LLVMIntNE, i_and(e, q, c_int(q, 1)), c_int(q, 0)), odd, even);
-    return v_select(e, i_cmp(e, LLVMIntNE, i_and(e, q, c_int(q, 2)), c_int(q, 0)), v_neg(e, y), y);
+    Value minus = v_neg(e, y);
+    return v_select(e, i_cmp(e, LLVMIntNE, i_and(e, q, c_int(q, 2)), c_int(q, 0)), minus, y);
 }
 /* Through memory and the C library, which reduces with as many digits as it takes. */
 static Value huge_lanes(Emit *e, const char *name, Value x, Value huge, Value y) {
@@ -163,7 +172,8 @@ static Value sine_shifted(Emit *e, Value x, int quadrant, const char *name) {
     Value square = v_mul(e, r, r);
     Value q = LLVMBuildFPToSI(e->b, n, e->vi32, "");
     q = i_add(e, q, c_int(q, quadrant));
-    Value y = pick_quadrant(e, q, sine_poly(e, r, square), cosine_poly(e, square));
+    Value cosine = cosine_poly(e, square);
+    Value y = pick_quadrant(e, q, sine_poly(e, r, square), cosine);
     y = LLVMBuildFPTrunc(e->b, y, e->vf32, "");
     if (quadrant == 0) /* keeps the sign of zero */
         y = v_select(e, v_cmpc(e, LLVMRealOEQ, x, 0), x, y);
@@ -188,7 +198,7 @@ static Value log2_wide(Emit *e, Value a) { /* a: f64, the value of a positive f3
     Value power = LLVMBuildAShr(e->b, above, c_int(bits, 52), "");
     Value m = e_bits(e, i_sub(e, bits, i_shl(e, power, 52)), e->vf64);
     Value k = LLVMBuildSIToFP(e->b, LLVMBuildTrunc(e->b, power, e->vi32, ""), e->vf64, "");
-    Value s = v_div(e, v_addc(e, m, -1.0), v_addc(e, m, 1.0));
+    Value above_1 = v_addc(e, m, 1.0), s = v_div(e, v_addc(e, m, -1.0), above_1);
     Value p = POLY(e, v_mul(e, s, s), 2.8853900817778493, 0.96179669411472133, 0.57707794192854454, 0.41220929974520286,
                    0.319903630100303, 0.28293133901298739);
     return v_mad(e, s, p, k);
@@ -210,15 +220,18 @@ Value vecmath_pow(Emit *e, Value x, Value y) {
     log2 = v_select(e, v_cmpc(e, LLVMRealOEQ, a, INF), c_float(log2, INF), log2);
     Value t = v_mul(e, log2, LLVMBuildFPExt(e->b, y, e->vf64, ""));
     t = v_select(e, v_cmpc(e, LLVMRealOEQ, a, 1), c_float(t, 0), t);
-    Value nan = LLVMBuildOr(e->b, v_is_nan(e, x), v_is_nan(e, y), "");
+    Value nan = v_is_nan(e, y);
+    nan = LLVMBuildOr(e->b, v_is_nan(e, x), nan, "");
     t = v_select(e, nan, c_float(t, 0), t);
     t = v_select(e, v_cmpc(e, LLVMRealOEQ, y, 0), c_float(t, 0), t); /* 0 times infinity */
     Value size = LLVMBuildFPTrunc(e->b, exp2_wide(e, t), e->vf32, "");
     Value whole = is_integer(e, y), odd = LLVMBuildAnd(e->b, whole, LLVMBuildNot(e->b, is_integer(e, v_mulc(e, y, 0.5)), ""), "");
     Value signed_ = v_select(e, odd, v_copysign(e, size, x), size);
-    Value bad = LLVMBuildAnd(e->b, v_cmpc(e, LLVMRealOLT, x, 0), v_cmpc(e, LLVMRealOLT, a, INF), "");
+    Value finite = v_cmpc(e, LLVMRealOLT, a, INF);
+    Value bad = LLVMBuildAnd(e->b, v_cmpc(e, LLVMRealOLT, x, 0), finite, "");
     bad = LLVMBuildOr(e->b, LLVMBuildAnd(e->b, bad, LLVMBuildNot(e->b, whole, ""), ""), nan, "");
-    Value one = LLVMBuildOr(e->b, v_cmpc(e, LLVMRealOEQ, x, 1), v_cmpc(e, LLVMRealOEQ, y, 0), "");
+    Value one = v_cmpc(e, LLVMRealOEQ, y, 0);
+    one = LLVMBuildOr(e->b, v_cmpc(e, LLVMRealOEQ, x, 1), one, "");
     return v_select(e, one, c_float(x, 1), v_select(e, bad, c_float(x, (double)NAN), signed_));
 }
 
@@ -264,10 +277,10 @@ const size_t vecmath_symbol_count = sizeof vecmath_symbols / sizeof *vecmath_sym
 #define LANES_NAME(op, f) [OP_##op] = "upt_lanes_" #op,
 Value vecmath_lanes(Emit *e, Op op, Value x, Value y) {
     static const char *const name[OP_COUNT] = {LANES_OF(LANES_NAME)[OP_pow] = "upt_lanes_pow"};
-    Value arg[2] = {e_alloca(e, e->vf64), y ? e_alloca(e, e->vf64) : NULL};
+    Value arg[2] = {e_alloca(e, e->vf64)};
     e_store(e, x, arg[0]);
     if (y)
-        e_store(e, y, arg[1]);
+        e_store(e, y, arg[1] = e_alloca(e, e->vf64));
     e_extern(e, name[op], LLVMVoidTypeInContext(e->cx), arg, y ? 2 : 1);
     return e_load(e, e->vf64, arg[0]);
 }
