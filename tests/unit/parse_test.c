@@ -22,7 +22,7 @@ enum { FRAGMENTS = sizeof fragments / sizeof *fragments };
 
 /* Every message must point into the file: its line exists and its column is at most one past the
  * line's end. */
-static void expect_places(const Diag *d, const char *what) {
+static void expect_places(Diag *d, const char *what) {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
