@@ -27,8 +27,10 @@ struct Arena {
 };
 
 static NORETURN void out_of_memory(size_t size) {
-    fprintf(stderr, "upt: out of memory: the system has no further %zu bytes; "
-                    "close other programs or use a smaller model or batch\n", size);
+    fprintf(stderr,
+            "upt: out of memory: the system has no further %zu bytes; close other programs or use "
+            "a smaller model or batch\n",
+            size);
     fflush(stderr);
     _Exit(1);
 }

@@ -48,8 +48,10 @@ static bool write_all(int fd, const char *p, size_t n) {
 bool file_sync_folder(const char *path) {
     Buf folder = {0};
     const char *slash = strrchr(path, '/');
-    if (!slash) buf_puts(&folder, ".");
-    else buf_put(&folder, path, slash == path ? 1 : (size_t)(slash - path));
+    if (!slash)
+        buf_puts(&folder, ".");
+    else
+        buf_put(&folder, path, slash == path ? 1 : (size_t)(slash - path));
     int fd = open(folder.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     buf_free(&folder);
     if (fd < 0) return false;
@@ -80,8 +82,10 @@ bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
     buf_printf(&aside, "%s.tmp%ld", path, (long)getpid());
     bool ok = write_synced(aside.data, p, n) && rename(aside.data, path) == 0;
     int why = errno;
-    if (!ok) unlink(aside.data);
-    else if (!(ok = file_sync_folder(path))) why = errno;
+    if (!ok)
+        unlink(aside.data);
+    else if (!(ok = file_sync_folder(path)))
+        why = errno;
     buf_free(&aside);
     return ok || err_set(e, "cannot write '%s': %s", path, strerror(why));
 }

@@ -8,8 +8,8 @@ static const struct {
     size_t size;
     bool is_float;
 } dtypes[DT_COUNT] = {
-    [DT_f32] = {"f32", 4, true},  [DT_f64] = {"f64", 8, true},  [DT_bf16] = {"bf16", 2, true},
-    [DT_i32] = {"i32", 4, false}, [DT_i64] = {"i64", 8, false}, [DT_u8] = {"u8", 1, false},
+    [DT_f32] = {"f32", 4, true},    [DT_f64] = {"f64", 8, true},  [DT_bf16] = {"bf16", 2, true},
+    [DT_i32] = {"i32", 4, false},   [DT_i64] = {"i64", 8, false}, [DT_u8] = {"u8", 1, false},
     [DT_bool] = {"bool", 1, false},
 };
 
@@ -44,7 +44,8 @@ float bf16_to_float(uint16_t bits) {
 uint16_t bf16_from_float(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    if (x != x) return (uint16_t)(bits >> 16 | 0x40); /* the quiet bit: what is cut off may be all there is */
+    if (x != x)
+        return (uint16_t)(bits >> 16 | 0x40); /* quiet: the bits cut off may be all it has */
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 

@@ -1,4 +1,5 @@
 /* uptc: the command. It finds the verb, reads its flags, and hands over. */
+#include <signal.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -68,6 +69,7 @@ static int uptc(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write(), told like any other */
     int code = uptc(argc - 1, argv + 1);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
         return fail("cannot write to standard output");

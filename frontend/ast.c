@@ -51,10 +51,14 @@ static void print_quoted(Printer *o, const char *s) {
     Buf q = {0};
     buf_puts(&q, "");
     for (; *s; s++) {
-        if (*s == '"' || *s == '\\') buf_printf(&q, "\\%c", *s);
-        else if (*s == '\n') buf_puts(&q, "\\n");
-        else if (iscntrl((unsigned char)*s)) buf_printf(&q, "\\u{%x}", (unsigned)*s);
-        else buf_put(&q, s, 1);
+        if (*s == '"' || *s == '\\')
+            buf_printf(&q, "\\%c", *s);
+        else if (*s == '\n')
+            buf_puts(&q, "\\n");
+        else if (iscntrl((unsigned char)*s))
+            buf_printf(&q, "\\u{%x}", (unsigned)*s);
+        else
+            buf_put(&q, s, 1);
     }
     line(o, "string \"%s\"", q.data);
     buf_free(&q);
@@ -175,8 +179,10 @@ static void print_expr(Printer *o, const Expr *e) {
     case EXPR_int: line(o, "int %lld", (long long)e->i); break;
     case EXPR_float: print_float(o, e->f); break;
     case EXPR_string:
-        if (e->string.text) print_quoted(o, e->string.text);
-        else print_items(o, "interpolated", &e->string.part);
+        if (e->string.text)
+            print_quoted(o, e->string.text);
+        else
+            print_items(o, "interpolated", &e->string.part);
         break;
     case EXPR_bool: line(o, "%s", e->b ? "true" : "false"); break;
     case EXPR_none: line(o, "None"); break;

@@ -90,7 +90,7 @@ typedef struct FnDecl {
 } FnDecl;
 
 enum { EXPR_DEPTH = 500 }; /* of nesting: what walks expressions may recurse */
-/* clang-format off: one row a kind */
+/* clang-format off */ /* one row a kind */
 struct Expr {
     ExprKind kind;
     uint32_t depth; /* 1 for a leaf; at most EXPR_DEPTH */
@@ -100,42 +100,15 @@ struct Expr {
         double f;
         bool b;
         const char *name;
-        struct {
-            const char *text;
-            Exprs part;
-        } string; /* with ${}: text NULL, pieces in order */
-        struct {
-            Expr *of;
-            const char *name;
-            Span name_span;
-        } field;
-        struct {
-            Expr *fn;
-            Args arg;
-            Exprs over;
-            bool has_over;
-            Span over_span;
-        } call;
-        struct {
-            Expr *of;
-            Exprs at;
-        } index;
-        struct {
-            Expr *lo, *hi, *step;
-        } slice; /* any may be NULL */
-        struct {
-            Expr *from, *to;
-        } arrow;     /* to: EXPR_list as pattern */
-        Exprs items; /* list, tuple, group */
-        struct {
-            UnaryOp op;
-            Expr *of;
-        } unary;
-        struct {
-            BinaryOp op;
-            Expr *left, *right;
-            Span op_span;
-        } binary;
+        struct { const char *text; Exprs part; } string; /* with ${}: text NULL, pieces in order */
+        struct { Expr *of; const char *name; Span name_span; } field;
+        struct { Expr *fn; Args arg; Exprs over; bool has_over; Span over_span; } call;
+        struct { Expr *of; Exprs at; } index;
+        struct { Expr *lo, *hi, *step; } slice; /* any may be NULL */
+        struct { Expr *from, *to; } arrow;      /* to: EXPR_list as pattern */
+        Exprs items;                            /* list, tuple, group */
+        struct { UnaryOp op; Expr *of; } unary;
+        struct { BinaryOp op; Expr *left, *right; Span op_span; } binary;
         FnDecl *fn;
     };
 };
@@ -192,77 +165,32 @@ typedef struct Target { /* left side of an assignment or an update */
     Span span;
 } Target;
 
-/* clang-format off: one row a kind */
+/* clang-format off */ /* one row a kind */
 struct Stmt {
     StmtKind kind;
     Span span;
     union {
-        struct {
-            const char *module, *file, *alias;
-        } import; /* "std.nn" or a file, the other NULL */
-        struct {
-            Target *target;
-            int ntarget;
-            Expr *value;
-        } assign; /* const, tokenizer, data, update */
+        /* module "std.nn" or file, the other NULL */
+        struct { const char *module, *file, *alias; } import;
+        /* const, tokenizer, data, update */
+        struct { Target *target; int ntarget; Expr *value; } assign;
         FnDecl *fn;
+        struct { const char *name; ParamDecls param; Stmts body; Span name_span; } block; /* rule */
+        /* param, state, cache; type NULL: the shape of what owns it */
+        struct { const char *name; TypeExpr *type; Expr *init; Span name_span; } param;
+        struct { Exprs part; Expr *file; Exprs from, to; } load;
+        struct { Exprs part; } freeze;
         struct {
-            const char *name;
-            ParamDecls param;
-            Stmts body;
-            Span name_span;
-        } block; /* rule */
-        struct {
-            const char *name;
-            TypeExpr *type;
-            Expr *init;
-            Span name_span;
-        } param; /* state, cache;
-type NULL: the shape of what owns it */
-        struct {
-            Exprs part;
-            Expr *file;
-            Exprs from, to;
-        } load;
-        struct {
-            Exprs part;
-        } freeze;
-        struct {
-            EntryWord word;
-            const char *name;
-            Expr *on, *batch, *steps, *epochs, *count;
-            Stmts body;
+            EntryWord word; const char *name; Expr *on, *batch, *steps, *epochs, *count; Stmts body;
         } entry;
-        struct {
-            Args item, every;
-        } run; /* seed = 1; `eval every 500` */
-        struct {
-            Expr *loss;
-            Args over;
-            Exprs scale;
-            bool has_over;
-            Expr *rule;
-            Args option;
-        } minimize; /* scale[i] of over[i], or NULL */
-        struct {
-            ReportKind kind;
-            Args item;
-            Expr *as;
-        } report; /* name NULL: from the expression */
-        struct {
-            Exprs value;
-            Expr *as;
-        } ret;
-        struct {
-            Expr *cond;
-            Stmts then, other;
-        } cond;
-        struct {
-            const char *name;
-            Span name_span;
-            Expr *in;
-            Stmts body;
-        } loop;
+        struct { Args item, every; } run; /* seed = 1; `eval every 500` */
+        struct { /* scale[i] of over[i], or NULL */
+            Expr *loss; Args over; Exprs scale; bool has_over; Expr *rule; Args option;
+        } minimize;
+        struct { ReportKind kind; Args item; Expr *as; } report; /* as NULL: from the expression */
+        struct { Exprs value; Expr *as; } ret;
+        struct { Expr *cond; Stmts then, other; } cond;
+        struct { const char *name; Span name_span; Expr *in; Stmts body; } loop;
         Expr *expr; /* watch, a bare call */
     };
 };

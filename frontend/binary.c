@@ -1,5 +1,6 @@
-/* Operators between two values: compile-time numbers, tensors, and all the tensors of an instance at once. One table says
- * for each operator of the language which IR operator it is, what it takes and how a message puts it. */
+/* Operators between two values: compile-time numbers, tensors, and all the tensors of an instance
+ * at once. One table says for each operator of the language which IR operator it is, what it takes
+ * and how a message puts it. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -30,7 +31,8 @@ static const BinaryRule binary_rule[] = {
     [BIN_pow] = {OP_pow, TAKES_floats, false, {"raise", " to the power ", false}},
 };
 
-/* ---- powers: small whole exponents are products, so that they are exact, fast and have plain gradients */
+/* ---- powers: small whole exponents are products, so that they are exact, fast and have plain
+ * gradients */
 
 enum { POWER_MAX = 16 };
 
@@ -40,12 +42,15 @@ static bool power_by_products(Elab *cx, const TVal *x, int64_t n, Span at, TVal 
     while (n) {
         Val pair[2] = {val_of_tensor(&result), val_of_tensor(&base)};
         if (n & 1) {
-            if (!tensor_ok(&result)) result = base;
-            else if (!tensor_pointwise(cx, OP_mul, pair, 2, TAKES_numbers, say, at, &result)) return false;
+            if (!tensor_ok(&result))
+                result = base;
+            else if (!tensor_pointwise(cx, OP_mul, pair, 2, TAKES_numbers, say, at, &result))
+                return false;
         }
         n >>= 1;
         pair[0] = pair[1];
-        if (n && !tensor_pointwise(cx, OP_mul, pair, 2, TAKES_numbers, say, at, &base)) return false;
+        if (n && !tensor_pointwise(cx, OP_mul, pair, 2, TAKES_numbers, say, at, &base))
+            return false;
     }
     *out = result;
     return true;
@@ -81,7 +86,8 @@ static bool tensor_power(Elab *cx, const Val *a, const Val *b, Span at, TVal *ou
         TVal x;
         bool done;
         const char *who = "cannot raise to a power";
-        if (!val_tensor(cx, a, DT_f32, at, &x) || !tensor_takes(cx, &x, TAKES_numbers, who, at)) return false;
+        if (!val_tensor(cx, a, DT_f32, at, &x) || !tensor_takes(cx, &x, TAKES_numbers, who, at))
+            return false;
         if (special_power(cx, &x, val_double(b), at, out, &done)) return done;
     }
     return tensor_pointwise(cx, OP_pow, pair, 2, TAKES_floats, &binary_rule[BIN_pow].say, at, out);
@@ -102,14 +108,16 @@ static bool exact_quotient(Elab *cx, const Val *pair, Span at, TVal *out) {
         TVal t;
         if (!val_tensor(cx, &pair[i], DT_f32, at, &t)) return false;
         if (dtype_is_float(t.type.dtype) || t.type.dtype == DT_bool) continue;
-        report_error(cx, at, "cannot divide %s by %s: / needs floats", val_describe(cx, &pair[0]), val_describe(cx, &pair[1]));
+        report_error(cx, at, "cannot divide %s by %s: / needs floats", val_describe(cx, &pair[0]),
+                     val_describe(cx, &pair[1]));
         diag_hint(cx->diag, "// divides integers and rounds down; cast(x, f32) gives floats");
         return false;
     }
     return tensor_pointwise(cx, OP_div, pair, 2, TAKES_floats, &binary_rule[BIN_div].say, at, out);
 }
 
-static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
+static bool tensor_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at,
+                          Val *out) {
     const BinaryRule *r = &binary_rule[op];
     Val pair[2] = {r->reversed ? *b : *a, r->reversed ? *a : *b};
     TVal t;
@@ -132,7 +140,8 @@ bool tree_of(Elab *cx, const Val *v, Span at, Tree *out) {
         *out = *v->tree;
         return true;
     }
-    if (!cx->g) return report_error(cx, at, "%s has values only while an entry runs", val_describe(cx, v));
+    if (!cx->g)
+        return report_error(cx, at, "%s has values only while an entry runs", val_describe(cx, v));
     return instance_leaves(cx, v->inst, out);
 }
 
@@ -148,14 +157,17 @@ static const char *tree_extra(const Tree *a, const Tree *b) {
     return NULL;
 }
 
-static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, const Tree *tb, Span at) {
+static bool trees_match(Elab *cx, const Val *a, const Val *b, const Tree *ta, const Tree *tb,
+                        Span at) {
     const char *left = tree_extra(ta, tb), *right = tree_extra(tb, ta);
     if (!left && !right) return true;
-    return report_error(cx, at, "%s and %s do not have the same parts: '%s' is only in the %s", val_describe(cx, a),
-                        val_describe(cx, b), left ? left : right, left ? "first" : "second");
+    return report_error(cx, at, "%s and %s do not have the same parts: '%s' is only in the %s",
+                        val_describe(cx, a), val_describe(cx, b), left ? left : right,
+                        left ? "first" : "second");
 }
 
-static bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at, Val *out) {
+static bool tree_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span at,
+                        Val *out) {
     Tree ta = {0}, tb = {0}, *result = NEW(cx->arena, Tree);
     bool left = val_is_tree(a), right = val_is_tree(b);
     if ((left && !tree_of(cx, a, at, &ta)) || (right && !tree_of(cx, b, at, &tb))) return false;
@@ -208,7 +220,8 @@ static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at)
         return false;
     }
     bool swap = say->swap && !binary_rule[op].reversed;
-    return report_error(cx, at, "cannot %s %s%s%s", say->verb, swap ? y : x, say->joiner, swap ? x : y);
+    return report_error(cx, at, "cannot %s %s%s%s", say->verb, swap ? y : x, say->joiner,
+                        swap ? x : y);
 }
 
 static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {
@@ -221,14 +234,20 @@ static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span
         *out = val_of_bool(op == BIN_and ? a->b && b->b : a->b || b->b);
         return true;
     }
-    if (op == BIN_add && a->kind == VAL_list && b->kind == VAL_list) return lists_join(cx, a, b, out);
+    if (op == BIN_add && a->kind == VAL_list && b->kind == VAL_list)
+        return lists_join(cx, a, b, out);
     return mismatch(cx, op, a, b, at);
 }
 
-static bool joins_tensor(const Val *v) { return val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool; }
-static bool joins_tree(const Val *v) { return val_is_tree(v) || joins_tensor(v); }
+static bool joins_tensor(const Val *v) {
+    return val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool;
+}
+static bool joins_tree(const Val *v) {
+    return val_is_tree(v) || joins_tensor(v);
+}
 
-bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span whole, Val *out) {
+bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_span, Span whole,
+                  Val *out) {
     *out = val_error();
     if (a->kind == VAL_error || b->kind == VAL_error) return false;
     bool tensor = (val_is_tensor(a) || val_is_tensor(b)) && joins_tensor(a) && joins_tensor(b);
@@ -236,7 +255,7 @@ bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_spa
     bool same = (op == BIN_eq || op == BIN_ne) && tree;
     bool numbers = val_is_number(a) || val_is_number(b);
     if (op == BIN_matmul && (numbers || tree)) return mismatch(cx, op, a, b, whole);
-    bool ok = tensor         ? tensor_binary(cx, op, a, b, op_span, whole, out)
+    bool ok = tensor          ? tensor_binary(cx, op, a, b, op_span, whole, out)
               : tree && !same ? tree_binary(cx, op, a, b, op_span, whole, out)
                               : compile_time(cx, op, a, b, whole, out);
     if (ok) out->span = whole;

@@ -178,14 +178,9 @@ static void add_instance(Elab *cx, const Instance *i, Tensors *out) {
 
 bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out) {
     switch (part->kind) {
-    case VAL_error:
-        return false;
-    case VAL_instance:
-        add_instance(cx, part->inst, out);
-        return true;
-    case VAL_param:
-        vec_push(cx->arena, out, part->tensor);
-        return true;
+    case VAL_error: return false;
+    case VAL_instance: add_instance(cx, part->inst, out); return true;
+    case VAL_param: vec_push(cx->arena, out, part->tensor); return true;
     case VAL_array:
     case VAL_list:
     case VAL_tuple:

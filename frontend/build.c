@@ -164,8 +164,10 @@ CallArgs *call_args_add(Parser *p, CallArgs *list, const CallArg *arg) {
     }
     list->has_over = true;
     list->over_span = arg->over_span;
-    if (arg->over->kind == EXPR_list) list->over = arg->over->items;
-    else vec_push(p->arena, &list->over, arg->over);
+    if (arg->over->kind == EXPR_list)
+        list->over = arg->over->items;
+    else
+        vec_push(p->arena, &list->over, arg->over);
     return list;
 }
 
@@ -197,8 +199,10 @@ static void check_dtype(Parser *p, const char *name, DType *t, Span at) {
     for (int i = 0; i < DT_COUNT; i++) names[i] = dtype_name((DType)i);
     diag_error(p->diag, at, "there is no type '%s'", name);
     const char *near = nearest_name(name, names, DT_COUNT);
-    if (near) diag_hint(p->diag, "did you mean '%s'?", near);
-    else diag_hint(p->diag, "f32, bf16, i32, i64, u8, bool");
+    if (near)
+        diag_hint(p->diag, "did you mean '%s'?", near);
+    else
+        diag_hint(p->diag, "f32, bf16, i32, i64, u8, bool");
 }
 
 TypeExpr *type_new(Parser *p, const char *dtype, const Exprs *dims, Span at, Span name_span) {

@@ -1,5 +1,5 @@
-/* The primitive functions: their table, the binding of arguments to parameters, and what the functions themselves
- * (builtin_*.c) ask of an argument. */
+/* The primitive functions: their table, the binding of arguments to parameters, and what the
+ * functions themselves (builtin_*.c) ask of an argument. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -51,8 +51,8 @@ static void params_read(Elab *cx, const Builtin *b, Params *out) {
 
 static bool wrong_count(Elab *cx, const Builtin *b, const Params *p, int given, Span at) {
     const char *s = p->n == 1 ? "" : "s";
-    report_error(cx, at, "%s takes %s%d argument%s (%s), not %d", b->name, p->required < p->n ? "up to " : "", p->n, s, b->params,
-                 given);
+    report_error(cx, at, "%s takes %s%d argument%s (%s), not %d", b->name,
+                 p->required < p->n ? "up to " : "", p->n, s, b->params, given);
     if (b->op == OP_max || b->op == OP_min)
         diag_hint(cx->diag, "%simum(a, b) compares tensors element by element", b->name);
     return false;
@@ -67,8 +67,10 @@ static int param_index(const Params *p, const char *name) {
 static bool unknown_argument(Elab *cx, const Builtin *b, const Params *p, const CallArg *a) {
     report_error(cx, a->span, "%s has no argument '%s'", b->name, a->name);
     const char *near = nearest_name(a->name, p->name, (size_t)p->n);
-    if (near) diag_hint(cx->diag, "did you mean '%s'?", near);
-    else diag_hint(cx->diag, "%s(%s)", b->name, b->params);
+    if (near)
+        diag_hint(cx->diag, "did you mean '%s'?", near);
+    else
+        diag_hint(cx->diag, "%s(%s)", b->name, b->params);
     return false;
 }
 
@@ -78,7 +80,9 @@ static bool bind(Call *c, const Params *p, const CallArg *arg, int narg) {
         int k = arg[i].name ? param_index(p, arg[i].name) : positional++;
         if (k < 0) return unknown_argument(c->cx, c->b, p, &arg[i]);
         if (k >= p->n) return wrong_count(c->cx, c->b, p, narg, c->at);
-        if (c->given[k]) return report_error(c->cx, arg[i].span, "'%s' is given twice to %s", p->name[k], c->b->name);
+        if (c->given[k])
+            return report_error(c->cx, arg[i].span, "'%s' is given twice to %s", p->name[k],
+                                c->b->name);
         c->arg[k] = arg[i].val;
         c->given[k] = true;
         c->arg_span[k] = arg[i].span;
@@ -92,14 +96,16 @@ static bool bind(Call *c, const Params *p, const CallArg *arg, int narg) {
 }
 
 static bool check_over(Elab *cx, const Builtin *b, const Over *over, Span at) {
-    if (over && b->over == OVER_never) return report_error(cx, over->span, "%s takes no 'over'", b->name);
+    if (over && b->over == OVER_never)
+        return report_error(cx, over->span, "%s takes no 'over'", b->name);
     if (over || b->over != OVER_must) return true;
     report_error(cx, at, "%s must name a dimension with 'over'", b->name);
     diag_hint(cx->diag, "%s(%s over d), or over -1 for the last", b->name, b->params);
     return false;
 }
 
-bool builtin_apply(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg, const Over *over, Span at, Val *out) {
+bool builtin_apply(Elab *cx, Scope *s, const Builtin *b, const CallArg *arg, int narg,
+                   const Over *over, Span at, Val *out) {
     Call c = {.cx = cx, .scope = s, .b = b, .over = over, .at = at};
     Params p;
     *out = val_error();
@@ -125,8 +131,10 @@ bool call_return(const TVal *t, Val *out) {
 
 bool call_tensor(Call *c, int i, TVal *out) {
     const Val *v = &c->arg[i];
-    if (val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool) return tensor_of(c->cx, v, c->arg_span[i], out);
-    report_error(c->cx, c->arg_span[i], "%s takes a tensor or a number, not %s", c->b->name, val_describe(c->cx, v));
+    if (val_is_tensor(v) || val_is_number(v) || v->kind == VAL_bool)
+        return tensor_of(c->cx, v, c->arg_span[i], out);
+    report_error(c->cx, c->arg_span[i], "%s takes a tensor or a number, not %s", c->b->name,
+                 val_describe(c->cx, v));
     return false;
 }
 
@@ -138,8 +146,8 @@ bool call_flag(Call *c, int i, bool otherwise, bool *out) {
     *out = otherwise;
     if (!c->given[i]) return true;
     if (c->arg[i].kind != VAL_bool)
-        return report_error(c->cx, c->arg_span[i], "%s is true or false, not %s", call_arg_name(c, i),
-                            val_describe(c->cx, &c->arg[i]));
+        return report_error(c->cx, c->arg_span[i], "%s is true or false, not %s",
+                            call_arg_name(c, i), val_describe(c->cx, &c->arg[i]));
     *out = c->arg[i].b;
     return true;
 }
@@ -151,7 +159,9 @@ bool call_shape(Call *c, int i, TVal *out) {
 bool call_axis(Call *c, const TVal *t, int *axis) {
     Axes axes;
     if (!over_resolve(c->cx, c->over, t, &axes)) return false;
-    if (axes.n != 1) return report_error(c->cx, c->over->span, "%s goes over one dimension, not %d", c->b->name, axes.n);
+    if (axes.n != 1)
+        return report_error(c->cx, c->over->span, "%s goes over one dimension, not %d", c->b->name,
+                            axes.n);
     *axis = axes.at[0];
     return true;
 }

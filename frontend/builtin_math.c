@@ -1,4 +1,5 @@
-/* Builtins that compute: pointwise functions, reductions, gradients. Of compile-time numbers they give numbers. */
+/* Builtins that compute: pointwise functions, reductions, gradients. Of compile-time numbers they
+ * give numbers. */
 #include "frontend/expr.h"
 
 #include <math.h>
@@ -12,12 +13,18 @@ static bool unary(Call *c, enum Takes takes, Val *out) {
     if (val_is_number(v)) return number_unary(c->cx, c->b->op, v, c->at, out);
     if (val_is_tree(v)) return tree_unary(c->cx, c->b->op, v, c->at, out);
     if (!call_tensor(c, 0, &x)) return false;
-    if (takes == TAKES_floats ? !call_float(c, &x) : !tensor_takes(c->cx, &x, takes, c->b->name, c->at)) return false;
+    if (takes == TAKES_floats ? !call_float(c, &x)
+                              : !tensor_takes(c->cx, &x, takes, c->b->name, c->at))
+        return false;
     return tensor_unary(c->cx, c->b->op, &x, c->at, &x) && call_return(&x, out);
 }
 
-bool run_float(Call *c, Val *out) { return unary(c, TAKES_floats, out); }
-bool run_number(Call *c, Val *out) { return unary(c, TAKES_numbers, out); }
+bool run_float(Call *c, Val *out) {
+    return unary(c, TAKES_floats, out);
+}
+bool run_number(Call *c, Val *out) {
+    return unary(c, TAKES_numbers, out);
+}
 
 static bool round_number(Call *c, Val *out) {
     const Val *v = &c->arg[0];
@@ -25,7 +32,9 @@ static bool round_number(Call *c, Val *out) {
         *out = *v;
         return true;
     }
-    double f = c->b->op == OP_floor ? floor(v->f) : c->b->op == OP_neg ? ceil(v->f) : floor(v->f + 0.5);
+    double f = c->b->op == OP_floor ? floor(v->f)
+               : c->b->op == OP_neg ? ceil(v->f)
+                                    : floor(v->f + 0.5);
     return number_integer(c->cx, f, c->b->name, c->at, out);
 }
 
@@ -40,14 +49,16 @@ bool run_round(Call *c, Val *out) {
         if (!apply_binary(c->cx, BIN_add, &v, &half, c->at, c->at, &sum)) return false;
         x = sum.t;
     }
-    bool ok = (!ceiling || tensor_unary(c->cx, OP_neg, &x, c->at, &x)) && tensor_unary(c->cx, OP_floor, &x, c->at, &x) &&
+    bool ok = (!ceiling || tensor_unary(c->cx, OP_neg, &x, c->at, &x)) &&
+              tensor_unary(c->cx, OP_floor, &x, c->at, &x) &&
               (!ceiling || tensor_unary(c->cx, OP_neg, &x, c->at, &x));
     return ok && call_return(&x, out);
 }
 
 static bool extremum_numbers(const Call *c, Val *out) {
     const Val *a = &c->arg[0], *b = &c->arg[1];
-    bool less = val_double(a) < val_double(b), smaller = c->b->op == OP_minimum || c->b->op == OP_min;
+    bool less = val_double(a) < val_double(b),
+         smaller = c->b->op == OP_minimum || c->b->op == OP_min;
     *out = less == smaller ? *a : *b;
     return true;
 }
@@ -57,7 +68,8 @@ bool run_extremum(Call *c, Val *out) {
     const char *verb = c->b->op == OP_minimum ? "take the minimum of" : "take the maximum of";
     Phrase say = {verb, " and ", false};
     if (val_is_number(&c->arg[0]) && val_is_number(&c->arg[1])) return extremum_numbers(c, out);
-    return tensor_pointwise(c->cx, c->b->op, c->arg, 2, TAKES_numbers, &say, c->at, &t) && call_return(&t, out);
+    return tensor_pointwise(c->cx, c->b->op, c->arg, 2, TAKES_numbers, &say, c->at, &t) &&
+           call_return(&t, out);
 }
 
 bool run_where(Call *c, Val *out) {
@@ -67,14 +79,16 @@ bool run_where(Call *c, Val *out) {
         *out = c->arg[c->arg[0].b ? 1 : 2];
         return true;
     }
-    return tensor_pointwise(c->cx, OP_where, c->arg, 3, TAKES_any, &say, c->at, &t) && call_return(&t, out);
+    return tensor_pointwise(c->cx, OP_where, c->arg, 3, TAKES_any, &say, c->at, &t) &&
+           call_return(&t, out);
 }
 
 bool run_cast(Call *c, Val *out) {
     TVal x;
     DType to;
     if (c->arg[1].kind != VAL_str || !dtype_from_name(c->arg[1].s, &to)) {
-        report_error(c->cx, c->arg_span[1], "cast takes a type, not %s", val_describe(c->cx, &c->arg[1]));
+        report_error(c->cx, c->arg_span[1], "cast takes a type, not %s",
+                     val_describe(c->cx, &c->arg[1]));
         diag_hint(c->cx->diag, "f32, bf16, i32, i64, u8 or bool");
         return false;
     }
@@ -90,7 +104,8 @@ bool run_stop(Call *c, Val *out) {
         *out = c->arg[0];
         return true;
     }
-    return call_tensor(c, 0, &x) && tensor_unary(c->cx, OP_stop, &x, c->at, &x) && call_return(&x, out);
+    return call_tensor(c, 0, &x) && tensor_unary(c->cx, OP_stop, &x, c->at, &x) &&
+           call_return(&x, out);
 }
 
 /* ---- reductions */
@@ -110,7 +125,8 @@ static bool reduce(Call *c, const TVal *x, int keep_arg, Val *out) {
     bool keep;
     if (!over_mask(c, x, &axes) || !call_flag(c, keep_arg, false, &keep)) return false;
     TVal t = *x;
-    if (c->b->op == OP_sum && axes == 0 && x->type.dtype == DT_bool) t = tensor_cast(c->cx, x, DT_i32, c->at);
+    if (c->b->op == OP_sum && axes == 0 && x->type.dtype == DT_bool)
+        t = tensor_cast(c->cx, x, DT_i32, c->at);
     t = tensor_reduce(c->cx, c->b->op, &t, axes, keep, c->at);
     return call_return(&t, out);
 }
@@ -118,8 +134,10 @@ static bool reduce(Call *c, const TVal *x, int keep_arg, Val *out) {
 static bool fold(Call *c, const Val *list, bool (*join)(Call *, const Val *, Val *), Val *acc) {
     if (c->over) return report_error(c->cx, c->over->span, "a list has no dimensions to go over");
     for (int i = 0; i < list->list.n; i++) {
-        if (i == 0 && acc->kind == VAL_none) *acc = list->list.at[0];
-        else if (!join(c, &list->list.at[i], acc)) return false;
+        if (i == 0 && acc->kind == VAL_none)
+            *acc = list->list.at[0];
+        else if (!join(c, &list->list.at[i], acc))
+            return false;
     }
     return true;
 }
@@ -132,12 +150,17 @@ static bool join_sum(Call *c, const Val *v, Val *acc) {
 }
 
 static bool join_most(Call *c, const Val *v, Val *acc) {
-    Call pair = {.cx = c->cx, .scope = c->scope, .b = builtin_find(c->b->op == OP_max ? "maximum" : "minimum"),
-                 .arg = {*acc, *v}, .at = c->at};
+    Call pair = {.cx = c->cx,
+                 .scope = c->scope,
+                 .b = builtin_find(c->b->op == OP_max ? "maximum" : "minimum"),
+                 .arg = {*acc, *v},
+                 .at = c->at};
     return run_extremum(&pair, acc);
 }
 
-static bool is_list(const Val *v) { return v->kind == VAL_list || v->kind == VAL_tuple; }
+static bool is_list(const Val *v) {
+    return v->kind == VAL_list || v->kind == VAL_tuple;
+}
 
 bool run_sum(Call *c, Val *out) {
     TVal x;
@@ -159,13 +182,15 @@ bool run_most(Call *c, Val *out) {
     TVal x;
     if (c->given[1]) return most_of_two(c, out);
     if (is_list(&c->arg[0])) {
-        if (c->arg[0].list.n == 0) return report_error(c->cx, c->arg_span[0], "%s of an empty list", c->b->name);
+        if (c->arg[0].list.n == 0)
+            return report_error(c->cx, c->arg_span[0], "%s of an empty list", c->b->name);
         *out = (Val){.kind = VAL_none};
         return fold(c, &c->arg[0], join_most, out);
     }
     if (!call_tensor(c, 0, &x)) return false;
     if (x.type.dtype == DT_bool) {
-        report_error(c->cx, c->at, "%s takes numbers, not %s", c->b->name, tval_describe(c->cx, &x));
+        report_error(c->cx, c->at, "%s takes numbers, not %s", c->b->name,
+                     tval_describe(c->cx, &x));
         diag_hint(c->cx->diag, "any(x over d) and all(x over d) are for bool");
         return false;
     }
@@ -174,7 +199,8 @@ bool run_most(Call *c, Val *out) {
 
 bool run_quantify(Call *c, Val *out) {
     TVal x;
-    return call_tensor(c, 0, &x) && tensor_takes(c->cx, &x, TAKES_bools, c->b->name, c->at) && reduce(c, &x, 1, out);
+    return call_tensor(c, 0, &x) && tensor_takes(c->cx, &x, TAKES_bools, c->b->name, c->at) &&
+           reduce(c, &x, 1, out);
 }
 
 /* With no `over` the index is that of the flattened tensor. */
@@ -182,7 +208,8 @@ bool run_argmax(Call *c, Val *out) {
     TVal x;
     int axis = 0;
     bool keep;
-    if (!call_tensor(c, 0, &x) || !tensor_takes(c->cx, &x, TAKES_numbers, c->b->name, c->at)) return false;
+    if (!call_tensor(c, 0, &x) || !tensor_takes(c->cx, &x, TAKES_numbers, c->b->name, c->at))
+        return false;
     if (!call_flag(c, 1, false, &keep) || (c->over && !call_axis(c, &x, &axis))) return false;
     if (!c->over) {
         int64_t all = type_count(&x.type);
@@ -215,7 +242,9 @@ static bool grad_targets(Call *c, Tree *x) {
         const Val *one = is_list(v) ? &v->list.at[i] : v;
         TVal t;
         if (!val_is_tensor(one))
-            return report_error(c->cx, c->arg_span[1], "grad differentiates for tensors, not for %s", val_describe(c->cx, one));
+            return report_error(c->cx, c->arg_span[1],
+                                "grad differentiates for tensors, not for %s",
+                                val_describe(c->cx, one));
         if (!val_tensor(c->cx, one, DT_f32, c->arg_span[1], &t)) return false;
         vec_push(c->cx->arena, &x->leaf, (TreeLeaf){NULL, t});
     }
@@ -224,16 +253,20 @@ static bool grad_targets(Call *c, Tree *x) {
 
 static bool grad_check(Call *c, const TVal *y, const Tree *x) {
     if (y->type.rank != 0) {
-        report_error(c->cx, c->arg_span[0], "grad needs a single number to differentiate, not %s", tval_describe(c->cx, y));
+        report_error(c->cx, c->arg_span[0], "grad needs a single number to differentiate, not %s",
+                     tval_describe(c->cx, y));
         diag_hint(c->cx->diag, "sum(y) or mean(y)");
         return false;
     }
     if (!dtype_is_float(y->type.dtype))
-        return report_error(c->cx, c->arg_span[0], "grad differentiates floats, not %s", tval_describe(c->cx, y));
+        return report_error(c->cx, c->arg_span[0], "grad differentiates floats, not %s",
+                            tval_describe(c->cx, y));
     for (size_t i = 0; i < x->leaf.n; i++)
         if (!dtype_is_float(x->leaf.at[i].t.type.dtype))
-            return report_error(c->cx, c->arg_span[1], "grad is for floats, not for %s", tval_describe(c->cx, &x->leaf.at[i].t));
-    return x->leaf.n > 0 || report_error(c->cx, c->arg_span[1], "grad needs something to differentiate for");
+            return report_error(c->cx, c->arg_span[1], "grad is for floats, not for %s",
+                                tval_describe(c->cx, &x->leaf.at[i].t));
+    return x->leaf.n > 0 ||
+           report_error(c->cx, c->arg_span[1], "grad needs something to differentiate for");
 }
 
 static void grad_results(Call *c, const TVal *node, Tree *x) {

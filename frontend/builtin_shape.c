@@ -1,16 +1,20 @@
-/* Builtins that move elements: transpose, concat, stack, pad, flip, roll, and the tables of rows: take, put, compact. */
+/* Builtins that move elements: transpose, concat, stack, pad, flip, roll, and the tables of rows:
+ * take, put, compact. */
 #include "frontend/expr.h"
 
 #include <string.h>
 
-static void unname(TVal *t, int axis) { t->name[axis] = NULL; }
+static void unname(TVal *t, int axis) {
+    t->name[axis] = NULL;
+}
 
 bool run_transpose(Call *c, Val *out) {
     TVal x;
     if (!call_tensor(c, 0, &x)) return false;
     int rank = x.type.rank, perm[RANK];
     if (rank < 2)
-        return report_error(c->cx, c->at, "transpose swaps the last two dimensions, and %s has %d", tval_describe(c->cx, &x), rank);
+        return report_error(c->cx, c->at, "transpose swaps the last two dimensions, and %s has %d",
+                            tval_describe(c->cx, &x), rank);
     for (int i = 0; i < rank; i++) perm[i] = i;
     perm[rank - 1] = rank - 2;
     perm[rank - 2] = rank - 1;
@@ -23,7 +27,8 @@ bool run_transpose(Call *c, Val *out) {
 static bool parts_of(Call *c, TVal **part, int *n) {
     const Val *v = &c->arg[0];
     if (v->kind != VAL_list && v->kind != VAL_tuple) {
-        report_error(c->cx, c->arg_span[0], "%s takes a list of tensors, not %s", c->b->name, val_describe(c->cx, v));
+        report_error(c->cx, c->arg_span[0], "%s takes a list of tensors, not %s", c->b->name,
+                     val_describe(c->cx, v));
         diag_hint(c->cx->diag, "%s([a, b] over 0)", c->b->name);
         return false;
     }
@@ -33,7 +38,8 @@ static bool parts_of(Call *c, TVal **part, int *n) {
     for (int i = 0; i < *n; i++) {
         const Val *one = &v->list.at[i];
         if (!val_is_tensor(one) && !val_is_number(one) && one->kind != VAL_bool)
-            return report_error(c->cx, one->span, "%s takes tensors, not %s", c->b->name, val_describe(c->cx, one));
+            return report_error(c->cx, one->span, "%s takes tensors, not %s", c->b->name,
+                                val_describe(c->cx, one));
         if (!tensor_of(c->cx, one, c->arg_span[0], &(*part)[i])) return false;
     }
     return true;
@@ -43,16 +49,20 @@ static bool parts_of(Call *c, TVal **part, int *n) {
 static bool parts_match(Call *c, const TVal *part, int n, int axis) {
     for (int i = 1; i < n; i++) {
         const TVal *a = &part[0], *b = &part[i];
-        const char *who = arena_printf(c->cx->arena, "cannot %s %s and %s", c->b->name, tval_describe(c->cx, a), tval_describe(c->cx, b));
+        const char *who = arena_printf(c->cx->arena, "cannot %s %s and %s", c->b->name,
+                                       tval_describe(c->cx, a), tval_describe(c->cx, b));
         if (a->type.dtype != b->type.dtype) {
-            report_error(c->cx, c->at, "%s: %s and %s do not mix", who, dtype_name(a->type.dtype), dtype_name(b->type.dtype));
+            report_error(c->cx, c->at, "%s: %s and %s do not mix", who, dtype_name(a->type.dtype),
+                         dtype_name(b->type.dtype));
             return hint_cast(c->cx, a->type.dtype, b->type.dtype);
         }
         if (a->type.rank != b->type.rank)
-            return report_error(c->cx, c->at, "%s: they have %d and %d dimensions", who, a->type.rank, b->type.rank);
+            return report_error(c->cx, c->at, "%s: they have %d and %d dimensions", who,
+                                a->type.rank, b->type.rank);
         for (int k = 0; k < a->type.rank; k++)
             if (k != axis && a->type.dim[k] != b->type.dim[k])
-                return report_error(c->cx, c->at, "%s: %s does not match %s", who, dim_text(c->cx, a, k), dim_text(c->cx, b, k));
+                return report_error(c->cx, c->at, "%s: %s does not match %s", who,
+                                    dim_text(c->cx, a, k), dim_text(c->cx, b, k));
     }
     return true;
 }
@@ -69,7 +79,8 @@ static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at) {
 bool run_concat(Call *c, Val *out) {
     TVal *part;
     int n, axis;
-    if (!parts_of(c, &part, &n) || !call_axis(c, &part[0], &axis) || !parts_match(c, part, n, axis)) return false;
+    if (!parts_of(c, &part, &n) || !call_axis(c, &part[0], &axis) || !parts_match(c, part, n, axis))
+        return false;
     TVal t = join(c->cx, part, n, axis, c->at);
     return call_return(&t, out);
 }
@@ -90,7 +101,8 @@ bool run_stack(Call *c, Val *out) {
     TVal *part;
     int n, axis;
     if (!parts_of(c, &part, &n) || !parts_match(c, part, n, -1)) return false;
-    if (part[0].type.rank == RANK) return report_error(c->cx, c->at, "a tensor can have at most %d dimensions", RANK);
+    if (part[0].type.rank == RANK)
+        return report_error(c->cx, c->at, "a tensor can have at most %d dimensions", RANK);
     TVal whole = {.ref = part[0].ref, .type = {.rank = (int8_t)(part[0].type.rank + 1)}};
     if (!call_axis(c, &whole, &axis)) return false;
     for (int i = 0; i < n; i++) part[i] = insert_axis(c->cx, &part[i], axis, c->at);
@@ -102,10 +114,14 @@ bool run_pad(Call *c, Val *out) {
     TVal x;
     int axis;
     int64_t before, after, size;
-    if (!call_tensor(c, 0, &x) || !call_int(c, 1, &before) || !call_int(c, 2, &after) || !call_axis(c, &x, &axis)) return false;
+    if (!call_tensor(c, 0, &x) || !call_int(c, 1, &before) || !call_int(c, 2, &after) ||
+        !call_axis(c, &x, &axis))
+        return false;
     if (before < 0 || after < 0)
-        return report_error(c->cx, c->at, "pad adds zeros, and cannot add %lld", (long long)(before < 0 ? before : after));
-    if (__builtin_add_overflow(before, after, &size) || !dims_valid(1, &(int64_t){size ? size : 1}, &(Err){0}))
+        return report_error(c->cx, c->at, "pad adds zeros, and cannot add %lld",
+                            (long long)(before < 0 ? before : after));
+    if (__builtin_add_overflow(before, after, &size) ||
+        !dims_valid(1, &(int64_t){size ? size : 1}, &(Err){0}))
         return report_error(c->cx, c->at, "pad adds more than 2^40 zeros");
     Attr attr = {.pad = {.rank = x.type.rank}};
     attr.pad.lo[axis] = before;
@@ -118,7 +134,8 @@ bool run_pad(Call *c, Val *out) {
 
 /* ---- order along an axis */
 
-static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size, Span at) {
+static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size,
+                Span at) {
     Attr attr = {.slice = {.rank = x->type.rank}};
     for (int i = 0; i < x->type.rank; i++) {
         attr.slice.step[i] = 1;
@@ -150,7 +167,8 @@ bool run_roll(Call *c, Val *out) {
     int64_t by;
     if (!call_tensor(c, 0, &x) || !call_int(c, 1, &by)) return false;
     if (!c->over && x.type.rank != 1) {
-        report_error(c->cx, c->at, "roll must name a dimension of %s with 'over'", tval_describe(c->cx, &x));
+        report_error(c->cx, c->at, "roll must name a dimension of %s with 'over'",
+                     tval_describe(c->cx, &x));
         diag_hint(c->cx->diag, "roll(x, %lld over -1)", (long long)by);
         return false;
     }
@@ -166,12 +184,15 @@ bool run_roll(Call *c, Val *out) {
 
 /* ---- tables of rows */
 
-/* An index that is plain from the graph: a constant, or a count 0, 1, ... (position(iota(T)) with too short a table). */
+/* An index that is plain from the graph: a constant, or a count 0, 1, ... (position(iota(T)) with
+ * too short a table). */
 static bool index_provable(Call *c, const TVal *x, const TVal *i, int axis) {
     const Node *n = graph_node(c->cx->g, i->ref);
     int64_t size = x->type.dim[axis], most = -1;
-    if (n->op == OP_iota) most = n->type[0].dim[n->attr.axis] - 1;
-    else if (n->op == OP_const) most = n->attr.num < 0 ? size : (int64_t)n->attr.num;
+    if (n->op == OP_iota)
+        most = n->type[0].dim[n->attr.axis] - 1;
+    else if (n->op == OP_const)
+        most = n->attr.num < 0 ? size : (int64_t)n->attr.num;
     if (most < size) return true;
     long long bad = n->op == OP_const ? (long long)n->attr.num : (long long)most;
     return report_error(c->cx, c->at, "index %lld is outside %s", bad, axis_text(c->cx, x, axis));
@@ -188,15 +209,17 @@ static bool index_leading(Call *c, const TVal *x, TVal *i, int axis) {
     bool ok = i->type.rank >= axis;
     for (int k = 0; k < axis && ok; k++) ok = x->type.dim[k] == i->type.dim[k];
     if (ok) return true;
-    report_error(c->cx, c->at, "cannot %s %s by %s over %s: the dimensions before that must be the same", c->b->name,
-                 tval_describe(c->cx, x), tval_describe(c->cx, i), dim_text(c->cx, x, axis));
+    report_error(
+        c->cx, c->at, "cannot %s %s by %s over %s: the dimensions before that must be the same",
+        c->b->name, tval_describe(c->cx, x), tval_describe(c->cx, i), dim_text(c->cx, x, axis));
     return false;
 }
 
 static bool table_index(Call *c, const TVal *x, int axis, TVal *i) {
     if (!val_tensor(c->cx, &c->arg[1], DT_i32, c->arg_span[1], i)) return false;
     if (i->type.dtype != DT_i32) {
-        report_error(c->cx, c->arg_span[1], "%s takes indices of type i32, not %s", c->b->name, tval_describe(c->cx, i));
+        report_error(c->cx, c->arg_span[1], "%s takes indices of type i32, not %s", c->b->name,
+                     tval_describe(c->cx, i));
         diag_hint(c->cx->diag, "cast(i, i32)");
         return false;
     }
@@ -224,9 +247,12 @@ static TVal rows_shape(const TVal *x, const TVal *i, int axis) {
 bool run_take(Call *c, Val *out) {
     TVal in[2];
     int axis;
-    if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) || !table_index(c, &in[0], axis, &in[1])) return false;
+    if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) ||
+        !table_index(c, &in[0], axis, &in[1]))
+        return false;
     Attr attr = {.axis = axis};
-    TVal shape = rows_shape(&in[0], &in[1], axis), t = tensor_add(c->cx, OP_take, &attr, in, 2, NULL, c->at);
+    TVal shape = rows_shape(&in[0], &in[1], axis),
+         t = tensor_add(c->cx, OP_take, &attr, in, 2, NULL, c->at);
     memcpy(t.name, shape.name, sizeof t.name);
     return call_return(&t, out);
 }
@@ -234,23 +260,27 @@ bool run_take(Call *c, Val *out) {
 static bool expandable(const TVal *v, const TVal *shape) {
     int shift = shape->type.rank - v->type.rank;
     for (int k = 0; k < v->type.rank; k++)
-        if (shift < 0 || (v->type.dim[k] != 1 && v->type.dim[k] != shape->type.dim[k + shift])) return false;
+        if (shift < 0 || (v->type.dim[k] != 1 && v->type.dim[k] != shape->type.dim[k + shift]))
+            return false;
     return shift >= 0;
 }
 
 bool run_put(Call *c, Val *out) {
     TVal in[3];
     int axis;
-    if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) || !table_index(c, &in[0], axis, &in[1])) return false;
+    if (!call_tensor(c, 0, &in[0]) || !call_axis(c, &in[0], &axis) ||
+        !table_index(c, &in[0], axis, &in[1]))
+        return false;
     TVal shape = rows_shape(&in[0], &in[1], axis), *v = &in[2];
     if (!val_tensor(c->cx, &c->arg[2], in[0].type.dtype, c->arg_span[2], v)) return false;
     const char *name = c->b->name, *table = tval_describe(c->cx, &in[0]);
     if (v->type.dtype != in[0].type.dtype)
-        return report_error(c->cx, c->at, "cannot %s %s into %s: %s and %s do not mix", name, tval_describe(c->cx, v), table,
-                            dtype_name(v->type.dtype), dtype_name(in[0].type.dtype));
+        return report_error(c->cx, c->at, "cannot %s %s into %s: %s and %s do not mix", name,
+                            tval_describe(c->cx, v), table, dtype_name(v->type.dtype),
+                            dtype_name(in[0].type.dtype));
     if (!expandable(v, &shape))
-        return report_error(c->cx, c->at, "cannot %s %s into %s: the rows to set are %s", name, tval_describe(c->cx, v), table,
-                            tval_describe(c->cx, &shape));
+        return report_error(c->cx, c->at, "cannot %s %s into %s: the rows to set are %s", name,
+                            tval_describe(c->cx, v), table, tval_describe(c->cx, &shape));
     *v = tensor_expand(c->cx, v, &shape, c->at);
     Attr attr = {.axis = axis};
     TVal t = tensor_add(c->cx, c->b->op, &attr, in, 3, NULL, c->at);
@@ -262,12 +292,15 @@ bool run_compact(Call *c, Val *out) {
     TVal mask;
     int axis;
     int64_t k;
-    if (!call_tensor(c, 0, &mask) || !tensor_takes(c->cx, &mask, TAKES_bools, "compact", c->at)) return false;
+    if (!call_tensor(c, 0, &mask) || !tensor_takes(c->cx, &mask, TAKES_bools, "compact", c->at))
+        return false;
     if (!call_int(c, 1, &k) || !call_axis(c, &mask, &axis)) return false;
-    if (axis != mask.type.rank - 1) return report_error(c->cx, c->over->span, "compact goes over the last dimension");
+    if (axis != mask.type.rank - 1)
+        return report_error(c->cx, c->over->span, "compact goes over the last dimension");
     if (k < 1 || k > mask.type.dim[axis])
-        return report_error(c->cx, c->arg_span[1], "compact keeps between 1 and %s places, not %lld", dim_text(c->cx, &mask, axis),
-                            (long long)k);
+        return report_error(c->cx, c->arg_span[1],
+                            "compact keeps between 1 and %s places, not %lld",
+                            dim_text(c->cx, &mask, axis), (long long)k);
     Attr attr = {.count = k};
     TVal at = tensor_add(c->cx, OP_compact, &attr, &mask, 1, NULL, c->at);
     if (!tensor_ok(&at)) return false;

@@ -151,10 +151,8 @@ static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val
         if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
     *out = (SpecArg){.name = name, .kind = kind};
     switch (kind) {
-    case ARG_int:
-        return val_int(cx, v, what, at, &out->i);
-    case ARG_float:
-        return val_num(cx, v, what, at, &out->f);
+    case ARG_int: return val_int(cx, v, what, at, &out->i);
+    case ARG_float: return val_num(cx, v, what, at, &out->f);
     case ARG_str:
         if (v->kind != VAL_str)
             return report_error(cx, at, "%s must be a string, not %s", what, val_describe(cx, v));

@@ -1,6 +1,6 @@
-/* Products: `a @ b` and einsum. Both become the IR's two-operand contraction, whose labels say everything: no
- * transposes are made. More than two operands are contracted from the left; labels that only one operand has and nobody needs
- * are summed out of it first. */
+/* Products: `a @ b` and einsum. Both become the IR's two-operand contraction, whose labels say
+ * everything: no transposes are made. More than two operands are contracted from the left; labels
+ * that only one operand has and nobody needs are summed out of it first. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -8,13 +8,15 @@
 /* ---- a @ b */
 
 static bool matmul_takes(Elab *cx, const TVal *a, const TVal *b, Span at) {
-    const char *who = arena_printf(cx->arena, "cannot multiply %s by %s", tval_describe(cx, a), tval_describe(cx, b));
+    const char *who = arena_printf(cx->arena, "cannot multiply %s by %s", tval_describe(cx, a),
+                                   tval_describe(cx, b));
     if (a->type.rank == 0 || b->type.rank == 0) {
         report_error(cx, at, "%s: @ needs at least one dimension on each side", who);
         diag_hint(cx->diag, "* multiplies by a single number");
         return false;
     }
-    if (!tensor_takes(cx, a, TAKES_floats, who, at) || !tensor_takes(cx, b, TAKES_floats, who, at)) return false;
+    if (!tensor_takes(cx, a, TAKES_floats, who, at) || !tensor_takes(cx, b, TAKES_floats, who, at))
+        return false;
     if (a->type.dtype == b->type.dtype) return true;
     const char *left = dtype_name(a->type.dtype), *right = dtype_name(b->type.dtype);
     report_error(cx, at, "%s: %s and %s do not mix", who, left, right);
@@ -26,8 +28,10 @@ static const char *side_text(Elab *cx, Span op, Span at, bool right) {
     enum { SHORT = 24 };
     Span side = at;
     if (!op.file || op.line != at.line || op.end_line != at.end_line) return NULL;
-    if (right) side.col = op.end_col;
-    else side.end_col = op.col;
+    if (right)
+        side.col = op.end_col;
+    else
+        side.end_col = op.col;
     const char *s = span_text(cx, side);
     if (!s) return NULL;
     s += strspn(s, " ");
@@ -39,7 +43,8 @@ static const char *side_text(Elab *cx, Span op, Span at, bool right) {
 static void hint_transpose(Elab *cx, const Val *v, const TVal *t, const char *text, bool right) {
     const char *side = text ? text : right ? "the right side" : "the left side";
     if (v->kind == VAL_param && t->type.rank == 2)
-        diag_hint(cx->diag, "transpose(%s), or declare it [%s, %s]", side, t->name[1] ? t->name[1] : dim_text(cx, t, 1),
+        diag_hint(cx->diag, "transpose(%s), or declare it [%s, %s]", side,
+                  t->name[1] ? t->name[1] : dim_text(cx, t, 1),
                   t->name[0] ? t->name[0] : dim_text(cx, t, 0));
     else
         diag_hint(cx->diag, "transpose(%s)", side);
@@ -53,8 +58,8 @@ typedef struct Sides {
 
 static bool matmul_clash(Elab *cx, const Sides *s, int i, int k) {
     const TVal *a = &s->a, *b = &s->b;
-    diag_error(cx->diag, s->at, "cannot multiply %s by %s: %s does not match %s", tval_describe(cx, a), tval_describe(cx, b),
-               dim_text(cx, a, i), dim_text(cx, b, k));
+    diag_error(cx->diag, s->at, "cannot multiply %s by %s: %s does not match %s",
+               tval_describe(cx, a), tval_describe(cx, b), dim_text(cx, a, i), dim_text(cx, b, k));
     note_sides(cx, s->va, s->vb, s->at);
     report_calls(cx);
     if (i != a->type.rank - 1) return false;
@@ -66,8 +71,9 @@ static bool matmul_clash(Elab *cx, const Sides *s, int i, int k) {
     return false;
 }
 
-/* Labels of one operand: its own axis, the contracted one, and leading axes shared by position from the right. An axis of
- * size 1 that meets a longer one is dropped first, which is what broadcasting means here. */
+/* Labels of one operand: its own axis, the contracted one, and leading axes shared by position from
+ * the right. An axis of size 1 that meets a longer one is dropped first, which is what broadcasting
+ * means here. */
 typedef struct Matmul {
     TVal a, b;
     char la[RANK + 1], lb[RANK + 1], lo[RANK + 1];
@@ -82,8 +88,10 @@ static bool push_out(Matmul *m, char label, const char *name) {
     return true;
 }
 
-/* Axis i of a meets axis k of b, both `back` places before the last leading one; false when they clash. */
-static bool lead_labels(Matmul *m, int back, const TVal *a, int i, const TVal *b, int k, bool *drop_a, bool *drop_b) {
+/* Axis i of a meets axis k of b, both `back` places before the last leading one; false when they
+ * clash. */
+static bool lead_labels(Matmul *m, int back, const TVal *a, int i, const TVal *b, int k,
+                        bool *drop_a, bool *drop_b) {
     bool both = i >= 0 && k >= 0;
     *drop_a = both && a->type.dim[i] == 1 && b->type.dim[k] != 1;
     *drop_b = both && b->type.dim[k] == 1 && a->type.dim[i] != 1;
@@ -100,7 +108,8 @@ static TVal drop_axes(Elab *cx, const TVal *t, const bool *drop, Span at) {
     return tensor_reshape(cx, t, rank, dim, at);
 }
 
-static void operand_labels(char *label, int leads, const bool *drop, int axes, char row, char column) {
+static void operand_labels(char *label, int leads, const bool *drop, int axes, char row,
+                           char column) {
     int n = 0;
     for (int i = 0; i < leads; i++)
         if (!drop[i]) label[n++] = (char)('a' + leads - 1 - i);
@@ -124,7 +133,8 @@ bool tensor_matmul(Elab *cx, const Val *va, const Val *vb, Span op_span, Span at
     TVal a, b;
     bool drop_a[RANK] = {0}, drop_b[RANK] = {0};
     if (!val_is_tensor(va) || !val_is_tensor(vb))
-        return report_error(cx, at, "@ multiplies tensors, not %s", val_describe(cx, val_is_tensor(va) ? vb : va));
+        return report_error(cx, at, "@ multiplies tensors, not %s",
+                            val_describe(cx, val_is_tensor(va) ? vb : va));
     if (!val_tensor(cx, va, DT_f32, at, &a) || !val_tensor(cx, vb, DT_f32, at, &b)) return false;
     if (!matmul_takes(cx, &a, &b, at)) return false;
     Sides sides = {va, vb, a, b, op_span, at};
@@ -162,16 +172,21 @@ typedef struct Einsum {
     int nterm;
     const char *label[EINSUM_LABELS]; /* by letter */
     int64_t size[EINSUM_LABELS];
-    const char *dim[EINSUM_LABELS];   /* the dimension it stood for first, for messages */
-    const char *name[EINSUM_LABELS];  /* in the result: the label, or for `...` the dimension's own */
+    const char *dim[EINSUM_LABELS]; /* the dimension it stood for first, for messages */
+    const char
+        *name[EINSUM_LABELS]; /* in the result: the label, or for `...` the dimension's own */
     Span where[EINSUM_LABELS];
     int n;
     char out[RANK + 1];
     Span at;
 } Einsum;
 
-static char letter(int i) { return (char)(i < 26 ? 'a' + i : 'A' + i - 26); }
-static int letter_index(char c) { return c >= 'a' ? c - 'a' : c - 'A' + 26; }
+static char letter(int i) {
+    return (char)(i < 26 ? 'a' + i : 'A' + i - 26);
+}
+static int letter_index(char c) {
+    return c >= 'a' ? c - 'a' : c - 'A' + 26;
+}
 
 static int label_index(const Einsum *es, const char *name) {
     for (int i = 0; i < es->n; i++)
@@ -184,7 +199,9 @@ static bool label_axis(Einsum *es, Term *term, int axis, const PatternAxis *p) {
     int64_t size = term->t.type.dim[axis];
     int i = label_index(es, name);
     if (i < 0) {
-        if (es->n == EINSUM_LABELS) return report_error(es->cx, p->span, "einsum can have at most %d labels", EINSUM_LABELS);
+        if (es->n == EINSUM_LABELS)
+            return report_error(es->cx, p->span, "einsum can have at most %d labels",
+                                EINSUM_LABELS);
         i = es->n++;
         es->label[i] = name;
         es->size[i] = size;
@@ -192,9 +209,11 @@ static bool label_axis(Einsum *es, Term *term, int axis, const PatternAxis *p) {
         es->name[i] = pattern_label_hidden(name) ? term->t.name[axis] : name;
         es->where[i] = p->span;
     }
-    if (strchr(term->lab, letter(i))) return report_error(es->cx, p->span, "label '%s' stands twice in one operand", name);
+    if (strchr(term->lab, letter(i)))
+        return report_error(es->cx, p->span, "label '%s' stands twice in one operand", name);
     if (es->size[i] != size) {
-        diag_error(es->cx->diag, p->span, "label '%s' is %s here, and %s before", name, text, es->dim[i]);
+        diag_error(es->cx->diag, p->span, "label '%s' is %s here, and %s before", name, text,
+                   es->dim[i]);
         diag_note(es->cx->diag, es->where[i], "'%s' is %s here", name, es->dim[i]);
         return report_calls(es->cx);
     }
@@ -232,7 +251,8 @@ static bool einsum_result(Einsum *es, const Expr *to, int leading) {
             return false;
         }
         if (strchr(es->out, letter(k)))
-            return report_error(es->cx, p.axis[i].span, "label '%s' stands twice in the result", name);
+            return report_error(es->cx, p.axis[i].span, "label '%s' stands twice in the result",
+                                name);
         es->out[i] = letter(k);
     }
     return true;
@@ -251,8 +271,10 @@ static void sum_out(Einsum *es, Term *term, int from, const char *other) {
     char kept[RANK + 1] = {0};
     int n = 0;
     for (int i = 0; term->lab[i]; i++) {
-        if (needed(es, term->lab[i], from) || strchr(other, term->lab[i])) kept[n++] = term->lab[i];
-        else axes |= 1u << i;
+        if (needed(es, term->lab[i], from) || strchr(other, term->lab[i]))
+            kept[n++] = term->lab[i];
+        else
+            axes |= 1u << i;
     }
     if (axes) term->t = tensor_reduce(es->cx, OP_sum, &term->t, axes, false, es->at);
     memcpy(term->lab, kept, sizeof kept);
@@ -263,7 +285,9 @@ static bool dot_labels(const Einsum *es, const Term *a, const Term *b, int next,
     for (const Term *t = a; t; t = t == a ? b : NULL) {
         for (const char *c = t->lab; *c; c++) {
             if ((t == b && strchr(a->lab, *c)) || !needed(es, *c, next)) continue;
-            if (n == RANK) return report_error(es->cx, es->at, "this product has more than %d dimensions on the way", RANK);
+            if (n == RANK)
+                return report_error(es->cx, es->at,
+                                    "this product has more than %d dimensions on the way", RANK);
             out[n++] = *c;
         }
     }
@@ -276,8 +300,10 @@ static bool contract(Einsum *es, Term *acc, int i) {
     bool last = i + 1 == es->nterm;
     sum_out(es, acc, i + 1, b->lab);
     sum_out(es, b, i + 1, acc->lab);
-    if (last) memcpy(result.lab, es->out, sizeof result.lab);
-    else if (!dot_labels(es, acc, b, i + 1, result.lab)) return false;
+    if (last)
+        memcpy(result.lab, es->out, sizeof result.lab);
+    else if (!dot_labels(es, acc, b, i + 1, result.lab))
+        return false;
     Attr attr = {0};
     memcpy(attr.dot.a, acc->lab, sizeof attr.dot.a);
     memcpy(attr.dot.b, b->lab, sizeof attr.dot.b);
@@ -295,7 +321,8 @@ static bool einsum_dtypes(Einsum *es, const Expr *e) {
         DType first = es->term[0].t.type.dtype, type = es->term[i].t.type.dtype;
         if (!tensor_takes(es->cx, &es->term[i].t, TAKES_floats, "einsum", at)) return false;
         if (type == first) continue;
-        report_error(es->cx, at, "einsum: %s and %s do not mix", dtype_name(first), dtype_name(type));
+        report_error(es->cx, at, "einsum: %s and %s do not mix", dtype_name(first),
+                     dtype_name(type));
         return hint_cast(es->cx, first, type);
     }
     return true;
@@ -328,7 +355,9 @@ bool eval_einsum(Elab *cx, Scope *s, const Expr *e, Val *out) {
     for (size_t i = 0; i < n; i++) {
         const Arg *a = &e->call.arg.at[i];
         if (a->name) return report_error(cx, a->span, "einsum has no argument '%s'", a->name);
-        if (!einsum_operand(&es, s, i + 1 == n ? arrow->arrow.from : a->value, &leading)) return false;
+        if (!einsum_operand(&es, s, i + 1 == n ? arrow->arrow.from : a->value, &leading))
+            return false;
     }
-    return einsum_dtypes(&es, e) && einsum_result(&es, arrow->arrow.to, leading) && einsum_contract(&es, out);
+    return einsum_dtypes(&es, e) && einsum_result(&es, arrow->arrow.to, leading) &&
+           einsum_contract(&es, out);
 }

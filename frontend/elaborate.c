@@ -9,16 +9,13 @@
 /* ---- running a file's statements */
 static int pass_of(const Stmt *s) {
     switch (s->kind) {
-    case STMT_import:
-        return 0;
+    case STMT_import: return 0;
     case STMT_fn:
     case STMT_block:
-    case STMT_rule:
-        return 1;
+    case STMT_rule: return 1;
     case STMT_entry:
         return s->entry.word == WORD_train ? 3 : 4; /* an eval takes the batch of train */
-    default:
-        return 2;
+    default: return 2;
     }
 }
 
@@ -86,8 +83,10 @@ static void report_library(Elab *cx, const char *name, const char *path, Span at
             return;
         }
     report_error(cx, at, "there is no library module '%s'", full);
-    if (getenv("UPT_STD")) diag_hint(cx->diag, "UPT_STD says that it is '%s'", path);
-    else suggest(cx, full, library_modules, LIBRARY_MODULES);
+    if (getenv("UPT_STD"))
+        diag_hint(cx->diag, "UPT_STD says that it is '%s'", path);
+    else
+        suggest(cx, full, library_modules, LIBRARY_MODULES);
 }
 
 Module *module_library(Elab *cx, const char *name, Span at) {
@@ -200,7 +199,8 @@ bool do_const(Elab *cx, Exec *x, const Stmt *s) {
     if (!x->module->library) vec_push(cx->arena, &d->consts, full);
     for (size_t i = 0; i < d->ndefine; i++)
         if (str_eq(d->define[i].name, full)) define = &d->define[i], d->defined[i] = true;
-    if (define ? !define_value(cx, define, s->assign.value, &v) : !eval_expr(cx, x->scope, s->assign.value, &v))
+    if (define ? !define_value(cx, define, s->assign.value, &v)
+               : !eval_expr(cx, x->scope, s->assign.value, &v))
         return false;
     if (v.kind == VAL_tensor || v.kind == VAL_instance || v.kind == VAL_param)
         return report_error(cx, s->assign.value->span, "a const is a compile-time value, not %s",

@@ -1,5 +1,5 @@
-/* eval_expr: the value of an expression in a scope. Both sides of an operator and all arguments of a call are
- * evaluated even when one is wrong, so that independent errors are reported together. */
+/* eval_expr: the value of an expression in a scope. Both sides of an operator and all arguments of
+ * a call are evaluated even when one is wrong, so that independent errors are reported together. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -28,10 +28,14 @@ static bool entry_number(Elab *cx, const char *name, Span at, Val *out) {
 static bool builtin_value(Elab *cx, const char *name, Span at, Val *out, bool *ok) {
     DType type;
     *ok = true;
-    if (str_eq(name, "step") || str_eq(name, "steps") || str_eq(name, "progress")) *ok = entry_number(cx, name, at, out);
-    else if (str_eq(name, "training")) *out = val_of_bool(cx->training);
-    else if (dtype_from_name(name, &type)) *out = val_of_str(dtype_name(type));
-    else return false;
+    if (str_eq(name, "step") || str_eq(name, "steps") || str_eq(name, "progress"))
+        *ok = entry_number(cx, name, at, out);
+    else if (str_eq(name, "training"))
+        *out = val_of_bool(cx->training);
+    else if (dtype_from_name(name, &type))
+        *out = val_of_str(dtype_name(type));
+    else
+        return false;
     return true;
 }
 
@@ -51,8 +55,10 @@ static bool eval_field(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val of;
     if (!eval_expr(cx, s, e->field.of, &of)) return false;
     if (val_is_tensor(&of)) {
-        report_error(cx, e->field.name_span, "%s has no field '%s'", val_describe(cx, &of), e->field.name);
-        if (str_eq(e->field.name, "shape")) diag_hint(cx->diag, "shape(x) is the list of its sizes, x.dim(i) one of them");
+        report_error(cx, e->field.name_span, "%s has no field '%s'", val_describe(cx, &of),
+                     e->field.name);
+        if (str_eq(e->field.name, "shape"))
+            diag_hint(cx->diag, "shape(x) is the list of its sizes, x.dim(i) one of them");
         return false;
     }
     if (!val_field(cx, &of, e->field.name, e->field.name_span, out)) return false;
@@ -74,7 +80,8 @@ static bool eval_string(Elab *cx, Scope *s, const Expr *e, Val *out) {
         Val v;
         if (!eval_expr(cx, s, part, &v)) return false;
         const char *more = val_text(cx, &v);
-        if (!more) return report_error(cx, part->span, "a string cannot hold %s", val_describe(cx, &v));
+        if (!more)
+            return report_error(cx, part->span, "a string cannot hold %s", val_describe(cx, &v));
         text = arena_printf(cx->arena, "%s%s", text, more);
     }
     *out = val_of_str(text);
@@ -112,7 +119,9 @@ static bool eval_unary(Elab *cx, Scope *s, const Expr *e, Val *out) {
     }
     if (negate && val_is_tree(&v)) return tree_unary(cx, OP_neg, &v, e->span, out);
     const char *who = negate ? "cannot negate" : "cannot apply !";
-    if (!val_is_tensor(&v)) return report_error(cx, e->span, "%s to %s", negate ? "cannot apply -" : who, val_describe(cx, &v));
+    if (!val_is_tensor(&v))
+        return report_error(cx, e->span, "%s to %s", negate ? "cannot apply -" : who,
+                            val_describe(cx, &v));
     if (!val_tensor(cx, &v, DT_f32, e->span, &t)) return false;
     if (!tensor_takes(cx, &t, negate ? TAKES_numbers : TAKES_bools, who, e->span)) return false;
     return tensor_unary(cx, negate ? OP_neg : OP_not, &t, e->span, &t) && call_return(&t, out);
@@ -122,7 +131,8 @@ static bool eval_binary(Elab *cx, Scope *s, const Expr *e, Val *out) {
     BinaryOp op = e->binary.op;
     Val a, b;
     bool left = eval_expr(cx, s, e->binary.left, &a);
-    if (left && op == BIN_pipe && a.kind == VAL_data) return data_pipe(cx, s, &a, e->binary.right, out);
+    if (left && op == BIN_pipe && a.kind == VAL_data)
+        return data_pipe(cx, s, &a, e->binary.right, out);
     if (left && a.kind == VAL_bool && ((op == BIN_and && !a.b) || (op == BIN_pipe && a.b))) {
         *out = a; /* decided: the right side may be meaningless, as in i > 0 & sizes[i - 1] == n */
         return true;
@@ -140,14 +150,15 @@ static bool axis_position(Elab *cx, int64_t i, const TVal *t, Span at, int *axis
         return true;
     }
     if (rank == 0) return report_error(cx, at, "%s has no dimensions", tval_describe(cx, t));
-    return report_error(cx, at, "%s has no dimension %lld: they are numbered 0 to %d, or -%d to -1", tval_describe(cx, t),
-                        (long long)i, rank - 1, rank);
+    return report_error(cx, at, "%s has no dimension %lld: they are numbered 0 to %d, or -%d to -1",
+                        tval_describe(cx, t), (long long)i, rank - 1, rank);
 }
 
 static bool axes_push(Elab *cx, Axes *axes, int axis, const TVal *t, Span at) {
     for (int i = 0; i < axes->n; i++)
         if (axes->at[i] == axis)
-            return report_error(cx, at, "dimension %d of %s is named twice", axis, tval_describe(cx, t));
+            return report_error(cx, at, "dimension %d of %s is named twice", axis,
+                                tval_describe(cx, t));
     CHECK(axes->n < RANK);
     axes->at[axes->n++] = axis;
     return true;
@@ -157,14 +168,16 @@ static bool axes_value(Elab *cx, const Val *v, const TVal *t, Span at, Axes *out
     if (v->kind == VAL_axes || v->kind == VAL_list || v->kind == VAL_tuple) {
         for (int i = 0; i < v->list.n; i++) {
             if (v->list.at[i].kind != VAL_int)
-                return report_error(cx, at, "'over' takes dimensions, not %s", val_describe(cx, &v->list.at[i]));
+                return report_error(cx, at, "'over' takes dimensions, not %s",
+                                    val_describe(cx, &v->list.at[i]));
             if (!axes_value(cx, &v->list.at[i], t, at, out)) return false;
         }
         return true;
     }
     int axis;
     if (v->kind != VAL_int)
-        return report_error(cx, at, "'over' takes the name or the position of a dimension, not %s", val_describe(cx, v));
+        return report_error(cx, at, "'over' takes the name or the position of a dimension, not %s",
+                            val_describe(cx, v));
     return axis_position(cx, v->i, t, at, &axis) && axes_push(cx, out, axis, t, at);
 }
 
@@ -175,14 +188,17 @@ static bool no_dimension(Elab *cx, const char *name, const TVal *t, Span at) {
         if (t->name[i]) known[n++] = t->name[i];
     report_error(cx, at, "%s has no dimension '%s'", tval_describe(cx, t), name);
     const char *near = nearest_name(name, known, n);
-    if (near) diag_hint(cx->diag, "did you mean '%s'?", near);
+    if (near)
+        diag_hint(cx->diag, "did you mean '%s'?", near);
     else if (n < (size_t)t->type.rank)
-        diag_hint(cx->diag, "dimensions without a name go by position: over %d, or over -1 for the last", t->type.rank - 1);
+        diag_hint(cx->diag,
+                  "dimensions without a name go by position: over %d, or over -1 for the last",
+                  t->type.rank - 1);
     return false;
 }
 
-/* A bare name is a dimension of the tensor first, then a variable that holds axes or a position. A size that has this very
- * name (T from x[B, T]) is no position. */
+/* A bare name is a dimension of the tensor first, then a variable that holds axes or a position. A
+ * size that has this very name (T from x[B, T]) is no position. */
 static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *out) {
     int axis = -1, count = 0;
     for (int i = 0; i < t->type.rank; i++) {
@@ -192,14 +208,16 @@ static bool axes_name(Elab *cx, Scope *s, const Expr *e, const TVal *t, Axes *ou
     }
     if (count == 1) return axes_push(cx, out, axis, t, e->span);
     if (count > 1) {
-        report_error(cx, e->span, "%s has %d dimensions named '%s'", tval_describe(cx, t), count, e->name);
+        report_error(cx, e->span, "%s has %d dimensions named '%s'", tval_describe(cx, t), count,
+                     e->name);
         diag_hint(cx->diag, "say which by its position: over %d", axis);
         return false;
     }
     const Val *v = s ? scope_find(s, e->name) : NULL;
     if (v && v->kind == VAL_error) return false;
     bool size = v && v->kind == VAL_int && v->dim && str_eq(v->dim, e->name);
-    bool usable = v && (v->kind == VAL_int || v->kind == VAL_axes || v->kind == VAL_list || v->kind == VAL_tuple);
+    bool usable = v && (v->kind == VAL_int || v->kind == VAL_axes || v->kind == VAL_list ||
+                        v->kind == VAL_tuple);
     if (!usable || size) return no_dimension(cx, e->name, t, e->span);
     return axes_value(cx, v, t, e->span, out);
 }
@@ -230,9 +248,11 @@ static bool over_value(Elab *cx, const Over *o, const CallArg *arg, int narg, Va
     TVal t;
     if (narg == 0 || !val_is_tensor(&arg[0].val)) {
         const char *got = narg ? val_describe(cx, &arg[0].val) : "nothing";
-        return report_error(cx, o->span, "'over' needs a tensor as the first argument, not %s", got);
+        return report_error(cx, o->span, "'over' needs a tensor as the first argument, not %s",
+                            got);
     }
-    if (!val_tensor(cx, &arg[0].val, DT_f32, arg[0].span, &t) || !over_resolve(cx, o, &t, &axes)) return false;
+    if (!val_tensor(cx, &arg[0].val, DT_f32, arg[0].span, &t) || !over_resolve(cx, o, &t, &axes))
+        return false;
     Val *at = NEW_N(cx->arena, Val, axes.n + 1);
     for (int i = 0; i < axes.n; i++) at[i] = val_of_int(axes.at[i]);
     *out = val_of_list(VAL_axes, at, axes.n);
@@ -249,11 +269,14 @@ static bool eval_args(Elab *cx, Scope *s, const Expr *e, bool read, CallArg *out
         out[i] = (CallArg){.name = a->name, .span = a->value->span};
         if (!eval_expr(cx, s, a->value, &out[i].val)) {
             ok = false;
-        } else if (read && out[i].val.kind == VAL_param) { /* a later update must not change what the call sees */
+        } else if (read && out[i].val.kind ==
+                               VAL_param) { /* a later update must not change what the call sees */
             TVal t;
             Span declared = out[i].val.span;
-            if (val_tensor(cx, &out[i].val, DT_f32, a->value->span, &t)) out[i].val = val_of_tensor(&t);
-            else ok = false;
+            if (val_tensor(cx, &out[i].val, DT_f32, a->value->span, &t))
+                out[i].val = val_of_tensor(&t);
+            else
+                ok = false;
             out[i].val.span = declared;
         }
     }
@@ -269,8 +292,11 @@ static bool call_dim(Elab *cx, Scope *s, const Expr *e, const Val *of, Val *out)
     if (e->call.arg.n != 1 || e->call.arg.at[0].name || e->call.has_over)
         return report_error(cx, e->span, "dim takes one argument, the position of a dimension");
     Span at = e->call.arg.at[0].span;
-    if (!eval_expr(cx, s, e->call.arg.at[0].value, &i) || !val_tensor(cx, of, DT_f32, e->span, &t)) return false;
-    if (!val_int(cx, &i, "the position of a dimension", at, &n) || !axis_position(cx, n, &t, at, &axis)) return false;
+    if (!eval_expr(cx, s, e->call.arg.at[0].value, &i) || !val_tensor(cx, of, DT_f32, e->span, &t))
+        return false;
+    if (!val_int(cx, &i, "the position of a dimension", at, &n) ||
+        !axis_position(cx, n, &t, at, &axis))
+        return false;
     *out = dim_value(&t, axis);
     return true;
 }
@@ -299,7 +325,9 @@ static bool eval_call(Elab *cx, Scope *s, const Expr *e, Val *out) {
     if (builtin && str_eq(fn.builtin->name, "rearrange")) return eval_rearrange(cx, s, e, out);
     bool read = known && cx->g && (fn.kind == VAL_fn || fn.kind == VAL_instance);
     if (!eval_args(cx, s, e, read, arg) || !known) return false;
-    if (builtin) return builtin_apply(cx, s, fn.builtin, arg, narg, e->call.has_over ? &over : NULL, e->span, out);
+    if (builtin)
+        return builtin_apply(cx, s, fn.builtin, arg, narg, e->call.has_over ? &over : NULL, e->span,
+                             out);
     if (e->call.has_over && !over_value(cx, &over, arg, narg, &axes)) return false;
     return call_value(cx, &fn, arg, narg, e->call.has_over ? &axes : NULL, e->span, out);
 }
@@ -315,7 +343,8 @@ static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out) {
     case EXPR_field: return eval_field(cx, s, e, out);
     case EXPR_none: *out = (Val){.kind = VAL_none}; return true;
     case EXPR_string: return eval_string(cx, s, e, out);
-    case EXPR_list: case EXPR_tuple: return eval_items(cx, s, e, out);
+    case EXPR_list:
+    case EXPR_tuple: return eval_items(cx, s, e, out);
     case EXPR_fn: return eval_fn(cx, s, e, out);
     case EXPR_unary: return eval_unary(cx, s, e, out);
     case EXPR_binary: return eval_binary(cx, s, e, out);
@@ -328,7 +357,8 @@ static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out) {
 bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out) {
     *out = val_error();
     if (diag_full(cx->diag)) return false;
-    if (cx->nesting >= NESTING_MAX) return report_error(cx, e->span, "expressions and calls are nested too deeply here");
+    if (cx->nesting >= NESTING_MAX)
+        return report_error(cx, e->span, "expressions and calls are nested too deeply here");
     cx->nesting++;
     bool ok = eval_kind(cx, s, e, out);
     cx->nesting--;

@@ -1,12 +1,14 @@
-/* x[...]: elements and slices of lists, and the basic indexing of tensors (integers, slices, `...`, None), which is one
- * IR slice and one reshape. Positions outside are errors, also in slices: a program that cuts less than it says is wrong. */
+/* x[...]: elements and slices of lists, and the basic indexing of tensors (integers, slices, `...`,
+ * None), which is one IR slice and one reshape. Positions outside are errors, also in slices: a
+ * program that cuts less than it says is wrong. */
 #include "frontend/expr.h"
 
 #include <string.h>
 
 /* ---- bounds */
 
-static bool bound(Elab *cx, Scope *s, const Expr *e, const char *what, int64_t otherwise, int64_t *out) {
+static bool bound(Elab *cx, Scope *s, const Expr *e, const char *what, int64_t otherwise,
+                  int64_t *out) {
     Val v;
     *out = otherwise;
     if (!e) return true;
@@ -24,7 +26,8 @@ static bool in_range(Elab *cx, int64_t i, int64_t n, const char *of, Span at) {
 }
 
 static bool end_in_range(Elab *cx, int64_t *i, int64_t n, const char *of, const Expr *e) {
-    if (*i < -n || *i > n) return report_error(cx, e->span, "%lld is outside %s", (long long)*i, of);
+    if (*i < -n || *i > n)
+        return report_error(cx, e->span, "%lld is outside %s", (long long)*i, of);
     if (*i < 0) *i += n;
     return true;
 }
@@ -36,10 +39,13 @@ static bool cut_slice(Elab *cx, Scope *s, const Expr *e, int64_t n, const char *
     if (out->step == 0) return report_error(cx, e->span, "the step of a slice cannot be 0");
     bool forward = out->step > 0;
     if (!bound(cx, s, e->slice.lo, "the start of a slice", forward ? 0 : n - 1, &lo)) return false;
-    if (!bound(cx, s, e->slice.hi, "the end of a slice", forward ? n : INT64_MIN, &hi)) return false;
+    if (!bound(cx, s, e->slice.hi, "the end of a slice", forward ? n : INT64_MIN, &hi))
+        return false;
     if (e->slice.lo && !end_in_range(cx, &lo, n, of, e->slice.lo)) return false;
-    if (hi == INT64_MIN) hi = -1;
-    else if (e->slice.hi && !end_in_range(cx, &hi, n, of, e->slice.hi)) return false;
+    if (hi == INT64_MIN)
+        hi = -1;
+    else if (e->slice.hi && !end_in_range(cx, &hi, n, of, e->slice.hi))
+        return false;
     if (!forward && lo == n) lo = n - 1;
     int64_t reach = forward ? hi - lo : lo - hi;
     int64_t stride = forward ? out->step : out->step == INT64_MIN ? INT64_MAX : -out->step;
@@ -54,7 +60,8 @@ static const char *list_noun(const Val *v) {
     return v->kind == VAL_array ? "the array" : v->kind == VAL_tuple ? "the tuple" : "the list";
 }
 
-static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const char *what, Val *out) {
+static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const char *what,
+                       Val *out) {
     Cut cut;
     if (!cut_slice(cx, s, e, of->list.n, what, &cut)) return false;
     Val *at = NEW_N(cx->arena, Val, cut.size + 1);
@@ -67,11 +74,13 @@ static bool index_list(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *ou
     Val v;
     int64_t i;
     if (e->index.at.n != 1)
-        return report_error(cx, e->span, "%s takes one index, not %zu", list_noun(of), e->index.at.n);
+        return report_error(cx, e->span, "%s takes one index, not %zu", list_noun(of),
+                            e->index.at.n);
     const Expr *at = e->index.at.at[0];
     const char *what = arena_printf(cx->arena, "%s of %d", list_noun(of), of->list.n);
     if (at->kind == EXPR_slice) return list_slice(cx, s, of, at, what, out);
-    if (!eval_expr(cx, s, at, &v) || !val_int(cx, &v, "the index of a list", at->span, &i)) return false;
+    if (!eval_expr(cx, s, at, &v) || !val_int(cx, &v, "the index of a list", at->span, &i))
+        return false;
     if (!in_range(cx, i, of->list.n, what, at->span)) return false;
     *out = of->list.at[i < 0 ? i + of->list.n : i];
     return out->kind != VAL_error;
@@ -84,15 +93,16 @@ typedef struct Indexing {
     Scope *s;
     TVal x;
     Attr slice;
-    int axis;           /* of x, the next to be indexed */
-    int64_t dim[RANK];  /* of the result */
+    int axis;          /* of x, the next to be indexed */
+    int64_t dim[RANK]; /* of the result */
     const char *name[RANK];
     int rank;
     Span at;
 } Indexing;
 
 static bool keep_axis(Indexing *ix, int64_t size, const char *name, Span at) {
-    if (ix->rank == RANK) return report_error(ix->cx, at, "a tensor can have at most %d dimensions", RANK);
+    if (ix->rank == RANK)
+        return report_error(ix->cx, at, "a tensor can have at most %d dimensions", RANK);
     ix->name[ix->rank] = name;
     ix->dim[ix->rank++] = size;
     return true;
@@ -118,7 +128,8 @@ static bool slice_axis(Indexing *ix, const Expr *e) {
 }
 
 static bool tensor_index(Indexing *ix, const Val *v, Span at) {
-    report_error(ix->cx, at, "an index inside [...] must be known when the program is compiled, not %s",
+    report_error(ix->cx, at,
+                 "an index inside [...] must be known when the program is compiled, not %s",
                  val_describe(ix->cx, v));
     diag_hint(ix->cx->diag, "take(x, i over %d) gathers by a tensor of indices", ix->axis);
     return false;
@@ -139,18 +150,23 @@ static bool index_axis(Indexing *ix, const Expr *e) {
     return true;
 }
 
-static bool is_new_axis(const Expr *e) { return e->kind == EXPR_none; }
+static bool is_new_axis(const Expr *e) {
+    return e->kind == EXPR_none;
+}
 
 /* How many axes of x the items name, and whether one is `...`. */
 static bool count_items(Indexing *ix, const Exprs *items, int *rest) {
     int used = 0, dots = 0;
     for (size_t i = 0; i < items->n; i++) {
-        if (items->at[i]->kind == EXPR_ellipsis) dots++;
-        else if (!is_new_axis(items->at[i])) used++;
+        if (items->at[i]->kind == EXPR_ellipsis)
+            dots++;
+        else if (!is_new_axis(items->at[i]))
+            used++;
     }
     if (dots > 1) return report_error(ix->cx, ix->at, "... can stand once in an index");
     if (used > ix->x.type.rank)
-        return report_error(ix->cx, ix->at, "%d %s too many for %s", used, used == 1 ? "index is" : "indices are", tval_describe(ix->cx, &ix->x));
+        return report_error(ix->cx, ix->at, "%d %s too many for %s", used,
+                            used == 1 ? "index is" : "indices are", tval_describe(ix->cx, &ix->x));
     *rest = ix->x.type.rank - used;
     return true;
 }
@@ -194,15 +210,20 @@ static bool index_tensor(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *
         ix.slice.slice.step[i] = 1;
         ix.slice.slice.size[i] = ix.x.type.dim[i];
     }
-    return count_items(&ix, &e->index.at, &rest) && index_items(&ix, &e->index.at, rest) && index_finish(&ix, out);
+    return count_items(&ix, &e->index.at, &rest) && index_items(&ix, &e->index.at, rest) &&
+           index_finish(&ix, out);
 }
 
 bool eval_index(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Val of;
     if (!eval_expr(cx, s, e->index.of, &of)) return false;
     switch (of.kind) {
-    case VAL_list: case VAL_tuple: case VAL_array: case VAL_axes: return index_list(cx, s, &of, e, out);
-    case VAL_tensor: case VAL_param: return index_tensor(cx, s, &of, e, out);
+    case VAL_list:
+    case VAL_tuple:
+    case VAL_array:
+    case VAL_axes: return index_list(cx, s, &of, e, out);
+    case VAL_tensor:
+    case VAL_param: return index_tensor(cx, s, &of, e, out);
     default: return report_error(cx, e->span, "%s cannot be indexed", val_describe(cx, &of));
     }
 }

@@ -113,7 +113,8 @@ static void put_code_point(Cut *c, const char *escape) {
     if (!closed || v == 0 || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000))
         diag_error(c->p->diag, cut_span(c, escape, s),
                    "\\u{...} takes the hexadecimal number of a character, as in \\u{e9}");
-    else put_utf8(&c->text, v);
+    else
+        put_utf8(&c->text, v);
     c->s = s;
 }
 
@@ -121,8 +122,10 @@ static void put_escape(Cut *c) {
     static const char letters[] = "nt\"\\$", values[] = "\n\t\"\\$";
     const char *escape = c->s++, *found = *c->s ? strchr(letters, *c->s) : NULL;
     char letter = *c->s++;
-    if (letter == 'u') put_code_point(c, escape);
-    else if (found) buf_put(&c->text, &values[found - letters], 1);
+    if (letter == 'u')
+        put_code_point(c, escape);
+    else if (found)
+        buf_put(&c->text, &values[found - letters], 1);
     else {
         diag_error(c->p->diag, cut_span(c, escape, c->s), "there is no such escape in strings");
         diag_hint(c->p->diag, "\\n \\t \\\" \\\\ \\$ \\u{...}");
@@ -175,11 +178,14 @@ static void put_interpolation(Cut *c) {
 Expr *string_literal(Parser *p, Span at, const char *s, size_t n) {
     Cut c = {.p = p, .start = s, .s = s + 1, .end = s + n - 1, .span = at};
     while (c.s < c.end) {
-        if (*c.s == '\\') put_escape(&c);
-        else if (*c.s == '$' && c.s[1] == '{') put_interpolation(&c);
+        if (*c.s == '\\')
+            put_escape(&c);
+        else if (*c.s == '$' && c.s[1] == '{')
+            put_interpolation(&c);
         else if (*c.s == 0)
             diag_error(p->diag, cut_span(&c, c.s, c.s + 1), "a zero byte in a string"), c.s++;
-        else buf_put(&c.text, c.s++, 1);
+        else
+            buf_put(&c.text, c.s++, 1);
     }
     Expr *e = expr_new(p, EXPR_string, at);
     if (c.part.n) {

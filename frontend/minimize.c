@@ -165,7 +165,8 @@ static bool choose_all(Elab *cx, Minimize *m, const bool *cone, bool *chosen) {
     if (take_part(cx, m, &all, NULL, cone, chosen)) return true;
     report_error(cx, m->s->minimize.loss->span,
                  "the loss depends on no parameter that can be trained");
-    diag_hint(cx->diag, "integers, comparisons, stop_gradient and what is frozen pass no gradient on");
+    diag_hint(cx->diag,
+              "integers, comparisons, stop_gradient and what is frozen pass no gradient on");
     return false;
 }
 

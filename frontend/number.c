@@ -1,6 +1,6 @@
-/* Arithmetic of the compile-time phase. Integers are exact in 64 bits and overflow is an error; `/` gives an integer where it
- * divides and a float elsewhere; everything else is a double. Integers that are dimensions keep their text ("4*d")
- * and whether they count samples of the batch. */
+/* Arithmetic of the compile-time phase. Integers are exact in 64 bits and overflow is an error; `/`
+ * gives an integer where it divides and a float elsewhere; everything else is a double. Integers
+ * that are dimensions keep their text ("4*d") and whether they count samples of the batch. */
 #include "frontend/expr.h"
 
 #include <math.h>
@@ -9,14 +9,16 @@
 enum { DIM_TEXT = 24 }; /* longer names of dimensions are shown as their digits */
 
 static bool overflow(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at) {
-    return report_error(cx, at, "%lld %s %lld does not fit a 64-bit integer", (long long)a, binary_name(op), (long long)b);
+    return report_error(cx, at, "%lld %s %lld does not fit a 64-bit integer", (long long)a,
+                        binary_name(op), (long long)b);
 }
 
 static bool int_pow(Elab *cx, int64_t a, int64_t b, Span at, Val *out) {
     int64_t r = 1;
     for (int64_t e = b, base = a; e; e >>= 1) {
         if ((e & 1) && __builtin_mul_overflow(r, base, &r)) return overflow(cx, BIN_pow, a, b, at);
-        if (e > 1 && __builtin_mul_overflow(base, base, &base)) return overflow(cx, BIN_pow, a, b, at);
+        if (e > 1 && __builtin_mul_overflow(base, base, &base))
+            return overflow(cx, BIN_pow, a, b, at);
     }
     *out = val_of_int(r);
     return true;
@@ -41,9 +43,12 @@ static bool int_divide(Elab *cx, BinaryOp op, int64_t a, int64_t b, Span at, Val
         }
         if (a == INT64_MIN) return overflow(cx, op, a, b, at);
     }
-    if (op == BIN_div) *out = a % b == 0 ? val_of_int(a / b) : val_of_float((double)a / (double)b);
-    else if (op == BIN_floordiv) *out = val_of_int(floor_div(a, b));
-    else *out = val_of_int(floor_mod(a, b));
+    if (op == BIN_div)
+        *out = a % b == 0 ? val_of_int(a / b) : val_of_float((double)a / (double)b);
+    else if (op == BIN_floordiv)
+        *out = val_of_int(floor_div(a, b));
+    else
+        *out = val_of_int(floor_mod(a, b));
     return true;
 }
 
@@ -76,7 +81,8 @@ static bool float_binary(Elab *cx, BinaryOp op, double a, double b, Span at, Val
     default: r = pow(a, b); break;
     }
     if (!isfinite(r) && isfinite(a) && isfinite(b))
-        return report_error(cx, at, "%s %s %s is not a finite number", number_text(cx, a), binary_name(op), number_text(cx, b));
+        return report_error(cx, at, "%s %s %s is not a finite number", number_text(cx, a),
+                            binary_name(op), number_text(cx, b));
     *out = val_of_float(r);
     return true;
 }
@@ -102,7 +108,11 @@ static const char *operand_text(Elab *cx, const Val *v, const char *wrap) {
 static const char *result_text(Elab *cx, BinaryOp op, const Val *a, const Val *b) {
     if (!a->dim && !b->dim) return NULL;
     bool sum = op == BIN_add || op == BIN_sub;
-    const char *left = operand_text(cx, a, sum ? "" : "+-"), *right = operand_text(cx, b, op == BIN_add ? "" : sum ? "+-" : "+-*/%");
+    const char *left = operand_text(cx, a, sum ? "" : "+-"),
+               *right = operand_text(cx, b,
+                                     op == BIN_add ? ""
+                                     : sum         ? "+-"
+                                                   : "+-*/%");
     const char *gap = sum ? " " : "";
     char *s = arena_printf(cx->arena, "%s%s%s%s%s", left, gap, binary_name(op), gap, right);
     return strlen(s) > DIM_TEXT ? NULL : s;
@@ -129,8 +139,12 @@ bool number_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, V
     switch (op) {
     case BIN_eq: *out = val_of_bool(val_same(a, b)); return true;
     case BIN_ne: *out = val_of_bool(!val_same(a, b)); return true;
-    case BIN_lt: case BIN_le: case BIN_gt: case BIN_ge: *out = val_of_bool(compare(op, a, b)); return true;
-    case BIN_and: case BIN_pipe:
+    case BIN_lt:
+    case BIN_le:
+    case BIN_gt:
+    case BIN_ge: *out = val_of_bool(compare(op, a, b)); return true;
+    case BIN_and:
+    case BIN_pipe:
         return report_error(cx, at, "%s combines true and false, not numbers", binary_name(op));
     default: return arithmetic(cx, op, a, b, at, out);
     }
@@ -148,7 +162,8 @@ bool number_negate(Elab *cx, const Val *a, Span at, Val *out) {
 
 bool number_integer(Elab *cx, double f, const char *what, Span at, Val *out) {
     if (!(fabs(f) < 9223372036854774784.0))
-        return report_error(cx, at, "%s of %s does not fit a 64-bit integer", what, number_text(cx, f));
+        return report_error(cx, at, "%s of %s does not fit a 64-bit integer", what,
+                            number_text(cx, f));
     *out = val_of_int((int64_t)f);
     return true;
 }
@@ -179,7 +194,9 @@ bool number_unary(Elab *cx, Op op, const Val *a, Span at, Val *out) {
         return true;
     }
     double x = val_double(a), r = apply(op, x);
-    if (!isfinite(r)) return report_error(cx, at, "%s(%s) is not a finite number", op_info[op].name, val_text(cx, a));
+    if (!isfinite(r))
+        return report_error(cx, at, "%s(%s) is not a finite number", op_info[op].name,
+                            val_text(cx, a));
     *out = op == OP_sign ? val_of_int((int64_t)r) : val_of_float(r);
     return true;
 }

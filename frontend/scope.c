@@ -114,8 +114,7 @@ static const char *array_name(Elab *cx, const Val *of) {
 bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
     *out = (Val){.kind = VAL_error};
     switch (of->kind) {
-    case VAL_error:
-        return false;
+    case VAL_error: return false;
     case VAL_instance: {
         const Instance *i = of->inst;
         const char *owner = arena_printf(cx->arena, "'%s' (%s)", i->path, i->def->block.name);
@@ -126,12 +125,12 @@ bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
         return map_field(cx, &m->scope->names, arena_printf(cx->arena, "'%s'", m->name), name, at,
                          out);
     }
-    case VAL_tokenizer:
-        return tokenizer_field(cx, of, name, at, out);
+    case VAL_tokenizer: return tokenizer_field(cx, of, name, at, out);
     default:
         diag_error(cx->diag, at, "%s has no '%s'", val_describe(cx, of), name);
         if (of->kind == VAL_array)
-            diag_hint(cx->diag, "choose one of the array first: %s[0].%s", array_name(cx, of), name);
+            diag_hint(cx->diag, "choose one of the array first: %s[0].%s", array_name(cx, of),
+                      name);
         return false;
     }
 }

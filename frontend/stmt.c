@@ -16,16 +16,11 @@ static const StmtInfo stmt_info[] = {
 
 static const char *where_name(Where w) {
     switch (w) {
-    case IN_module:
-        return "at top level";
-    case IN_block:
-        return "in a block";
-    case IN_rule:
-        return "in a rule";
-    case IN_fn:
-        return "in a fn";
-    case IN_entry:
-        return "in an entry";
+    case IN_module: return "at top level";
+    case IN_block: return "in a block";
+    case IN_rule: return "in a rule";
+    case IN_fn: return "in a fn";
+    case IN_entry: return "in an entry";
     }
     return "here";
 }
@@ -68,19 +63,11 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
         break;
     case STMT_param:
     case STMT_state:
-    case STMT_cache:
-        bind_error(cx, s, stmt->param.name);
-        break;
-    case STMT_fn:
-        bind_error(cx, s, stmt->fn->name);
-        break;
+    case STMT_cache: bind_error(cx, s, stmt->param.name); break;
+    case STMT_fn: bind_error(cx, s, stmt->fn->name); break;
     case STMT_block:
-    case STMT_rule:
-        bind_error(cx, s, stmt->block.name);
-        break;
-    case STMT_import:
-        bind_error(cx, s, stmt->import.alias);
-        break;
+    case STMT_rule: bind_error(cx, s, stmt->block.name); break;
+    case STMT_import: bind_error(cx, s, stmt->import.alias); break;
     case STMT_if:
         for (size_t i = 0; i < stmt->cond.then.n; i++) bind_errors(cx, s, stmt->cond.then.at[i]);
         for (size_t i = 0; i < stmt->cond.other.n; i++) bind_errors(cx, s, stmt->cond.other.at[i]);
@@ -88,8 +75,7 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
     case STMT_for:
         for (size_t i = 0; i < stmt->loop.body.n; i++) bind_errors(cx, s, stmt->loop.body.at[i]);
         break;
-    default:
-        break;
+    default: break;
     }
 }
 

@@ -1,14 +1,17 @@
-/* Operators on run-time tensors: every call adds nodes to the graph at hand. Shapes, dtypes and names are checked here, in the
- * user's terms, before the IR sees them. Names of dimensions and what reductions dropped travel beside the
- * reference; the batch axis is the IR's to infer. */
+/* Operators on run-time tensors: every call adds nodes to the graph at hand. Shapes, dtypes and
+ * names are checked here, in the user's terms, before the IR sees them. Names of dimensions and
+ * what reductions dropped travel beside the reference; the batch axis is the IR's to infer. */
 #include "frontend/expr.h"
 
 #include <math.h>
 #include <string.h>
 
-bool tensor_ok(const TVal *t) { return ref_is(t->ref); }
+bool tensor_ok(const TVal *t) {
+    return ref_is(t->ref);
+}
 
-TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given, Span at) {
+TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, const Type *given,
+                Span at) {
     TVal t = {.ref = REF_NONE};
     Ref *ref = NEW_N(cx->arena, Ref, nin + 1);
     Type *type = NEW_N(cx->arena, Type, nin + 1), *result;
@@ -72,7 +75,9 @@ TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span 
 TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at) {
     Attr attr = {.shape = {.rank = shape->type.rank}};
     memcpy(attr.shape.dim, shape->type.dim, sizeof attr.shape.dim);
-    TVal t = type_same_shape(&x->type, &shape->type) ? *x : tensor_add(cx, OP_expand, &attr, x, 1, NULL, at);
+    TVal t = type_same_shape(&x->type, &shape->type)
+                 ? *x
+                 : tensor_add(cx, OP_expand, &attr, x, 1, NULL, at);
     carry(shape, &t);
     return t;
 }
@@ -90,7 +95,8 @@ TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at) {
     return t;
 }
 
-/* The IR keeps reduced axes with size 1; the language drops them and remembers (language.md, Broadcasting). */
+/* The IR keeps reduced axes with size 1; the language drops them and remembers (language.md,
+ * Broadcasting). */
 TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Span at) {
     Attr attr = {.axes = axes};
     TVal t = axes ? tensor_add(cx, op, &attr, x, 1, NULL, at) : *x;
@@ -124,7 +130,8 @@ static int max_rank(const TVal *in, int n) {
     return rank;
 }
 
-/* A reduction's result against a tensor of the rank it had before: the dropped axes come back with size 1. */
+/* A reduction's result against a tensor of the rank it had before: the dropped axes come back with
+ * size 1. */
 static void restore_dropped(Elab *cx, TVal *t, int rank, Span at) {
     if (t->full != rank || t->type.rank == 0 || t->type.rank == rank) return;
     int64_t dim[RANK];
@@ -143,11 +150,13 @@ static void merge_names(const TVal *in, int n, TVal *out) {
     for (int k = 0; k < n; k++) {
         int shift = rank - in[k].type.rank;
         for (int i = shift; i < rank; i++)
-            if (!out->name[i] && in[k].type.dim[i - shift] == out->type.dim[i]) out->name[i] = in[k].name[i - shift];
+            if (!out->name[i] && in[k].type.dim[i - shift] == out->type.dim[i])
+                out->name[i] = in[k].name[i - shift];
     }
 }
 
-/* What reductions dropped is still known after operators with scalars and with others that dropped the same. */
+/* What reductions dropped is still known after operators with scalars and with others that dropped
+ * the same. */
 static void merge_memory(const TVal *in, int n, TVal *out) {
     const TVal *first = NULL;
     for (int k = 0; k < n; k++) {
@@ -191,19 +200,24 @@ static bool leads(const TVal *a, const TVal *b) {
 }
 
 static const char *clash_text(Elab *cx, const Phrase *say, const char *a, const char *b) {
-    return arena_printf(cx->arena, "cannot %s %s%s%s", say->verb, say->swap ? b : a, say->joiner, say->swap ? a : b);
+    return arena_printf(cx->arena, "cannot %s %s%s%s", say->verb, say->swap ? b : a, say->joiner,
+                        say->swap ? a : b);
 }
 
-static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *in, const Clash *c, Span at) {
+static bool report_clash(Elab *cx, const Phrase *say, const Val *v, const TVal *in, const Clash *c,
+                         Span at) {
     const TVal *a = &in[c->a], *b = &in[c->b];
-    diag_error(cx->diag, at, "%s: %s does not match %s", clash_text(cx, say, tval_describe(cx, a), tval_describe(cx, b)), dim_text(cx, a, c->axis_a),
-               dim_text(cx, b, c->axis_b));
+    diag_error(cx->diag, at, "%s: %s does not match %s",
+               clash_text(cx, say, tval_describe(cx, a), tval_describe(cx, b)),
+               dim_text(cx, a, c->axis_a), dim_text(cx, b, c->axis_b));
     note_sides(cx, &v[c->a], &v[c->b], at);
     report_calls(cx);
     if (leads(a, b) || leads(b, a)) {
         const TVal *small = leads(a, b) ? b : a, *large = leads(a, b) ? a : b;
-        diag_hint(cx->diag, "shapes align at the last dimension; [..., None] after %s makes it line up with %s",
-                  tval_describe(cx, small), shape_text(cx, large));
+        diag_hint(
+            cx->diag,
+            "shapes align at the last dimension; [..., None] after %s makes it line up with %s",
+            tval_describe(cx, small), shape_text(cx, large));
     }
     return false;
 }
@@ -217,16 +231,19 @@ bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Sp
     if (dtype_fits(t->type.dtype, takes)) return true;
     const char *want = takes == TAKES_bools ? "bool" : takes == TAKES_floats ? "floats" : "numbers";
     report_error(cx, at, "%s: %s needed, not %s", who, want, tval_describe(cx, t));
-    if (takes == TAKES_bools) diag_hint(cx->diag, "a comparison gives bool: x != 0");
-    else diag_hint(cx->diag, "cast(x, f32)");
+    if (takes == TAKES_bools)
+        diag_hint(cx->diag, "a comparison gives bool: x != 0");
+    else
+        diag_hint(cx->diag, "cast(x, f32)");
     return false;
 }
 
 /* Floats before integers, f32 before the rest. */
 bool hint_cast(Elab *cx, DType a, DType b) {
-    bool keep_a = dtype_is_float(a) == dtype_is_float(b) ? a == DT_f32 || b != DT_f32 : dtype_is_float(a);
-    diag_hint(cx->diag, "tensors never convert by themselves: cast %s to %s", dtype_name(keep_a ? b : a),
-              dtype_name(keep_a ? a : b));
+    bool keep_a =
+        dtype_is_float(a) == dtype_is_float(b) ? a == DT_f32 || b != DT_f32 : dtype_is_float(a);
+    diag_hint(cx->diag, "tensors never convert by themselves: cast %s to %s",
+              dtype_name(keep_a ? b : a), dtype_name(keep_a ? a : b));
     return false;
 }
 
@@ -234,7 +251,8 @@ static bool one_dtype(Elab *cx, const Phrase *say, const Val *v, const TVal *in,
     for (int i = 1; i < n; i++) {
         if (in[i].type.dtype == in[0].type.dtype) continue;
         const char *a = dtype_name(in[0].type.dtype), *b = dtype_name(in[i].type.dtype);
-        const char *say_both = clash_text(cx, say, tval_describe(cx, &in[0]), tval_describe(cx, &in[i]));
+        const char *say_both =
+            clash_text(cx, say, tval_describe(cx, &in[0]), tval_describe(cx, &in[i]));
         diag_error(cx->diag, at, "%s: %s and %s do not mix", say_both, a, b);
         note_sides(cx, &v[0], &v[i], at);
         report_calls(cx);
@@ -256,12 +274,15 @@ static bool literal_dtype(Elab *cx, const Val *v, int n, Span at, TVal *in, DTyp
     return true;
 }
 
-static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *in) {
+static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phrase *say, Span at,
+                     TVal *in) {
     DType like;
     if (!literal_dtype(cx, v, n, at, in, &like)) return false;
     for (int i = 0; i < n; i++) {
         if (!val_is_tensor(&v[i]) || dtype_fits(in[i].type.dtype, takes)) continue;
-        return tensor_takes(cx, &in[i], takes, clash_text(cx, say, val_describe(cx, &v[0]), val_describe(cx, &v[1])), at);
+        return tensor_takes(cx, &in[i], takes,
+                            clash_text(cx, say, val_describe(cx, &v[0]), val_describe(cx, &v[1])),
+                            at);
     }
     for (int i = 0; i < n; i++)
         if (!val_is_tensor(&v[i]) && !val_tensor(cx, &v[i], like, at, &in[i])) return false;
@@ -269,7 +290,8 @@ static bool operands(Elab *cx, const Val *v, int n, enum Takes takes, const Phra
 }
 
 /* Adds the node once dtypes are settled; `v` are the operands' values, for notes. */
-static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const Phrase *say, Span at, TVal *out) {
+static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const Phrase *say, Span at,
+                         TVal *out) {
     Clash clash;
     int rank = max_rank(in, n);
     for (int i = 0; i < n; i++) restore_dropped(cx, &in[i], rank, at);
@@ -281,12 +303,16 @@ static bool broadcast_op(Elab *cx, Op op, const Val *v, TVal *in, int n, const P
     return true;
 }
 
-bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, const Phrase *say, Span at, TVal *out) {
+bool tensor_pointwise(Elab *cx, Op op, const Val *v, int n, enum Takes takes, const Phrase *say,
+                      Span at, TVal *out) {
     enum { MOST = 3 };
     TVal in[MOST] = {0};
     CHECK(n <= MOST);
     if (op != OP_where)
-        return operands(cx, v, n, takes, say, at, in) && broadcast_op(cx, op, v, in, n, say, at, out);
-    return val_tensor(cx, &v[0], DT_bool, at, &in[0]) && tensor_takes(cx, &in[0], TAKES_bools, "the condition of where", at) &&
-           operands(cx, v + 1, n - 1, takes, say, at, in + 1) && broadcast_op(cx, op, v, in, n, say, at, out);
+        return operands(cx, v, n, takes, say, at, in) &&
+               broadcast_op(cx, op, v, in, n, say, at, out);
+    return val_tensor(cx, &v[0], DT_bool, at, &in[0]) &&
+           tensor_takes(cx, &in[0], TAKES_bools, "the condition of where", at) &&
+           operands(cx, v + 1, n - 1, takes, say, at, in + 1) &&
+           broadcast_op(cx, op, v, in, n, say, at, out);
 }

@@ -3,8 +3,8 @@
  *
  * Invariant: what the grammar sees is well bracketed as far as possible (a missing closer is
  * reported and supplied), every statement ends with NEWLINE, and END comes after one. */
-#include "frontend/parser.h"
 #include "frontend/parse.h"
+#include "frontend/parser.h"
 
 #include <string.h>
 
@@ -33,7 +33,9 @@ static const Word words[] = {
 };
 enum { WORDS = sizeof words / sizeof *words };
 
-static const struct { const char *word, *hint; } foreign[] = {
+static const struct {
+    const char *word, *hint;
+} foreign[] = {
 #define WORD(text, token, when)
 #define FOREIGN(word, hint) {word, hint},
 #include "frontend/words.def"
@@ -136,7 +138,8 @@ static int word_kind(Parser *p) {
     if (!w) return TOKEN_NAME;
     bool keyword = true;
     switch (w->when) {
-    case STRUCT: case VALUE: break;
+    case STRUCT:
+    case VALUE: break;
     case START: keyword = starts_statement(p) && is_start(p, 0, w->kind); break;
     case AFTER: keyword = is_after(p, w->kind); break;
     case OVER: keyword = ends_value(p->prev); break;
@@ -210,8 +213,10 @@ static void report_open(Parser *p, const Token *t) {
     if (p->quiet) return;
     const Bracket *b = &p->open[p->nopen - 1];
     diag_error(p->diag, b->span, "this '%c' is not closed", bracket_char(b->kind));
-    if (t->kind == TOKEN_END) diag_note(p->diag, t->span, "the file ends here");
-    else diag_note(p->diag, t->span, "'%s' cannot stand inside it", token_text(p, t));
+    if (t->kind == TOKEN_END)
+        diag_note(p->diag, t->span, "the file ends here");
+    else
+        diag_note(p->diag, t->span, "'%s' cannot stand inside it", token_text(p, t));
     p->quiet = true;
 }
 

@@ -1,6 +1,6 @@
-/* Values of the compile-time phase: making them, saying what they are in messages, and asking of them what an
- * operator needs (an integer, a number, a shape, a tensor). Numbers become tensors only here, and only exactly: a literal
- * that its dtype cannot hold is the user's error. */
+/* Values of the compile-time phase: making them, saying what they are in messages, and asking of
+ * them what an operator needs (an integer, a number, a shape, a tensor). Numbers become tensors
+ * only here, and only exactly: a literal that its dtype cannot hold is the user's error. */
 #include "frontend/expr.h"
 
 #include <math.h>
@@ -9,18 +9,31 @@
 
 /* ---- making */
 
-Val val_error(void) { return (Val){.kind = VAL_error}; }
-Val val_of_int(int64_t i) { return (Val){.kind = VAL_int, .i = i}; }
-Val val_of_float(double f) { return (Val){.kind = VAL_float, .f = f}; }
-Val val_of_bool(bool b) { return (Val){.kind = VAL_bool, .b = b}; }
-Val val_of_str(const char *s) { return (Val){.kind = VAL_str, .s = s}; }
-Val val_of_tensor(const TVal *t) { return (Val){.kind = VAL_tensor, .t = *t}; }
+Val val_error(void) {
+    return (Val){.kind = VAL_error};
+}
+Val val_of_int(int64_t i) {
+    return (Val){.kind = VAL_int, .i = i};
+}
+Val val_of_float(double f) {
+    return (Val){.kind = VAL_float, .f = f};
+}
+Val val_of_bool(bool b) {
+    return (Val){.kind = VAL_bool, .b = b};
+}
+Val val_of_str(const char *s) {
+    return (Val){.kind = VAL_str, .s = s};
+}
+Val val_of_tensor(const TVal *t) {
+    return (Val){.kind = VAL_tensor, .t = *t};
+}
 
 Val val_of_list(ValKind kind, Val *at, int n) {
     return (Val){.kind = kind, .list = {at, n}};
 }
 
-/* The size of an axis as an integer of the program: it keeps its name, and counts samples where the axis does. */
+/* The size of an axis as an integer of the program: it keeps its name, and counts samples where the
+ * axis does. */
 Val dim_value(const TVal *t, int axis) {
     Val v = val_of_int(t->type.dim[axis]);
     v.dim = t->name[axis];
@@ -30,10 +43,18 @@ Val dim_value(const TVal *t, int axis) {
 
 /* ---- asking */
 
-bool val_is_number(const Val *v) { return v->kind == VAL_int || v->kind == VAL_float; }
-bool val_is_tensor(const Val *v) { return v->kind == VAL_tensor || v->kind == VAL_param; }
-bool val_is_tree(const Val *v) { return v->kind == VAL_tree || v->kind == VAL_instance; }
-double val_double(const Val *v) { return v->kind == VAL_int ? (double)v->i : v->f; }
+bool val_is_number(const Val *v) {
+    return v->kind == VAL_int || v->kind == VAL_float;
+}
+bool val_is_tensor(const Val *v) {
+    return v->kind == VAL_tensor || v->kind == VAL_param;
+}
+bool val_is_tree(const Val *v) {
+    return v->kind == VAL_tree || v->kind == VAL_instance;
+}
+double val_double(const Val *v) {
+    return v->kind == VAL_int ? (double)v->i : v->f;
+}
 
 static bool lists_same(const Val *a, const Val *b) {
     if (a->list.n != b->list.n) return false;
@@ -44,21 +65,28 @@ static bool lists_same(const Val *a, const Val *b) {
 
 bool val_same(const Val *a, const Val *b) {
     if (val_is_number(a) && val_is_number(b))
-        return a->kind == VAL_int && b->kind == VAL_int ? a->i == b->i : val_double(a) == val_double(b);
+        return a->kind == VAL_int && b->kind == VAL_int ? a->i == b->i
+                                                        : val_double(a) == val_double(b);
     if (a->kind != b->kind) return false;
     switch (a->kind) {
     case VAL_none: return true;
     case VAL_bool: return a->b == b->b;
     case VAL_str: return str_eq(a->s, b->s);
-    case VAL_list: case VAL_tuple: case VAL_array: case VAL_axes: return lists_same(a, b);
+    case VAL_list:
+    case VAL_tuple:
+    case VAL_array:
+    case VAL_axes: return lists_same(a, b);
     case VAL_fn:
-        return a->fn->decl == b->fn->decl && a->fn->scope == b->fn->scope && a->fn->self == b->fn->self;
+        return a->fn->decl == b->fn->decl && a->fn->scope == b->fn->scope &&
+               a->fn->self == b->fn->self;
     case VAL_builtin: return a->builtin == b->builtin;
-    case VAL_block: case VAL_rule: return a->block.def == b->block.def;
+    case VAL_block:
+    case VAL_rule: return a->block.def == b->block.def;
     case VAL_instance: return a->inst == b->inst;
     case VAL_param: return a->tensor == b->tensor;
     case VAL_tensor: return ref_same(a->t.ref, b->t.ref);
-    case VAL_tokenizer: case VAL_data: return a->index == b->index;
+    case VAL_tokenizer:
+    case VAL_data: return a->index == b->index;
     default: return false;
     }
 }
@@ -127,7 +155,8 @@ const char *val_describe(Elab *cx, const Val *v) {
     switch (v->kind) {
     case VAL_error: return "an error";
     case VAL_none: return "none";
-    case VAL_int: case VAL_float: return arena_printf(cx->arena, "the number %s", val_text(cx, v));
+    case VAL_int:
+    case VAL_float: return arena_printf(cx->arena, "the number %s", val_text(cx, v));
     case VAL_bool: return v->b ? "true" : "false";
     case VAL_str: return arena_printf(cx->arena, "the string \"%s\"", v->s);
     case VAL_list: return arena_printf(cx->arena, "a list of %d", v->list.n);
@@ -166,7 +195,8 @@ static const char *last_part(const char *path) {
 bool note_origin(Elab *cx, const Val *v, Span whole) {
     if (v->kind == VAL_param) {
         const PTensor *p = &cx->tensor.at[v->tensor];
-        diag_note(cx->diag, p->t.span, "'%s' is declared %s here", last_part(p->t.name), val_describe(cx, v));
+        diag_note(cx->diag, p->t.span, "'%s' is declared %s here", last_part(p->t.name),
+                  val_describe(cx, v));
         return true;
     }
     if (v->kind != VAL_tensor || !v->span.file || span_inside(v->span, whole)) return false;
@@ -182,7 +212,9 @@ void note_sides(Elab *cx, const Val *a, const Val *b, Span whole) {
 
 enum { CHAIN_SHOWN = 6 };
 
-static bool same_place(Span a, Span b) { return a.file == b.file && a.line == b.line && a.col == b.col; }
+static bool same_place(Span a, Span b) {
+    return a.file == b.file && a.line == b.line && a.col == b.col;
+}
 
 /* A call that comes from the same place again and again (recursion) is shown once. */
 bool report_calls(Elab *cx) {
@@ -221,7 +253,8 @@ bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out) {
 
 bool val_num(Elab *cx, const Val *v, const char *what, Span at, double *out) {
     if (v->kind == VAL_error) return false;
-    if (!val_is_number(v)) return report_error(cx, at, "%s must be a number, not %s", what, val_describe(cx, v));
+    if (!val_is_number(v))
+        return report_error(cx, at, "%s must be a number, not %s", what, val_describe(cx, v));
     *out = val_double(v);
     return true;
 }
@@ -229,8 +262,11 @@ bool val_num(Elab *cx, const Val *v, const char *what, Span at, double *out) {
 static bool shape_dim(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
     int i = shape->type.rank;
     int64_t n;
-    if (!val_int(cx, v, arena_printf(cx->arena, "dimension %d of %s", i, what), at, &n)) return false;
-    if (n < 1) return report_error(cx, at, "dimension %d of %s is %lld, and must be at least 1", i, what, (long long)n);
+    if (!val_int(cx, v, arena_printf(cx->arena, "dimension %d of %s", i, what), at, &n))
+        return false;
+    if (n < 1)
+        return report_error(cx, at, "dimension %d of %s is %lld, and must be at least 1", i, what,
+                            (long long)n);
     shape->type.dim[i] = n;
     shape->name[i] = v->dim;
     if (v->batch && shape->type.batch_axis == NO_BATCH) shape->type.batch_axis = (int8_t)i;
@@ -247,12 +283,14 @@ bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
         return false;
     }
     if (v->list.n > RANK)
-        return report_error(cx, at, "%s has %d dimensions, and a tensor can have at most %d", what, v->list.n, RANK);
+        return report_error(cx, at, "%s has %d dimensions, and a tensor can have at most %d", what,
+                            v->list.n, RANK);
     *shape = (TVal){.ref = REF_NONE, .type = type_scalar(DT_f32)};
     for (int i = 0; i < v->list.n; i++)
         if (!shape_dim(cx, &v->list.at[i], what, at, shape)) return false;
     if (!dims_valid(shape->type.rank, shape->type.dim, &(Err){0}))
-        return report_error(cx, at, "%s is %s: more than 2^40 elements", what, shape_text(cx, shape));
+        return report_error(cx, at, "%s is %s: more than 2^40 elements", what,
+                            shape_text(cx, shape));
     return true;
 }
 
@@ -292,15 +330,19 @@ bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out) {
     case VAL_tensor: *out = v->t; return tensor_ok(out);
     case VAL_param:
         if (!cx->g) {
-            report_error(cx, at, "'%s' has a value only while an entry runs", last_part(cx->tensor.at[v->tensor].t.name));
-            diag_hint(cx->diag, "compute with tensors inside train or eval, or in a fn called from there");
+            report_error(cx, at, "'%s' has a value only while an entry runs",
+                         last_part(cx->tensor.at[v->tensor].t.name));
+            diag_hint(cx->diag,
+                      "compute with tensors inside train or eval, or in a fn called from there");
             return false;
         }
         return tensor_current(cx, v->tensor, at, out);
-    case VAL_int: case VAL_float: return number_tensor(cx, v, like, at, out);
+    case VAL_int:
+    case VAL_float: return number_tensor(cx, v, like, at, out);
     case VAL_bool: {
         if (like != DT_bool)
-            return report_error(cx, at, "%s cannot be used with %s", v->b ? "true" : "false", dtype_name(like));
+            return report_error(cx, at, "%s cannot be used with %s", v->b ? "true" : "false",
+                                dtype_name(like));
         Type t = type_scalar(DT_bool);
         *out = tensor_const(cx, &t, v->b, at);
         return tensor_ok(out);

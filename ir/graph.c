@@ -93,8 +93,9 @@ bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type
     return shape_infer(n->op, &n->attr, in, n->nin, given, a, out, nout, e);
 }
 
-/* One form for what means the same: no attribute is zero, one NaN as in the text, and where a single
- * element is left the distance to the next is 1. (So strides times steps stay below 2^40.) */
+/* One form for what means the same: no attribute is zero, one NaN as in the text, and where a
+ * single element is left the distance to the next is 1. (So strides times steps stay below 2^40.)
+ */
 static void attr_settle(const Graph *g, Node *n) {
     Attr *a = &n->attr;
     if (op_info[n->op].attr == ATTR_NONE) *a = (Attr){.num = 0};

@@ -84,7 +84,7 @@ bool op_from_name(const char *s, Op *op);
 
 typedef struct Graph Graph;
 /* Attributes. Only the member that the operator's row names is meaningful; the rest is zero. */
-/* clang-format off: one row a kind */
+/* clang-format off */ /* one row a kind */
 typedef struct Attr {
     union {
         double num;       /* CONST: floats, and integers up to 2^53 exactly; bool is 0 or 1 */
@@ -95,29 +95,13 @@ typedef struct Attr {
         const char *name; /* NAME */
         int64_t count;    /* COUNT */
         Graph *body;      /* BODY */
-        struct {
-            int rank;
-            int64_t dim[RANK];
-        } shape; /* SHAPE */
-        struct {
-            int rank;
-            int axis[RANK];
-        } perm; /* PERM */
-        struct {
-            int rank;
-            int64_t start[RANK], step[RANK], size[RANK];
-        } slice; /* SLICE */
-        struct {
-            int rank;
-            int64_t lo[RANK], hi[RANK], gap[RANK];
-        } pad; /* PAD: gap between neighbours */
-        struct {
-            char a[RANK + 1], b[RANK + 1], out[RANK + 1];
-        } dot; /* DOT: a letter an axis */
-        struct {
-            uint64_t place;
-            int64_t below;
-        } random; /* PLACE; below: n of randint */
+        struct { int rank; int64_t dim[RANK]; } shape;                           /* SHAPE */
+        struct { int rank; int axis[RANK]; } perm;                               /* PERM */
+        struct { int rank; int64_t start[RANK], step[RANK], size[RANK]; } slice; /* SLICE */
+        /* PAD: gap zeros between neighbours */
+        struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;
+        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; } dot; /* DOT: a letter an axis */
+        struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
     };
 } Attr;
 /* clang-format on */

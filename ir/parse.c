@@ -208,27 +208,19 @@ static bool parse_value(Parser *ps, const Key *k, char *base, bool same_rank) {
         if (!parse_int(ps, INT32_MIN, INT32_MAX, &v)) return false;
         *(int *)at = (int)v;
         return true;
-    case KEY_int64:
-        return parse_int(ps, INT64_MIN, INT64_MAX, at);
-    case KEY_hex:
-        return parse_hex(ps, at);
-    case KEY_double:
-        return parse_double(ps, at);
+    case KEY_int64: return parse_int(ps, INT64_MIN, INT64_MAX, at);
+    case KEY_hex: return parse_hex(ps, at);
+    case KEY_double: return parse_double(ps, at);
     case KEY_bool:
         if (!parse_word(ps, bools, 2, "true or false", &word)) return false;
         *(bool *)at = word;
         return true;
-    case KEY_str:
-        return parse_accept_word(ps, "none") || parse_str(ps, at);
-    case KEY_dtype:
-        return parse_dtype(ps, at);
-    case KEY_mask:
-        return parse_mask(ps, at);
+    case KEY_str: return parse_accept_word(ps, "none") || parse_str(ps, at);
+    case KEY_dtype: return parse_dtype(ps, at);
+    case KEY_mask: return parse_mask(ps, at);
     case KEY_axes:
-    case KEY_dims:
-        return parse_array(ps, k, base, same_rank);
-    case KEY_labels:
-        return parse_labels(ps, at);
+    case KEY_dims: return parse_array(ps, k, base, same_rank);
+    case KEY_labels: return parse_labels(ps, at);
     }
     BUG("key kind %d", (int)k->kind);
 }

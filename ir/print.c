@@ -58,37 +58,19 @@ static void print_list(Buf *b, KeyKind kind, const void *at, int rank) {
 static void print_value(Buf *b, const Key *k, const char *base) {
     const void *at = base + k->at;
     switch (k->kind) {
-    case KEY_int:
-        buf_printf(b, "%d", *(const int *)at);
-        return;
-    case KEY_int64:
-        buf_printf(b, "%lld", (long long)*(const int64_t *)at);
-        return;
-    case KEY_hex:
-        buf_printf(b, "0x%llx", (unsigned long long)*(const uint64_t *)at);
-        return;
-    case KEY_double:
-        print_double(b, *(const double *)at);
-        return;
-    case KEY_bool:
-        buf_puts(b, *(const bool *)at ? "true" : "false");
-        return;
-    case KEY_str:
-        print_str(b, *(const char *const *)at);
-        return;
-    case KEY_dtype:
-        buf_puts(b, dtype_name(*(const DType *)at));
-        return;
-    case KEY_mask:
-        print_mask(b, *(const uint32_t *)at);
-        return;
+    case KEY_int: buf_printf(b, "%d", *(const int *)at); return;
+    case KEY_int64: buf_printf(b, "%lld", (long long)*(const int64_t *)at); return;
+    case KEY_hex: buf_printf(b, "0x%llx", (unsigned long long)*(const uint64_t *)at); return;
+    case KEY_double: print_double(b, *(const double *)at); return;
+    case KEY_bool: buf_puts(b, *(const bool *)at ? "true" : "false"); return;
+    case KEY_str: print_str(b, *(const char *const *)at); return;
+    case KEY_dtype: buf_puts(b, dtype_name(*(const DType *)at)); return;
+    case KEY_mask: print_mask(b, *(const uint32_t *)at); return;
     case KEY_axes:
     case KEY_dims:
         print_list(b, k->kind, at, *(const int *)(const void *)(base + k->rank_at));
         return;
-    case KEY_labels:
-        print_str(b, at);
-        return;
+    case KEY_labels: print_str(b, at); return;
     }
 }
 
@@ -228,18 +210,10 @@ static void print_arg(Buf *b, const SpecArg *a) {
     print_str(b, a->name);
     buf_puts(b, "=");
     switch (a->kind) {
-    case ARG_int:
-        buf_printf(b, "%lld", (long long)a->i);
-        return;
-    case ARG_float:
-        print_double(b, a->f);
-        return;
-    case ARG_str:
-        print_str(b, a->s);
-        return;
-    case ARG_tokenizer:
-        buf_printf(b, "tokenizer %lld", (long long)a->i);
-        return;
+    case ARG_int: buf_printf(b, "%lld", (long long)a->i); return;
+    case ARG_float: print_double(b, a->f); return;
+    case ARG_str: print_str(b, a->s); return;
+    case ARG_tokenizer: buf_printf(b, "tokenizer %lld", (long long)a->i); return;
     }
 }
 

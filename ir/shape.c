@@ -70,8 +70,7 @@ static bool given_value(const Infer *cx, const Type *t) {
         if (!(fabs(v) <= 0x1p53 && v == floor(v)))
             return FAIL(cx, "%g is no integer up to 2^53", v);
         return true;
-    default:
-        return true;
+    default: return true;
     }
 }
 
@@ -92,13 +91,11 @@ static bool shape_given(Infer *cx) {
     if (!type_valid(t, cx->e)) return false;
     cx->out[0] = *t;
     switch (cx->op) {
-    case OP_const:
-        return given_value(cx, t);
+    case OP_const: return given_value(cx, t);
     case OP_uniform:
     case OP_normal:
     case OP_randint:
-    case OP_permutation:
-        return given_random(cx, t);
+    case OP_permutation: return given_random(cx, t);
     case OP_iota:
         if (cx->attr->axis < 0 || cx->attr->axis >= t->rank)
             return FAIL(cx, "axis %d of %s", cx->attr->axis, TEXT(t));
@@ -112,8 +109,7 @@ static bool shape_given(Infer *cx) {
         if (cx->attr->count < 0 || cx->attr->count >= MAX_RESULTS)
             return FAIL(cx, "input %lld of a body", (long long)cx->attr->count);
         return true;
-    default:
-        return true; /* state, field */
+    default: return true; /* state, field */
     }
 }
 

@@ -184,11 +184,8 @@ static void verify_output(Verifier *v, const Graph *g, const Output *o) {
     const Type *t = graph_type(g, o->ref);
     if (v->body && o->kind != OUT_value) wrong(v, "a body only has values as outputs");
     switch (o->kind) {
-    case OUT_value:
-        break;
-    case OUT_state:
-        verify_new_state(v, o, t);
-        break;
+    case OUT_value: break;
+    case OUT_state: verify_new_state(v, o, t); break;
     case OUT_loss:
         if (!dtype_is_float(t->dtype) || type_count(t) != 1)
             wrong(v, "a loss is one float, not %s", type_text(t).s);
@@ -203,8 +200,7 @@ static void verify_output(Verifier *v, const Graph *g, const Output *o) {
         if (v->p && (o->index < 0 || o->index >= v->p->spec.ntokenizer))
             wrong(v, "a text of tokenizer %d, which does not exist", o->index);
         break;
-    default:
-        wrong(v, "an unknown kind of output");
+    default: wrong(v, "an unknown kind of output");
     }
 }
 

@@ -7,7 +7,8 @@
 #define NEEDS(stage) STAGE_##stage
 #define GIVES(stage) STAGE_##stage
 enum { CHANGES_MEANING, KEEPS_MEANING };
-#define PASS(name, what, needs, gives, meaning) {#name, what, needs, gives, meaning, pass_##name}
+#define PASS(name, what, needs, gives, meaning)                                                    \
+    { #name, what, needs, gives, meaning, pass_##name }
 
 /* In order. autodiff starts from the program as it was built, and whole_set changes what an eval
  * graph returns; the others only change how. whole_set stands before simplify: counting the rows of
@@ -48,7 +49,8 @@ static size_t program_nodes(const Program *p) {
 
 static void hint_order(Diag *d) {
     Buf b = {0};
-    for (size_t i = 0; i < pass_count; i++) buf_printf(&b, "%s%s", i ? ", " : "", pass_table[i].name);
+    for (size_t i = 0; i < pass_count; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", pass_table[i].name);
     diag_hint(d, "the passes run in the order %s", b.data);
     buf_free(&b);
 }

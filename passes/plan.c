@@ -114,10 +114,8 @@ static bool is_leaf_without_storage(Op op) {
     case OP_step:
     case OP_steps:
     case OP_live:
-    case OP_arg:
-        return true;
-    default:
-        return false;
+    case OP_arg: return true;
+    default: return false;
     }
 }
 
@@ -405,18 +403,10 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
 
 static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBuffer *at) {
     switch (at->where) {
-    case PLAN_ARENA:
-        buf_printf(b, "arena+%lld", (long long)at->offset);
-        break;
-    case PLAN_TENSOR:
-        buf_printf(b, "\"%s\"", p->tensor[at->index].name);
-        break;
-    case PLAN_FIELD:
-        buf_printf(b, "field %s", plan->field[at->index]);
-        break;
-    case PLAN_NONE:
-        buf_puts(b, "none");
-        break;
+    case PLAN_ARENA: buf_printf(b, "arena+%lld", (long long)at->offset); break;
+    case PLAN_TENSOR: buf_printf(b, "\"%s\"", p->tensor[at->index].name); break;
+    case PLAN_FIELD: buf_printf(b, "field %s", plan->field[at->index]); break;
+    case PLAN_NONE: buf_puts(b, "none"); break;
     }
 }
 

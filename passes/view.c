@@ -1,5 +1,5 @@
-/* Strides of view chains. A reshape is expressible when every run of axes that it merges or splits lies evenly in memory
- * (the criterion is NumPy's for reshaping without a copy). */
+/* Strides of view chains. A reshape is expressible when every run of axes that it merges or splits
+ * lies evenly in memory (the criterion is NumPy's for reshaping without a copy). */
 #include "passes/view.h"
 
 #include <string.h>
@@ -39,8 +39,7 @@ static int drop_ones(const View *v, int64_t *dim, int64_t *stride) {
 
 static bool evenly_spaced(const int64_t *dim, const int64_t *stride, int from, int to) {
     for (int i = from; i + 1 < to; i++)
-        if (stride[i] != stride[i + 1] * dim[i + 1])
-            return false;
+        if (stride[i] != stride[i + 1] * dim[i + 1]) return false;
     return true;
 }
 
@@ -62,8 +61,7 @@ static bool apply_reshape(View *v, const Type *to) {
             else
                 return false;
         }
-        if (!evenly_spaced(dim, stride, i, i2))
-            return false;
+        if (!evenly_spaced(dim, stride, i, i2)) return false;
         int64_t step = stride[i2 - 1];
         for (int k = j2 - 1; k >= j; k--) {
             out[k] = step;
@@ -117,14 +115,14 @@ static bool view_apply(View *v, const Node *n) {
 View view_of(const Graph *g, Ref r) {
     Ref chain[CHAIN];
     int n = 0;
-    while (n < CHAIN && op_info[graph_node(g, r)->op].lower == LOWER_VIEW && graph_node(g, r)->nin == 1) {
+    while (n < CHAIN && op_info[graph_node(g, r)->op].lower == LOWER_VIEW &&
+           graph_node(g, r)->nin == 1) {
         chain[n++] = r;
         r = graph_node(g, r)->in[0];
     }
     View v = base_view(g, r);
     while (n--)
-        if (!view_apply(&v, graph_node(g, chain[n])))
-            v = base_view(g, chain[n]);
+        if (!view_apply(&v, graph_node(g, chain[n]))) v = base_view(g, chain[n]);
     return v;
 }
 
@@ -152,18 +150,12 @@ bool view_moves_nothing(const Graph *g, const Node *n) {
     if (op_info[n->op].lower != LOWER_VIEW || n->nin == 0) return false;
     const Type *in = graph_type(g, n->in[0]);
     switch (n->op) {
-    case OP_reshape:
-        return true;
+    case OP_reshape: return true;
     case OP_expand:
-    case OP_pad:
-        return type_count(in) == type_count(&n->type[0]);
-    case OP_transpose:
-        return perm_moves_nothing(in, n->attr.perm.axis);
-    case OP_slice:
-        return slice_is_whole(in, &n->attr);
-    case OP_concat:
-        return n->nin == 1;
-    default:
-        return false;
+    case OP_pad: return type_count(in) == type_count(&n->type[0]);
+    case OP_transpose: return perm_moves_nothing(in, n->attr.perm.axis);
+    case OP_slice: return slice_is_whole(in, &n->attr);
+    case OP_concat: return n->nin == 1;
+    default: return false;
     }
 }

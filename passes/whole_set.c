@@ -56,14 +56,10 @@ static double identity_of(Op op, DType t) {
     if (op == OP_sum || op == OP_dot) return 0;
     if (dtype_is_float(t)) return sign * INFINITY;
     switch (t) {
-    case DT_i32:
-        return op == OP_max ? INT32_MIN : INT32_MAX;
-    case DT_i64:
-        return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
-    case DT_u8:
-        return op == OP_max ? 0 : UINT8_MAX;
-    default:
-        return op == OP_max ? 0 : 1;
+    case DT_i32: return op == OP_max ? INT32_MIN : INT32_MAX;
+    case DT_i64: return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
+    case DT_u8: return op == OP_max ? 0 : UINT8_MAX;
+    default: return op == OP_max ? 0 : 1;
     }
 }
 
@@ -100,20 +96,19 @@ static bool same_span(Span a, Span b) {
 static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
     s->failed = true;
     Span at = entry_span(s, i), from = entry_span(s, origin);
-    diag_error(s->diag, at,
-               "in %s this combines single samples with a value that is only known after the whole "
-               "set",
-               s->entry->name);
+    diag_error(
+        s->diag, at,
+        "in %s this combines single samples with a value that is only known after the whole set",
+        s->entry->name);
     if (!same_span(at, s->from->node[i]->span))
         diag_note(s->diag, s->from->node[i]->span, "combined here");
     if (!same_span(at, from)) diag_note(s->diag, from, "reduced over the whole set here");
-    diag_hint(s->diag,
-              "a reduction over the batch means the whole set in eval: reduce over the other "
-              "dimensions first, or write it with sums over the batch alone");
+    diag_hint(s->diag, "a reduction over the batch means the whole set in eval: reduce over the "
+                       "other dimensions first, or write it with sums over the batch alone");
 }
 
-/* Rows of one batch put together in a way that the whole set has no counterpart of: mixed before, or
- * along an axis that has only a part of the batch's rows (the batch was split in two axes). */
+/* Rows of one batch put together in a way that the whole set has no counterpart of: mixed before,
+ * or along an axis that has only a part of the batch's rows (the batch was split in two axes). */
 static bool mixes_rows(const Split *s, const Node *n) {
     const Graph *g = s->from;
     if (n->op == OP_argmax && graph_type(g, n->in[0])->batch_axis == n->attr.axis) return true;

@@ -22,7 +22,7 @@ typedef struct Run {
     Reader **reader; /* by entry, NULL: closed */
     int64_t save_every, log_every, eval_every, keep;
     int64_t saved, evaluated; /* steps when last done; -1: never */
-    double busy, since_log; /* seconds in training steps: of this process, since the last log */
+    double busy, since_log;   /* seconds in training steps: of this process, since the last log */
     int64_t done, done_since_log;
 } Run;
 

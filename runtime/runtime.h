@@ -54,7 +54,7 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
 int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
              Err *e);
 
-/* ---- checkpoints: safetensors, names by path; __metadata__ has format, step, vocabulary hashes. */
+/* ---- checkpoints: safetensors, names by path; __metadata__ has step, seed and vocabularies. */
 typedef struct CheckTensor {
     const char *name;
     DType dtype;

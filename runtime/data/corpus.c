@@ -1,6 +1,6 @@
-/* A corpus: every line of a source encoded once, when it is opened, by as many threads as there are cores; the
- * result does not depend on their number. Ids take two bytes where the vocabulary allows. Lines and
- * documents without a single id are left out. */
+/* A corpus: every line of a source encoded once, when it is opened, by as many threads as there are
+ * cores; the result does not depend on their number. Ids take two bytes where the vocabulary
+ * allows. Lines and documents without a single id are left out. */
 #include "runtime/data/internal.h"
 
 #include <pthread.h>
@@ -23,7 +23,8 @@ static void *encode_chunk(void *cx) {
     if (w->cap < w->chunk.n) w->end = heap_resize(w->end, (w->cap = w->chunk.n) * sizeof *w->end);
     for (size_t i = 0; i < w->chunk.n; i++) {
         Line line = w->chunk.line[i];
-        tokenizer_encode(w->tokenizer, w->chunk.text.data + line.start, line.end - line.start, &w->ids);
+        tokenizer_encode(w->tokenizer, w->chunk.text.data + line.start, line.end - line.start,
+                         &w->ids);
         w->end[i] = w->ids.n;
     }
     return NULL;
@@ -62,7 +63,9 @@ static bool append(Corpus *c, const Work *w, uint64_t *ended, Err *e) {
         if (w->chunk.line[i].starts_document && !end_document(c, ended, e)) return false;
         size_t n = w->end[i] - at;
         if (n) {
-            if (!put_ids(c, w->ids.at + at, n, e) || !store_put(&c->sentence, &c->nids, sizeof c->nids, e)) return false;
+            if (!put_ids(c, w->ids.at + at, n, e) ||
+                !store_put(&c->sentence, &c->nids, sizeof c->nids, e))
+                return false;
             c->nsentence++;
         }
         at = w->end[i];
@@ -87,7 +90,8 @@ static bool encode_all(Corpus *c, Source *s, Work *work, int workers, Err *e) {
         }
         pthread_t thread[WORKERS];
         bool started[WORKERS] = {false};
-        for (int i = 1; i < n; i++) started[i] = pthread_create(&thread[i], NULL, encode_chunk, &work[i]) == 0;
+        for (int i = 1; i < n; i++)
+            started[i] = pthread_create(&thread[i], NULL, encode_chunk, &work[i]) == 0;
         for (int i = 0; i < n; i++)
             if (!started[i]) encode_chunk(&work[i]);
         for (int i = 1; i < n; i++)
@@ -96,8 +100,11 @@ static bool encode_all(Corpus *c, Source *s, Work *work, int workers, Err *e) {
             if (!append(c, &work[i], &ended, e)) return false;
     }
     if (!end_document(c, &ended, e)) return false;
-    if (!c->ndocument) return err_set(e, "the text of '%s' has no words: its tokenizer gives no ids for any line", c->pattern);
-    return store_finish(&c->ids, e) && store_finish(&c->sentence, e) && store_finish(&c->document, e);
+    if (!c->ndocument)
+        return err_set(e, "the text of '%s' has no words: its tokenizer gives no ids for any line",
+                       c->pattern);
+    return store_finish(&c->ids, e) && store_finish(&c->sentence, e) &&
+           store_finish(&c->document, e);
 }
 
 Corpus *corpus_open(const char *pattern, bool by_line, const Tokenizer *t, Err *e) {

@@ -1,6 +1,7 @@
-/* Files by pattern: `*`, `?` and `[...]` within a name as in a shell, `**` for any number of folders. The
- * result is sorted by bytes, so the order of a corpus does not depend on the file system. Hidden names
- * match only patterns that begin with a dot; `**` does not follow links to folders, so it always ends. */
+/* Files by pattern: `*`, `?` and `[...]` within a name as in a shell, `**` for any number of
+ * folders. The result is sorted by bytes, so the order of a corpus does not depend on the file
+ * system. Hidden names match only patterns that begin with a dot; `**` does not follow links to
+ * folders, so it always ends. */
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -45,7 +46,8 @@ static bool is_real_folder(const char *path) {
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool walk_names(Walk *w, DIR *d, const char *folder, const char *name, const char *rest, const char *pattern, int depth) {
+static bool walk_names(Walk *w, DIR *d, const char *folder, const char *name, const char *rest,
+                       const char *pattern, int depth) {
     bool deep = str_eq(name, "**");
     for (struct dirent *f; (f = readdir(d));) {
         if (str_eq(f->d_name, ".") || str_eq(f->d_name, "..")) continue;
@@ -59,16 +61,21 @@ static bool walk_names(Walk *w, DIR *d, const char *folder, const char *name, co
 }
 
 static bool walk(Walk *w, const char *folder, const char *pattern, int depth) {
-    if (depth > DEPTH) return err_set(w->e, "more than %d folders below each other at '%s'", DEPTH, folder);
+    if (depth > DEPTH)
+        return err_set(w->e, "more than %d folders below each other at '%s'", DEPTH, folder);
     while (*pattern == '/') pattern++;
     const char *slash = strchr(pattern, '/');
-    const char *name = slash ? arena_strndup(w->arena, pattern, (size_t)(slash - pattern)) : pattern;
+    const char *name =
+        slash ? arena_strndup(w->arena, pattern, (size_t)(slash - pattern)) : pattern;
     const char *rest = slash ? slash + 1 : NULL;
     if (!*name) return true;
     if (!is_magic(name, strlen(name))) return visit(w, join(w, folder, name), rest, depth + 1);
-    if (str_eq(name, "**") && !walk(w, folder, rest ? rest : "*", depth + 1)) return false; /* no folder at all */
+    if (str_eq(name, "**") && !walk(w, folder, rest ? rest : "*", depth + 1))
+        return false; /* no folder at all */
     DIR *d = opendir(*folder ? folder : ".");
-    if (!d) return errno == ENOENT || errno == ENOTDIR || err_set(w->e, "cannot open the folder '%s': %s", folder, strerror(errno));
+    if (!d)
+        return errno == ENOENT || errno == ENOTDIR ||
+               err_set(w->e, "cannot open the folder '%s': %s", folder, strerror(errno));
     bool ok = walk_names(w, d, folder, name, rest, pattern, depth + 1);
     closedir(d);
     return ok;
@@ -81,11 +88,15 @@ static int by_name(const void *a, const void *b) {
 static bool none_found(Arena *a, const char *pattern, Err *e) {
     struct stat st;
     char here[400];
-    const char *where = *pattern != '/' && getcwd(here, sizeof here) ? arena_printf(a, " in %s", here) : "";
+    const char *where =
+        *pattern != '/' && getcwd(here, sizeof here) ? arena_printf(a, " in %s", here) : "";
     if (is_magic(pattern, strlen(pattern)))
-        return err_set(e, "no file matches '%s'%s; check the pattern, or put the text there", pattern, where);
-    if (stat(pattern, &st)) return err_set(e, "cannot read '%s'%s: %s", pattern, where, strerror(errno));
-    return err_set(e, "'%s' is not a file; for all files of a folder write '%s/*'", pattern, pattern);
+        return err_set(e, "no file matches '%s'%s; check the pattern, or put the text there",
+                       pattern, where);
+    if (stat(pattern, &st))
+        return err_set(e, "cannot read '%s'%s: %s", pattern, where, strerror(errno));
+    return err_set(e, "'%s' is not a file; for all files of a folder write '%s/*'", pattern,
+                   pattern);
 }
 
 bool glob_files(Arena *a, const char *pattern, FileList *out, Err *e) {

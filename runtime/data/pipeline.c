@@ -1,8 +1,10 @@
-/* Pipelines: the chain of stages from a source to rows. The text is encoded first, whole, so that every stage knows
- * how many documents there are; then each stage of base/stages.def does its part here.
+/* Pipelines: the chain of stages from a source to rows. The text is encoded first, whole, so that
+ * every stage knows how many documents there are; then each stage of base/stages.def does its part
+ * here.
  *
- * Before rows are made, shuffle, split and take act on documents (a line of `lines` is one), and the order of a shuffle
- * there holds for the whole run; afterwards they act on records, and a shuffle is new in each epoch. */
+ * Before rows are made, shuffle, split and take act on documents (a line of `lines` is one), and
+ * the order of a shuffle there holds for the whole run; afterwards they act on records, and a
+ * shuffle is new in each epoch. */
 #include "runtime/data/internal.h"
 
 #include <string.h>
@@ -38,8 +40,10 @@ static bool stage_split(Pipeline *p, const DataSpec *d, int depth, Err *e) {
     (void)depth;
     double share = spec_num(d, "share", 0);
     int64_t part = spec_int(d, "part", 0);
-    if (!(share > 0 && share < 1)) return err_set(e, "split needs a share between 0 and 1, not %g", share);
-    if (part != 0 && part != 1) return err_set(e, "split has the parts 0 and 1, not %lld", (long long)part);
+    if (!(share > 0 && share < 1))
+        return err_set(e, "split needs a share between 0 and 1, not %g", share);
+    if (part != 0 && part != 1)
+        return err_set(e, "split has the parts 0 and 1, not %lld", (long long)part);
     const View *v = view_split(p->arena, *current(p), share, part, things(p), e);
     if (v) *current(p) = v;
     return v;
@@ -54,7 +58,8 @@ static bool stage_shuffle(Pipeline *p, const DataSpec *d, int depth, Err *e) {
 static bool stage_take(Pipeline *p, const DataSpec *d, int depth, Err *e) {
     (void)depth;
     int64_t n = spec_int(d, "n", 0);
-    if (n < 1) return err_set(e, "take needs at least 1 of the %s, not %lld", things(p), (long long)n);
+    if (n < 1)
+        return err_set(e, "take needs at least 1 of the %s, not %lld", things(p), (long long)n);
     *current(p) = view_take(p->arena, *current(p), (uint64_t)n);
     return true;
 }
@@ -63,9 +68,12 @@ static bool stage_take(Pipeline *p, const DataSpec *d, int depth, Err *e) {
 static bool begin_rows(Pipeline *p, const DataSpec *d, int depth, int64_t least, Err *e) {
     p->seq = spec_int(d, "seq", 0);
     p->key = stage_key(p, d, depth);
-    if (p->records) return err_set(e, "%s needs token ids, but an earlier stage made records of them already", d->stage);
+    if (p->records)
+        return err_set(e, "%s needs token ids, but an earlier stage made records of them already",
+                       d->stage);
     if (p->seq < least || p->seq > SEQ_MAX)
-        return err_set(e, "%s needs a length from %lld to %d, not %lld", d->stage, (long long)least, SEQ_MAX, (long long)p->seq);
+        return err_set(e, "%s needs a length from %lld to %d, not %lld", d->stage, (long long)least,
+                       SEQ_MAX, (long long)p->seq);
     return true;
 }
 
@@ -79,7 +87,8 @@ static bool stage_pack(Pipeline *p, const DataSpec *d, int depth, Err *e) {
 
 static bool stage_sentence_pairs(Pipeline *p, const DataSpec *d, int depth, Err *e) {
     p->random = spec_num(d, "random", 0.5);
-    if (!(p->random >= 0 && p->random <= 1)) return err_set(e, "sentence_pairs needs random from 0 to 1, not %g", p->random);
+    if (!(p->random >= 0 && p->random <= 1))
+        return err_set(e, "sentence_pairs needs random from 0 to 1, not %g", p->random);
     return begin_rows(p, d, depth, 5, e) && rows_pairs(p, e);
 }
 
@@ -105,11 +114,13 @@ typedef struct Chain {
     int n;
 } Chain;
 
-/* An input stands before what it feeds, so a chain ends; a program read from a file may be damaged. */
+/* An input stands before what it feeds, so a chain ends; a program read from a file may be damaged.
+ */
 static bool find_chain(Arena *a, const Spec *spec, int data, Chain *out, Err *e) {
     VEC(const DataSpec *) up = {0};
     for (int i = data; i >= 0; i = spec->data[i].input) {
-        if (i >= spec->ndata || spec->data[i].input >= i) return err_set(e, "the data pipelines of the program are damaged");
+        if (i >= spec->ndata || spec->data[i].input >= i)
+            return err_set(e, "the data pipelines of the program are damaged");
         vec_push(a, &up, &spec->data[i]);
     }
     *out = (Chain){NEW_N(a, const DataSpec *, up.n + 1), (int)up.n};
@@ -117,7 +128,8 @@ static bool find_chain(Arena *a, const Spec *spec, int data, Chain *out, Err *e)
     return out->n || err_set(e, "the program has no such data");
 }
 
-static bool find_tokenizer(const PipelineOptions *o, const Chain *c, const Tokenizer **out, Err *e) {
+static bool find_tokenizer(const PipelineOptions *o, const Chain *c, const Tokenizer **out,
+                           Err *e) {
     for (int i = 0; i < c->n; i++) {
         if (!str_eq(c->at[i]->stage, "encode")) continue;
         const SpecArg *tok = spec_arg(c->at[i], "tok");
@@ -126,14 +138,16 @@ static bool find_tokenizer(const PipelineOptions *o, const Chain *c, const Token
         *out = o->tokenizer[tok->i];
         return true;
     }
-    return err_set(e, "text has to become ids before a model can read it: add | encode(tok) to the data");
+    return err_set(
+        e, "text has to become ids before a model can read it: add | encode(tok) to the data");
 }
 
 static bool open_corpus(const PipelineOptions *o, Pipeline *p, const Chain *c, Err *e) {
     const Tokenizer *t = NULL;
     bool by_line = str_eq(c->at[0]->stage, "lines");
     const char *files = spec_str(c->at[0], "files", "");
-    if (!by_line && !str_eq(c->at[0]->stage, "documents")) return err_set(e, "'%s' is no source of text", c->at[0]->stage);
+    if (!by_line && !str_eq(c->at[0]->stage, "documents"))
+        return err_set(e, "'%s' is no source of text", c->at[0]->stage);
     if (!find_tokenizer(o, c, &t, e)) return false;
     Corpus *s = o->share;
     bool shared = s && str_eq(s->pattern, files) && s->by_line == by_line && s->tokenizer == t;
@@ -149,7 +163,10 @@ static bool build(const PipelineOptions *o, Pipeline *p, Err *e) {
     if (!find_chain(p->arena, o->spec, o->data, &c, e) || !open_corpus(o, p, &c, e)) return false;
     for (int i = 0; i < c.n; i++)
         if (!apply(p, c.at[i], i, e)) return false;
-    if (!p->records) return err_set(e, "the data has no records of one length: end it with pad(seq) or sentence_pairs(seq)");
+    if (!p->records)
+        return err_set(
+            e,
+            "the data has no records of one length: end it with pad(seq) or sentence_pairs(seq)");
     return true;
 }
 
@@ -177,5 +194,6 @@ void pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const 
 
 void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name) {
     CHECK(p->nfield < FIELDS);
-    p->field[p->nfield++] = (Field){.name = name, .dtype = DT_i32, .rank = dim > 0, .dim = {dim}, .dim_name = {dim_name}};
+    p->field[p->nfield++] = (Field){
+        .name = name, .dtype = DT_i32, .rank = dim > 0, .dim = {dim}, .dim_name = {dim_name}};
 }

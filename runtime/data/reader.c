@@ -1,7 +1,8 @@
-/* Readers: a thread fills a small ring of batches ahead of whoever trains, which then only copies. The thread
- * takes no signals, reads nothing that can fail, and ends with the reader.
+/* Readers: a thread fills a small ring of batches ahead of whoever trains, which then only copies.
+ * The thread takes no signals, reads nothing that can fail, and ends with the reader.
  *
- * Training batch b holds the records b % k of epoch b / k, where k is the number of whole batches in an epoch. */
+ * Training batch b holds the records b % k of epoch b / k, where k is the number of whole batches
+ * in an epoch. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -43,13 +44,15 @@ static uint64_t epoch_batches(const Reader *r) {
 static void fill_rows(const Reader *r, uint64_t epoch, uint64_t first, int64_t n, const Batch *b) {
     for (int64_t i = 0; i < n; i++) {
         int32_t *out[FIELDS] = {0};
-        for (int k = 0; k < r->pipeline.nfield; k++) out[k] = b->field[k] + field_ints(r, k) / (size_t)r->batch * (size_t)i;
+        for (int k = 0; k < r->pipeline.nfield; k++)
+            out[k] = b->field[k] + field_ints(r, k) / (size_t)r->batch * (size_t)i;
         pipeline_row(&r->pipeline, epoch, first + (uint64_t)i, out);
     }
 }
 
 static void fill_batch(const Reader *r, uint64_t number, Batch *b) {
-    uint64_t per = epoch_batches(r), epoch = r->train ? number / per : 0, in_epoch = number - epoch * per;
+    uint64_t per = epoch_batches(r), epoch = r->train ? number / per : 0,
+             in_epoch = number - epoch * per;
     b->live = 0;
     if (in_epoch >= per) return; /* the pass of an eval is over */
     uint64_t first = in_epoch * (uint64_t)r->batch, left = pipeline_records(&r->pipeline) - first;
@@ -104,7 +107,8 @@ static void stop_thread(Reader *r) {
 /* ---- fields */
 static void describe(Buf *b, const Field *f) {
     buf_printf(b, "%s: %s", f->name, dtype_name(f->dtype));
-    for (int i = 0; i < f->rank && i < RANK; i++) buf_printf(b, "%s%lld", i ? "," : "[", (long long)f->dim[i]);
+    for (int i = 0; i < f->rank && i < RANK; i++)
+        buf_printf(b, "%s%lld", i ? "," : "[", (long long)f->dim[i]);
     if (f->rank > 0) buf_puts(b, "]");
 }
 
@@ -130,7 +134,8 @@ static bool refuse_field(const Reader *r, const Field *want, Err *e) {
 
 static bool match_fields(Reader *r, const ReaderOptions *o, Err *e) {
     if (o->nfield < 0 || o->nfield > FIELDS)
-        return err_set(e, "the program was compiled for data with %d fields; compile it again", o->nfield);
+        return err_set(e, "the program was compiled for data with %d fields; compile it again",
+                       o->nfield);
     for (int i = 0; i < o->nfield; i++) {
         int k = 0;
         while (k < r->pipeline.nfield && !same_field(&o->field[i], &r->pipeline.field[k])) k++;
@@ -148,13 +153,17 @@ static bool check_batch(const Reader *r, Err *e) {
     if (r->batch < 1 || r->batch > BATCH_MAX)
         return err_set(e, "a batch has 1 to %d records, not %lld", BATCH_MAX, (long long)r->batch);
     if (r->train && n < (uint64_t)r->batch)
-        return err_set(e, "the text of '%s' gives %llu record%s, fewer than one batch of %lld; use a smaller batch or more text",
-                       r->pipeline.corpus->pattern, (unsigned long long)n, n == 1 ? "" : "s", (long long)r->batch);
+        return err_set(e,
+                       "the text of '%s' gives %llu record%s, fewer than one batch of %lld; use a "
+                       "smaller batch or more text",
+                       r->pipeline.corpus->pattern, (unsigned long long)n, n == 1 ? "" : "s",
+                       (long long)r->batch);
     return true;
 }
 
 static bool open_parts(Reader *r, const ReaderOptions *o, Err *e) {
-    PipelineOptions po = {o->spec, o->tokenizer, o->data, o->seed, o->share ? o->share->pipeline.corpus : NULL};
+    PipelineOptions po = {o->spec, o->tokenizer, o->data, o->seed,
+                          o->share ? o->share->pipeline.corpus : NULL};
     if (!pipeline_open(&po, &r->pipeline, e)) return false;
     if (!match_fields(r, o, e) || !check_batch(r, e)) return false;
     for (int i = 0; i < RING; i++)

@@ -1,12 +1,13 @@
-/* Rows of one length: `pad` makes one of each document (of `lines`: each line), `pack` cuts the documents, laid end to
- * end, into windows. Neither depends on the epoch. */
+/* Rows of one length: `pad` makes one of each document (of `lines`: each line), `pack` cuts the
+ * documents, laid end to end, into windows. Neither depends on the epoch. */
 #include "runtime/data/internal.h"
 
 static Stretch document_ids(const Pipeline *p, uint64_t i) {
     return corpus_ids(p->corpus, corpus_sentences(p->corpus, view_at(p->documents, 0, i)));
 }
 
-/* ---- pad: [CLS] ids [SEP], cut to `seq`, then [PAD]. Without [CLS] and [SEP] in the vocabulary, the ids alone. */
+/* ---- pad: [CLS] ids [SEP], cut to `seq`, then [PAD]. Without [CLS] and [SEP] in the vocabulary,
+ * the ids alone. */
 static void pad_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]) {
     (void)epoch;
     bool marks = p->special.cls >= 0 && p->special.sep >= 0;
@@ -28,7 +29,8 @@ bool rows_pad(Pipeline *p, Err *e) {
     return true;
 }
 
-/* ---- pack: documents end to end, [SEP] after each if there is one; what is left at the end is not used. */
+/* ---- pack: documents end to end, [SEP] after each if there is one; what is left at the end is not
+ * used. */
 static uint64_t pack_ends(const Pipeline *p, uint64_t document) {
     return ((const uint64_t *)(const void *)p->table.at)[document];
 }
@@ -38,8 +40,10 @@ static uint64_t pack_document(const Pipeline *p, uint64_t at) {
     uint64_t low = 0, high = p->documents->n;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (pack_ends(p, middle) <= at) low = middle + 1;
-        else high = middle;
+        if (pack_ends(p, middle) <= at)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -49,7 +53,8 @@ static void pack_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *con
     uint64_t at = i * (uint64_t)p->seq, done = 0, document = pack_document(p, at);
     for (; done < (uint64_t)p->seq; document++) {
         Stretch ids = document_ids(p, document);
-        uint64_t skip = at + done - (document ? pack_ends(p, document - 1) : 0), room = (uint64_t)p->seq - done;
+        uint64_t skip = at + done - (document ? pack_ends(p, document - 1) : 0),
+                 room = (uint64_t)p->seq - done;
         uint64_t n = ids.n > skip ? ids.n - skip : 0;
         if (n > room) n = room;
         corpus_copy(p->corpus, (Stretch){ids.first + skip, n}, out[0] + done);
@@ -65,8 +70,10 @@ bool rows_pack(Pipeline *p, Err *e) {
         if (!store_put(&p->table, &end, sizeof end, e)) return false;
     }
     if (end < (uint64_t)p->seq)
-        return err_set(e, "the text has %llu ids, fewer than one window of %lld; use a shorter one or more text",
-                       (unsigned long long)end, (long long)p->seq);
+        return err_set(
+            e,
+            "the text has %llu ids, fewer than one window of %lld; use a shorter one or more text",
+            (unsigned long long)end, (long long)p->seq);
     p->records = view_all(p->arena, end / (uint64_t)p->seq);
     p->row = pack_row;
     pipeline_field(p, "ids", p->seq, "seq");

@@ -1,6 +1,6 @@
-/* Lines of text files, read in blocks. A line ends at a newline; a carriage return before it and a byte
- * order mark at the head of a file do not belong to the text. Files are read, never mapped, so one that
- * shrinks meanwhile is an error and not a signal. */
+/* Lines of text files, read in blocks. A line ends at a newline; a carriage return before it and a
+ * byte order mark at the head of a file do not belong to the text. Files are read, never mapped, so
+ * one that shrinks meanwhile is an error and not a signal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -20,21 +20,25 @@ struct Source {
     size_t file; /* the one being read, or next to be opened */
     int fd;      /* -1: none is open */
     struct stat was;
-    size_t got;  /* bytes read from it */
-    uint64_t line; /* lines given of it */
+    size_t got;        /* bytes read from it */
+    uint64_t line;     /* lines given of it */
     uint64_t consumed; /* bytes of it before `rest` */
-    Buf rest;    /* read, not yet given */
-    size_t at;   /* in rest */
-    size_t searched; /* rest up to here has no newline after `at` */
-    bool ended;  /* the file's last byte is in rest */
-    bool starts; /* the next line begins a document */
-    bool any;    /* some line was given */
+    Buf rest;          /* read, not yet given */
+    size_t at;         /* in rest */
+    size_t searched;   /* rest up to here has no newline after `at` */
+    bool ended;        /* the file's last byte is in rest */
+    bool starts;       /* the next line begins a document */
+    bool any;          /* some line was given */
 };
 
 Source *source_open(const char *pattern, bool by_line, bool utf8, Err *e) {
     Arena *a = arena_new();
     Source *s = NEW(a, Source);
-    *s = (Source){.arena = a, .pattern = arena_strdup(a, pattern), .by_line = by_line, .utf8 = utf8, .fd = -1};
+    *s = (Source){.arena = a,
+                  .pattern = arena_strdup(a, pattern),
+                  .by_line = by_line,
+                  .utf8 = utf8,
+                  .fd = -1};
     if (glob_files(a, pattern, &s->files, e)) return s;
     source_close(s);
     return NULL;
@@ -69,7 +73,8 @@ static const char *path_of(const Source *s) {
 static bool open_file(Source *s, Err *e) {
     s->fd = open(path_of(s), O_RDONLY | O_CLOEXEC);
     if (s->fd < 0) return err_set(e, "cannot open '%s': %s", path_of(s), strerror(errno));
-    if (fstat(s->fd, &s->was)) return err_set(e, "cannot read '%s': %s", path_of(s), strerror(errno));
+    if (fstat(s->fd, &s->was))
+        return err_set(e, "cannot read '%s': %s", path_of(s), strerror(errno));
     s->got = s->at = s->searched = s->rest.n = 0;
     s->line = s->consumed = 0;
     s->ended = false;
@@ -79,11 +84,14 @@ static bool open_file(Source *s, Err *e) {
 
 static bool close_file(Source *s, Err *e) {
     struct stat now;
-    bool same = fstat(s->fd, &now) == 0 && now.st_size == s->was.st_size && s->got == (uint64_t)now.st_size &&
-                now.st_mtim.tv_sec == s->was.st_mtim.tv_sec && now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec;
+    bool same = fstat(s->fd, &now) == 0 && now.st_size == s->was.st_size &&
+                s->got == (uint64_t)now.st_size && now.st_mtim.tv_sec == s->was.st_mtim.tv_sec &&
+                now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec;
     close(s->fd);
     s->fd = -1;
-    if (!same) return err_set(e, "'%s' changed while it was read; start again once nothing writes to it", path_of(s));
+    if (!same)
+        return err_set(e, "'%s' changed while it was read; start again once nothing writes to it",
+                       path_of(s));
     s->file++;
     return true;
 }
@@ -108,9 +116,11 @@ static bool read_block(Source *s, Err *e) {
 
 /* ---- lines */
 static bool not_utf8(const Source *s, size_t start, size_t bad, Err *e) {
-    return err_set(e, "%s:%llu: byte %zu of the line (offset %llu in the file) is 0x%02X, which is not UTF-8; convert the file, "
-                      "for example: iconv -f latin1 -t utf-8 FILE > NEW", path_of(s), (unsigned long long)s->line,
-                   bad - start + 1, (unsigned long long)(s->consumed + bad), (unsigned char)s->rest.data[bad]);
+    return err_set(e,
+                   "%s:%llu: byte %zu of the line (offset %llu in the file) is 0x%02X, which is "
+                   "not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8 FILE > NEW",
+                   path_of(s), (unsigned long long)s->line, bad - start + 1,
+                   (unsigned long long)(s->consumed + bad), (unsigned char)s->rest.data[bad]);
 }
 
 static bool is_blank(const char *p, size_t n) {
@@ -161,9 +171,12 @@ static bool give_lines(Source *s, size_t want, Chunk *c, Err *e) {
 }
 
 static bool no_text(const Source *s, Err *e) {
-    if (s->files.n == 1) return err_set(e, "'%s' holds no text: it is empty, or all its lines are blank", s->files.path[0]);
-    return err_set(e, "the %zu files that match '%s' hold no text: '%s' and all others are empty or blank", s->files.n, s->pattern,
-                   s->files.path[0]);
+    if (s->files.n == 1)
+        return err_set(e, "'%s' holds no text: it is empty, or all its lines are blank",
+                       s->files.path[0]);
+    return err_set(
+        e, "the %zu files that match '%s' hold no text: '%s' and all others are empty or blank",
+        s->files.n, s->pattern, s->files.path[0]);
 }
 
 bool source_read(Source *s, size_t want, Chunk *c, Err *e) {

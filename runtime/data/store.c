@@ -1,5 +1,6 @@
-/* Long arrays that only grow: in memory up to a budget, beyond it in a temporary file that has no name, so that
- * nothing is left behind however the process ends. The file is ours alone: mapping it cannot fault. */
+/* Long arrays that only grow: in memory up to a budget, beyond it in a temporary file that has no
+ * name, so that nothing is left behind however the process ends. The file is ours alone: mapping it
+ * cannot fault. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,8 +22,10 @@ static const char *temporary_folder(void) {
 }
 
 static bool no_room(Err *e) {
-    return err_set(e, "cannot keep the encoded text in a temporary file in '%s': %s; free some space, or name another folder in "
-                      "TMPDIR", temporary_folder(), strerror(errno));
+    return err_set(e,
+                   "cannot keep the encoded text in a temporary file in '%s': %s; free some space, "
+                   "or name another folder in TMPDIR",
+                   temporary_folder(), strerror(errno));
 }
 
 static bool write_window(Store *s, Err *e) {
@@ -93,8 +96,10 @@ bool store_finish(Store *s, Err *e) {
 }
 
 void store_free(Store *s) {
-    if (s->fd >= 0 && s->finished) munmap(s->at, s->bytes);
-    else heap_free(s->at);
+    if (s->fd >= 0 && s->finished)
+        munmap(s->at, s->bytes);
+    else
+        heap_free(s->at);
     if (s->fd >= 0) close(s->fd);
     *s = store_new(s->budget);
 }

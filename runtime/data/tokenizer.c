@@ -1,5 +1,6 @@
-/* Tokenizers: opening by kind, through the table at the end. A vocabulary that is not there is trained and
- * saved; one that is there is never touched. A tokenizer does not change once open, so threads share it. */
+/* Tokenizers: opening by kind, through the table at the end. A vocabulary that is not there is
+ * trained and saved; one that is there is never touched. A tokenizer does not change once open, so
+ * threads share it. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,18 +47,25 @@ void ids_free(Ids *ids) {
 }
 
 /* ---- wordpiece */
-static bool pieces_load(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n, Err *e) {
+static bool pieces_load(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n,
+                        Err *e) {
     const char *path = *spec->path ? spec->path : spec->name;
     t->pieces = wordpiece_load(path, text, n, e);
     if (!t->pieces) return false;
     const WordPiece *w = t->pieces;
-    t->ids = (TokenizerIds){wordpiece_size(w), wordpiece_find(w, "[PAD]"), wordpiece_find(w, "[UNK]"),
-                            wordpiece_find(w, "[CLS]"), wordpiece_find(w, "[SEP]"), wordpiece_find(w, "[MASK]")};
+    t->ids = (TokenizerIds){wordpiece_size(w),          wordpiece_find(w, "[PAD]"),
+                            wordpiece_find(w, "[UNK]"), wordpiece_find(w, "[CLS]"),
+                            wordpiece_find(w, "[SEP]"), wordpiece_find(w, "[MASK]")};
     if (t->ids.unk < 0)
-        return err_set(e, "the vocabulary '%s' has no line [UNK], which stands for words that it cannot spell; add it", path);
+        return err_set(e,
+                       "the vocabulary '%s' has no line [UNK], which stands for words that it "
+                       "cannot spell; add it",
+                       path);
     if (spec->size > 0 && spec->size != t->ids.size)
-        return err_set(e, "the vocabulary '%s' has %lld pieces, but the program asks for %lld; ask for %lld, or remove the file to "
-                          "have another trained", path, (long long)t->ids.size, (long long)spec->size, (long long)t->ids.size);
+        return err_set(e,
+                       "the vocabulary '%s' has %lld pieces, but the program asks for %lld; ask "
+                       "for %lld, or remove the file to have another trained",
+                       path, (long long)t->ids.size, (long long)spec->size, (long long)t->ids.size);
     return true;
 }
 
@@ -81,11 +89,14 @@ static bool pieces_train(Tokenizer *t, const TokenizerSpec *spec, FILE *log, Err
 
 static bool pieces_open(Tokenizer *t, const TokenizerSpec *spec, FILE *log, Err *e) {
     struct stat st;
-    if (*spec->path && (stat(spec->path, &st) == 0 || errno != ENOENT)) return pieces_read(t, spec, e);
+    if (*spec->path && (stat(spec->path, &st) == 0 || errno != ENOENT))
+        return pieces_read(t, spec, e);
     if (*spec->from) return pieces_train(t, spec, log, e);
     char here[512];
-    return err_set(e, "there is no vocabulary '%s' in %s, and no text to train it from; add from = \"corpus/*.txt\"", spec->path,
-                   getcwd(here, sizeof here) ? here : "the working directory");
+    return err_set(e,
+                   "there is no vocabulary '%s' in %s, and no text to train it from; add from = "
+                   "\"corpus/*.txt\"",
+                   spec->path, getcwd(here, sizeof here) ? here : "the working directory");
 }
 
 static void pieces_save(const Tokenizer *t, Buf *out) {
@@ -105,11 +116,15 @@ static void pieces_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf 
 /* ---- bytes: ids 0 to 255 are the bytes themselves */
 enum { BYTE_PAD = 256, BYTE_CLS, BYTE_SEP, BYTE_MASK, BYTE_SIZE };
 
-static bool bytes_load(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n, Err *e) {
+static bool bytes_load(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n,
+                       Err *e) {
     (void)text;
-    if (n > 0) return err_set(e, "tokenizer %s: bytes has no vocabulary, but %zu bytes of one were given", spec->name, n);
+    if (n > 0)
+        return err_set(e, "tokenizer %s: bytes has no vocabulary, but %zu bytes of one were given",
+                       spec->name, n);
     if (spec->size > 0 && spec->size != BYTE_SIZE)
-        return err_set(e, "tokenizer %s: bytes always has %d ids, not %lld", spec->name, BYTE_SIZE, (long long)spec->size);
+        return err_set(e, "tokenizer %s: bytes always has %d ids, not %lld", spec->name, BYTE_SIZE,
+                       (long long)spec->size);
     t->ids = (TokenizerIds){BYTE_SIZE, BYTE_PAD, -1, BYTE_CLS, BYTE_SEP, BYTE_MASK};
     return true;
 }
@@ -135,13 +150,16 @@ static const char *byte_mark(int32_t id) {
     return id >= BYTE_PAD && id < BYTE_SIZE ? name[id - BYTE_PAD] : "[?]";
 }
 
-/* Whole characters as they are; a byte that is part of none becomes U+FFFD, so that the result is text. */
+/* Whole characters as they are; a byte that is part of none becomes U+FFFD, so that the result is
+ * text. */
 static void put_text(const char *bytes, size_t n, Buf *out) {
     for (size_t i = 0; i < n;) {
         int32_t c;
         size_t length = utf8_char(bytes, n, i, &c);
-        if (length) buf_put(out, bytes + i, length);
-        else buf_puts(out, "\xEF\xBF\xBD");
+        if (length)
+            buf_put(out, bytes + i, length);
+        else
+            buf_puts(out, "\xEF\xBF\xBD");
         i += length ? length : 1;
     }
 }
@@ -174,7 +192,8 @@ static Tokenizer *tokenizer_new(const TokenizerSpec *spec, Err *e) {
         *t = (Tokenizer){.kind = &kinds[i]};
         return t;
     }
-    err_set(e, "tokenizer %s: there is no kind '%s'; the kinds are wordpiece and bytes", spec->name, spec->kind);
+    err_set(e, "tokenizer %s: there is no kind '%s'; the kinds are wordpiece and bytes", spec->name,
+            spec->kind);
     return NULL;
 }
 

@@ -1,8 +1,10 @@
-/* WordPiece vocabularies: words are spelled by greedy longest match from the left (Devlin et al. 2018).
+/* WordPiece vocabularies: words are spelled by greedy longest match from the left (Devlin et al.
+ * 2018).
  *
- * All pieces stand in one trie over bytes, with one root for pieces that begin a word and one for those
- * that continue it; its edges are a hash table from (node, byte). Pieces and words are whole UTF-8
- * characters, so a match ends at a character's end by itself. Read-only once loaded: any number of threads may encode. */
+ * All pieces stand in one trie over bytes, with one root for pieces that begin a word and one for
+ * those that continue it; its edges are a hash table from (node, byte). Pieces and words are whole
+ * UTF-8 characters, so a match ends at a character's end by itself. Read-only once loaded: any
+ * number of threads may encode. */
 #include "runtime/data/wordpiece.h"
 
 #include <string.h>
@@ -18,8 +20,8 @@ typedef struct Edge {
 } Edge;
 
 struct WordPiece {
-    Buf text;        /* one piece a line */
-    size_t *start;   /* size + 1 offsets in it */
+    Buf text;      /* one piece a line */
+    size_t *start; /* size + 1 offsets in it */
     int64_t size;
     Edge *edge;
     size_t slots, edges; /* slots is a power of two */
@@ -90,31 +92,39 @@ static size_t longest(const WordPiece *w, uint32_t node, const char *s, size_t n
 static bool line_problem(const char *path, int64_t number, const char *line, size_t n, Err *e) {
     size_t bad = utf8_valid(line, n);
     if (n == 0)
-        return err_set(e, "%s:%lld: an empty line; a vocabulary has one piece on each line, so remove it", path,
-                       (long long)number);
+        return err_set(
+            e, "%s:%lld: an empty line; a vocabulary has one piece on each line, so remove it",
+            path, (long long)number);
     if (line[n - 1] == '\r')
-        return err_set(e, "%s:%lld: the line ends with a carriage return; convert the file: sed -i 's/\\r$//' %s", path,
-                       (long long)number, path);
+        return err_set(
+            e,
+            "%s:%lld: the line ends with a carriage return; convert the file: sed -i 's/\\r$//' %s",
+            path, (long long)number, path);
     if (bad < n)
-        return err_set(e, "%s:%lld: byte %zu of the line is 0x%02X, which is not UTF-8; a vocabulary is UTF-8 text", path,
-                       (long long)number, bad + 1, (unsigned char)line[bad]);
+        return err_set(e,
+                       "%s:%lld: byte %zu of the line is 0x%02X, which is not UTF-8; a vocabulary "
+                       "is UTF-8 text",
+                       path, (long long)number, bad + 1, (unsigned char)line[bad]);
     return true;
 }
 
 static bool add_piece(WordPiece *w, const char *path, const char *piece, size_t n, Err *e) {
     if (!line_problem(path, w->size + 1, piece, n, e)) return false;
     Edge *edge = piece_edge(w, piece, n);
-    if (!edge || w->size == INT32_MAX) return err_set(e, "%s:%lld: the vocabulary is too large", path, (long long)w->size + 1);
+    if (!edge || w->size == INT32_MAX)
+        return err_set(e, "%s:%lld: the vocabulary is too large", path, (long long)w->size + 1);
     if (edge->id >= 0)
-        return err_set(e, "%s:%lld: '%.*s' is on line %d already; remove one of the two lines", path, (long long)w->size + 1,
-                       (int)(n < 200 ? n : 200), piece, edge->id + 1);
+        return err_set(e, "%s:%lld: '%.*s' is on line %d already; remove one of the two lines",
+                       path, (long long)w->size + 1, (int)(n < 200 ? n : 200), piece, edge->id + 1);
     edge->id = (int32_t)w->size++;
     return true;
 }
 
 static size_t count_lines(const char *text, size_t n) {
     size_t lines = 0;
-    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++) lines++;
+    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p)));
+         p++)
+        lines++;
     return lines;
 }
 
@@ -133,7 +143,10 @@ static bool load(WordPiece *w, const char *path, Err *e) {
 
 WordPiece *wordpiece_load(const char *path, const char *text, size_t n, Err *e) {
     if (n == 0) {
-        err_set(e, "the vocabulary '%s' is empty; remove the file to have it trained, or put another in its place", path);
+        err_set(e,
+                "the vocabulary '%s' is empty; remove the file to have it trained, or put another "
+                "in its place",
+                path);
         return NULL;
     }
     WordPiece *w = heap_resize(NULL, sizeof *w);
@@ -183,7 +196,8 @@ static void encode_word(void *cx, const Word *word) {
     if (word->chars <= WORD_CHARS) {
         while (at < word->n) {
             int32_t id = -1;
-            size_t n = longest(e->w, at ? ROOT_INNER : ROOT_FIRST, word->at + at, word->n - at, &id);
+            size_t n =
+                longest(e->w, at ? ROOT_INNER : ROOT_FIRST, word->at + at, word->n - at, &id);
             if (!n) break;
             ids_push(e->out, id);
             at += n;
@@ -217,7 +231,8 @@ static bool is_mark(Piece p, const char *marks) {
     return p.n == 1 && strchr(marks, *p.at);
 }
 
-/* Marks that lean on the word before them, marks that the next word leans on, and the apostrophe within a word. */
+/* Marks that lean on the word before them, marks that the next word leans on, and the apostrophe
+ * within a word. */
 static bool needs_space(Piece before, Piece here, bool apostrophe) {
     if (here.inner || is_mark(here, ".,!?;:)]}%")) return false;
     return !is_mark(before, "([{$") && !is_mark(here, "'") && !apostrophe;

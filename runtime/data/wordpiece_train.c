@@ -1,10 +1,13 @@
-/* Learning a vocabulary of word pieces: byte-pair encoding (Sennrich et al. 2016) over characters, with the pieces written
- * as WordPiece writes them. After the special pieces comes the alphabet: every character as it begins a word, then every
- * one that can stand inside a word as ##x. Then, again and again, the most frequent pair of neighbouring pieces becomes a
- * piece; of equally frequent pairs the one whose pieces came first. Merging by frequency rather than by likelihood keeps
- * rare words from filling a small vocabulary. The result depends on the counts of words alone, not on the order of files.
+/* Learning a vocabulary of word pieces: byte-pair encoding (Sennrich et al. 2016) over characters,
+ * with the pieces written as WordPiece writes them. After the special pieces comes the alphabet:
+ * every character as it begins a word, then every one that can stand inside a word as ##x. Then,
+ * again and again, the most frequent pair of neighbouring pieces becomes a piece; of equally
+ * frequent pairs the one whose pieces came first. Merging by frequency rather than by likelihood
+ * keeps rare words from filling a small vocabulary. The result depends on the counts of words
+ * alone, not on the order of files.
  *
- * Counts are kept as merges go: a pair knows its words, and a heap holds every pair under at least its count. */
+ * Counts are kept as merges go: a pair knows its words, and a heap holds every pair under at least
+ * its count. */
 #include "runtime/data/wordpiece.h"
 
 #include <stdlib.h>
@@ -46,7 +49,7 @@ typedef struct Trainer {
     Table pairs;
     VEC(Candidate) heap;
     VEC(const char *) piece;
-    Map ids; /* piece -> id + 1 */
+    Map ids;   /* piece -> id + 1 */
     bool full; /* more words than can be numbered */
 } Trainer;
 
@@ -81,7 +84,8 @@ static uint32_t *pair_slot(const Trainer *t, int32_t a, int32_t b) {
 /* ---- counting words */
 static void grow_words(Trainer *t) {
     table_double(t->arena, &t->words);
-    for (size_t i = 0; i < t->word.n; i++) *word_slot(t, t->word.at[i].text, t->word.at[i].text_n) = (uint32_t)i + 1;
+    for (size_t i = 0; i < t->word.n; i++)
+        *word_slot(t, t->word.at[i].text, t->word.at[i].text_n) = (uint32_t)i + 1;
 }
 
 static void count_word(void *cx, const Word *w) {
@@ -98,7 +102,8 @@ static void count_word(void *cx, const Word *w) {
         return;
     }
     const char *text = arena_strndup(t->arena, w->at, w->n);
-    vec_push(t->arena, &t->word, (TrainWord){.text = text, .text_n = (uint32_t)w->n, .count = 1, .alone = w->alone});
+    vec_push(t->arena, &t->word,
+             (TrainWord){.text = text, .text_n = (uint32_t)w->n, .count = 1, .alone = w->alone});
     *slot = (uint32_t)t->word.n;
 }
 
@@ -107,10 +112,14 @@ static bool count_words(Trainer *t, Source *s, Err *e) {
     bool ok;
     while ((ok = source_read(s, CHUNK, &c, e)) && c.n)
         for (size_t i = 0; i < c.n; i++)
-            words_split(c.text.data + c.line[i].start, c.line[i].end - c.line[i].start, count_word, t);
+            words_split(c.text.data + c.line[i].start, c.line[i].end - c.line[i].start, count_word,
+                        t);
     chunk_free(&c);
-    if (ok && t->full) return err_set(e, "the text of '%s' has too many different words", source_pattern(s));
-    return ok && (t->word.n || err_set(e, "the text of '%s' has no words to learn a vocabulary from", source_pattern(s)));
+    if (ok && t->full)
+        return err_set(e, "the text of '%s' has too many different words", source_pattern(s));
+    return ok &&
+           (t->word.n || err_set(e, "the text of '%s' has no words to learn a vocabulary from",
+                                 source_pattern(s)));
 }
 
 /* ---- the alphabet */
@@ -170,7 +179,8 @@ static bool before(const Trainer *t, Candidate x, Candidate y) {
 static void heap_push(Trainer *t, Candidate c) {
     vec_push(t->arena, &t->heap, c);
     size_t i = t->heap.n - 1;
-    for (; i && before(t, c, t->heap.at[(i - 1) / 2]); i = (i - 1) / 2) t->heap.at[i] = t->heap.at[(i - 1) / 2];
+    for (; i && before(t, c, t->heap.at[(i - 1) / 2]); i = (i - 1) / 2)
+        t->heap.at[i] = t->heap.at[(i - 1) / 2];
     t->heap.at[i] = c;
 }
 
@@ -188,7 +198,8 @@ static Candidate heap_pop(Trainer *t) {
 
 static void grow_pairs(Trainer *t) {
     table_double(t->arena, &t->pairs);
-    for (size_t i = 0; i < t->pair.n; i++) *pair_slot(t, t->pair.at[i].a, t->pair.at[i].b) = (uint32_t)i + 1;
+    for (size_t i = 0; i < t->pair.n; i++)
+        *pair_slot(t, t->pair.at[i].a, t->pair.at[i].b) = (uint32_t)i + 1;
 }
 
 static uint32_t pair_index(Trainer *t, int32_t a, int32_t b) {
@@ -202,7 +213,8 @@ static uint32_t pair_index(Trainer *t, int32_t a, int32_t b) {
     return *slot - 1;
 }
 
-/* Adds what a word contributes to its pairs; those with `fresh` (-1: all) may be new to the word, so they note it. */
+/* Adds what a word contributes to its pairs; those with `fresh` (-1: all) may be new to the word,
+ * so they note it. */
 static void add_pairs(Trainer *t, uint32_t word, int32_t fresh) {
     const TrainWord *w = &t->word.at[word];
     for (uint32_t i = 0; i + 1 < w->n; i++) {
@@ -216,7 +228,8 @@ static void add_pairs(Trainer *t, uint32_t word, int32_t fresh) {
 
 static void remove_pairs(Trainer *t, uint32_t word) {
     const TrainWord *w = &t->word.at[word];
-    for (uint32_t i = 0; i + 1 < w->n; i++) t->pair.at[pair_index(t, w->piece[i], w->piece[i + 1])].count -= w->count;
+    for (uint32_t i = 0; i + 1 < w->n; i++)
+        t->pair.at[pair_index(t, w->piece[i], w->piece[i + 1])].count -= w->count;
 }
 
 static void replace(TrainWord *w, int32_t a, int32_t b, int32_t merged) {
@@ -236,7 +249,8 @@ static void push_gained(Trainer *t, uint32_t word, int32_t merged) {
         if (w->piece[i] != merged && w->piece[i + 1] != merged) continue;
         uint32_t index = pair_index(t, w->piece[i], w->piece[i + 1]);
         Pair *p = &t->pair.at[index];
-        if (p->word.at[p->word.n - 1] == word) heap_push(t, (Candidate){p->count, index}); /* once a pair: at its last word */
+        if (p->word.at[p->word.n - 1] == word)
+            heap_push(t, (Candidate){p->count, index}); /* once a pair: at its last word */
     }
 }
 
@@ -252,15 +266,18 @@ static void merge(Trainer *t, uint32_t index) {
     for (size_t i = 0; i < p.word.n; i++) push_gained(t, p.word.at[i], merged);
 }
 
-/* A count in the heap may be too high, since pairs also lose; then the pair goes back with its true count. */
+/* A count in the heap may be too high, since pairs also lose; then the pair goes back with its true
+ * count. */
 static void merge_pairs(Trainer *t, size_t size) {
     for (uint32_t i = 0; i < t->word.n; i++) add_pairs(t, i, -1);
     for (uint32_t i = 0; i < t->pair.n; i++) heap_push(t, (Candidate){t->pair.at[i].count, i});
     while (t->piece.n < size && t->heap.n) {
         Candidate c = heap_pop(t);
         uint64_t count = t->pair.at[c.pair].count;
-        if (c.count == count && count) merge(t, c.pair);
-        else if (c.count > count && count) heap_push(t, (Candidate){count, c.pair});
+        if (c.count == count && count)
+            merge(t, c.pair);
+        else if (c.count > count && count)
+            heap_push(t, (Candidate){count, c.pair});
     }
 }
 
@@ -268,24 +285,32 @@ static void merge_pairs(Trainer *t, size_t size) {
 static bool learn(Trainer *t, const Source *s, size_t size, Err *e) {
     add_alphabet(t);
     if (t->piece.n > size)
-        return err_set(e, "a vocabulary of %zu is smaller than the alphabet of '%s': the characters in it and %d special pieces "
-                          "need %zu; ask for more, or use text with fewer characters", size, source_pattern(s), SPECIALS,
-                       t->piece.n);
+        return err_set(
+            e,
+            "a vocabulary of %zu is smaller than the alphabet of '%s': the characters in it and %d "
+            "special pieces need %zu; ask for more, or use text with fewer characters",
+            size, source_pattern(s), SPECIALS, t->piece.n);
     for (size_t i = 0; i < t->word.n; i++) spell_word(t, &t->word.at[i]);
     merge_pairs(t, size);
     if (t->piece.n < size)
-        return err_set(e, "the words of '%s' give a vocabulary of %zu pieces at most, not %zu; ask for %zu or fewer, or add text",
+        return err_set(e,
+                       "the words of '%s' give a vocabulary of %zu pieces at most, not %zu; ask "
+                       "for %zu or fewer, or add text",
                        source_pattern(s), t->piece.n, size, t->piece.n);
     return true;
 }
 
 bool wordpiece_train(const char *pattern, int64_t size, FILE *log, Buf *out, Err *e) {
     if (size < 1 || size > INT32_MAX)
-        return err_set(e, "to train a vocabulary from '%s', say how many pieces it should have, for example 8192", pattern);
+        return err_set(
+            e,
+            "to train a vocabulary from '%s', say how many pieces it should have, for example 8192",
+            pattern);
     Source *s = source_open(pattern, true, true, e);
     if (!s) return false;
-    if (log) fprintf(log, "training a vocabulary of %lld pieces from %zu file%s\n", (long long)size, source_files(s),
-                     source_files(s) == 1 ? "" : "s");
+    if (log)
+        fprintf(log, "training a vocabulary of %lld pieces from %zu file%s\n", (long long)size,
+                source_files(s), source_files(s) == 1 ? "" : "s");
     Trainer t = {.arena = arena_new()};
     map_init(&t.ids, t.arena);
     bool ok = count_words(&t, s, e) && learn(&t, s, (size_t)size, e);

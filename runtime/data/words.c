@@ -21,12 +21,12 @@ typedef struct Splitter {
     size_t fixed; /* bytes of the word that canonical ordering may no longer move */
 } Splitter;
 
-/* What becomes of an ASCII character: dropped (0), white space, '!' for any punctuation, or itself in lower case. */
-static const char ascii[128] = {
-    "\0\0\0\0\0\0\0\0\0  \0\0 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-    " !!!!!!!!!!!!!!!0123456789!!!!!!"
-    "!abcdefghijklmnopqrstuvwxyz!!!!!"
-    "!abcdefghijklmnopqrstuvwxyz!!!!"};
+/* What becomes of an ASCII character: dropped (0), white space, '!' for any punctuation, or itself
+ * in lower case. */
+static const char ascii[128] = {"\0\0\0\0\0\0\0\0\0  \0\0 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                " !!!!!!!!!!!!!!!0123456789!!!!!!"
+                                "!abcdefghijklmnopqrstuvwxyz!!!!!"
+                                "!abcdefghijklmnopqrstuvwxyz!!!!"};
 
 static const utf8proc_property_t *property(int32_t c) {
     return utf8proc_get_property(c);
@@ -62,35 +62,45 @@ static bool in_ranges(int32_t c, const Range *r, size_t n) {
 
 /* The CJK Unified Ideographs blocks that the tokenizer sets apart. */
 static bool is_chinese(int32_t c) {
-    static const Range blocks[] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},   {0x20000, 0x2A6DF},
-                                   {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+    static const Range blocks[] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
+                                   {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
+                                   {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
     return c >= 0x3400 && in_ranges(c, blocks, sizeof blocks / sizeof *blocks);
 }
 
-/* ---- lower case. Full and simple mappings differ in the dotted I alone, whose dot would be dropped anyway;
- * what remains is the sigma, which ends a word as another letter (Unicode, SpecialCasing: Final_Sigma). */
+/* ---- lower case. Full and simple mappings differ in the dotted I alone, whose dot would be
+ * dropped anyway; what remains is the sigma, which ends a word as another letter (Unicode,
+ * SpecialCasing: Final_Sigma). */
 static bool is_case_ignorable(int32_t c) {
-    static const Range middle[] = {{0x27, 0x27},     {0x2E, 0x2E},     {0x3A, 0x3A},     {0xB7, 0xB7},     {0x387, 0x387},
-                                   {0x55F, 0x55F},   {0x5F4, 0x5F4},   {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027},
-                                   {0xFE13, 0xFE13}, {0xFE52, 0xFE52}, {0xFE55, 0xFE55}, {0xFF07, 0xFF07}, {0xFF0E, 0xFF0E},
-                                   {0xFF1A, 0xFF1A}};
+    static const Range middle[] = {
+        {0x27, 0x27},     {0x2E, 0x2E},     {0x3A, 0x3A},     {0xB7, 0xB7},
+        {0x387, 0x387},   {0x55F, 0x55F},   {0x5F4, 0x5F4},   {0x2018, 0x2019},
+        {0x2024, 0x2024}, {0x2027, 0x2027}, {0xFE13, 0xFE13}, {0xFE52, 0xFE52},
+        {0xFE55, 0xFE55}, {0xFF07, 0xFF07}, {0xFF0E, 0xFF0E}, {0xFF1A, 0xFF1A}};
     switch (property(c)->category) {
-    case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_ME: case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_SK: return true;
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK: return true;
     default: return in_ranges(c, middle, sizeof middle / sizeof *middle);
     }
 }
 
 static bool is_cased(int32_t c) {
-    static const Range other[] = {{0xAA, 0xAA},       {0xBA, 0xBA},       {0x2160, 0x217F},  {0x24B6, 0x24E9},
-                                  {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+    static const Range other[] = {{0xAA, 0xAA},      {0xBA, 0xBA},       {0x2160, 0x217F},
+                                  {0x24B6, 0x24E9},  {0x1F130, 0x1F149}, {0x1F150, 0x1F169},
+                                  {0x1F170, 0x1F189}};
     switch (property(c)->category) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: return true;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT: return true;
     default: return in_ranges(c, other, sizeof other / sizeof *other);
     }
 }
 
-/* The nearest character before or after a sigma that says something about case: is it a cased letter of the same word? */
+/* The nearest character before or after a sigma that says something about case: is it a cased
+ * letter of the same word? */
 static bool cased_before(const Splitter *s, size_t i) {
     while (i > 0) {
         int32_t c;
@@ -131,7 +141,8 @@ static void flush(Splitter *s, bool alone) {
     s->chars = 0;
 }
 
-/* Canonical ordering: a mark goes in front of marks of higher class, back to the last character of class 0. */
+/* Canonical ordering: a mark goes in front of marks of higher class, back to the last character of
+ * class 0. */
 static size_t mark_place(const Splitter *s, int mark_class) {
     size_t at = s->n;
     while (at > s->fixed) {
@@ -180,7 +191,8 @@ static void put_char(Splitter *s, int32_t c, size_t at, size_t end) {
     bool chinese = is_chinese(c);
     if (chinese) flush(s, false);
     utf8proc_int32_t parts[8];
-    utf8proc_ssize_t n = utf8proc_decompose_char(lower(s, c, at, end), parts, 8, UTF8PROC_DECOMPOSE, NULL);
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char(lower(s, c, at, end), parts, 8, UTF8PROC_DECOMPOSE, NULL);
     for (utf8proc_ssize_t i = 0; i < n && i < 8; i++) put_decomposed(s, parts[i]);
     if (chinese) flush(s, true);
 }
@@ -225,7 +237,8 @@ void words_split(const char *text, size_t n, WordFn *fn, void *cx) {
 /* ---- UTF-8 */
 size_t utf8_char(const char *text, size_t n, size_t i, int32_t *c) {
     size_t left = n - i;
-    utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)text + i, left < 4 ? (utf8proc_ssize_t)left : 4, c);
+    utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
+                                            left < 4 ? (utf8proc_ssize_t)left : 4, c);
     return got > 0 ? (size_t)got : 0;
 }
 

@@ -11,6 +11,10 @@
 
 enum { NAMES_SHOWN = 4 };
 
+#define REMEDY                                                                                     \
+    "; to go on from an earlier step copy a step-N.safetensors of that folder over it, to start "  \
+    "afresh give another folder with --dir"
+
 static bool is_saved(const RtTensor *t) {
     return t->kind != RT_TENSOR_acc;
 }
@@ -175,7 +179,9 @@ static bool load_all(const char *path, const Checkpoint *c, const RtProgram *p, 
 bool state_load(const char *path, const RtProgram *p, Exec *x, Tokenizer *const *tok, bool whole,
                 Position *at, Err *e) {
     Checkpoint c;
-    if (!checkpoint_open(path, &c, e)) return false;
+    Err why;
+    if (!checkpoint_open(path, &c, &why))
+        return err_set(e, "%.800s%s", why.msg, whole ? REMEDY : "");
     bool ok = check_vocabulary(path, &c, p, tok, e) &&
               (!whole || read_position(path, &c, p, at, e)) && load_all(path, &c, p, x, whole, e);
     if (ok && !whole) { /* a foreign checkpoint may say nothing of these */

@@ -1,6 +1,6 @@
-/* Compiled code against the interpreter: every operator of the table that computes, on odd sizes, every element type it takes,
- * broadcasts, and with 1 and 2 threads (which have to agree bit for bit); then groups as programs have them. A
- * computing operator without a case here fails. */
+/* Compiled code against the interpreter: every operator of the table that computes, on odd sizes,
+ * every element type it takes, broadcasts, and with 1 and 2 threads (which have to agree bit for
+ * bit); then groups as programs have them. A computing operator without a case here fails. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -38,24 +38,32 @@ static Case case_new(const char *name) {
 }
 
 static Ref input(Case *c, DType t, int rank, const int64_t *dim) {
-    Tensor x = {.name = arena_printf(c->a, "x%zu", c->p->ntensor), .kind = TENSOR_state, .type = type_make(t, rank, dim), .like = -1};
+    Tensor x = {.name = arena_printf(c->a, "x%zu", c->p->ntensor),
+                .kind = TENSOR_state,
+                .type = type_make(t, rank, dim),
+                .like = -1};
     int i = program_add_tensor(c->p, &x);
     return graph_add(c->g, OP_state, &(Attr){.tensor = i}, NULL, 0, &x.type, (Span){0});
 }
-#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                  \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]) {                                     \
+        __VA_ARGS__                                                                                \
+    }
 
-static void output(Case *c, Ref r) { graph_out(c->g, OUT_value, NULL, 0, r, (Span){0}); }
+static void output(Case *c, Ref r) {
+    graph_out(c->g, OUT_value, NULL, 0, r, (Span){0});
+}
 
 /* ---- values */
 static double value_at(const Case *c, DType t, size_t tensor, int64_t i) {
     uint32_t bits = random_bits(77, tensor, (uint64_t)i);
-    if (t == DT_bool)
-        return bits & 1;
+    if (t == DT_bool) return bits & 1;
     if (!dtype_is_float(t))
-        return c->below ? (double)(bits % (uint64_t)c->below) : t == DT_u8 ? bits % 256 : (double)(bits % 21) - 10;
+        return c->below     ? (double)(bits % (uint64_t)c->below)
+               : t == DT_u8 ? bits % 256
+                            : (double)(bits % 21) - 10;
     static const double special[] = {0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, NAN, 1e-40};
-    if (!c->positive && bits % 37 == 0)
-        return special[bits / 37 % 8];
+    if (!c->positive && bits % 37 == 0) return special[bits / 37 % 8];
     double x = (double)random_uniform(78, tensor, (uint64_t)i) * 6 - 3;
     return c->positive ? fabs(x) + 0.01 : x;
 }
@@ -63,14 +71,17 @@ static double value_at(const Case *c, DType t, size_t tensor, int64_t i) {
 static float round_to_bf16(float x) {
     uint32_t u;
     memcpy(&u, &x, 4);
-    if (x != x)
-        return x;
+    if (x != x) return x;
     u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
     memcpy(&x, &u, 4);
     return x;
 }
 
-static double rounded(DType t, double x) { return t == DT_f64 || !dtype_is_float(t) ? x : t == DT_f32 ? (double)(float)x : (double)round_to_bf16((float)x); }
+static double rounded(DType t, double x) {
+    return t == DT_f64 || !dtype_is_float(t) ? x
+           : t == DT_f32                     ? (double)(float)x
+                                             : (double)round_to_bf16((float)x);
+}
 
 static void write_element(char *at, DType t, int64_t i, double x) {
     float f = (float)x;
@@ -106,24 +117,31 @@ static Array *interpret(Case *c, Err *e) {
         for (int64_t i = 0; i < type_count(t); i++)
             state[k].at[i] = rounded(t->dtype, value_at(c, t->dtype, k, i));
     }
-    EvalCx cx = {.arena = c->a, .program = c->p, .state = state, .seed = SEED, .step = STEP, .steps = 100, .live = 5};
+    EvalCx cx = {.arena = c->a,
+                 .program = c->p,
+                 .state = state,
+                 .seed = SEED,
+                 .step = STEP,
+                 .steps = 100,
+                 .live = 5};
     return graph_eval(c->g, &cx, e);
 }
 
 static bool run_compiled(Case *c, const RtProgram *rt, int threads, char **out, Err *e) {
     Exec *x = exec_new(rt, pool[threads - 1], e);
-    if (!x)
-        return false;
+    if (!x) return false;
     for (size_t k = 0; k < c->p->ntensor; k++) {
         const Type *t = &c->p->tensor[k].type;
         for (int64_t i = 0; i < type_count(t); i++)
-            write_element(exec_tensor(x, (int)k), t->dtype, i, rounded(t->dtype, value_at(c, t->dtype, k, i)));
+            write_element(exec_tensor(x, (int)k), t->dtype, i,
+                          rounded(t->dtype, value_at(c, t->dtype, k, i)));
     }
     RtClock clock = {.seed = SEED, .step = STEP, .stepf = STEP, .stepsf = 100, .live = 5};
     const RtPlan *plan = rt->entry[0].step;
     bool ok = exec_plan(x, plan, &clock, e);
     for (int o = 0; ok && o < plan->nout; o++)
-        out[o] = arena_memdup(c->a, exec_output(x, plan, o), (size_t)plan->out[o].count * dtype_size(plan->out[o].dtype));
+        out[o] = arena_memdup(c->a, exec_output(x, plan, o),
+                              (size_t)plan->out[o].count * dtype_size(plan->out[o].dtype));
     exec_free(x);
     return ok;
 }
@@ -136,12 +154,9 @@ static double largest(const Case *c, const Array *x) {
 }
 
 static bool close_enough(const Case *c, DType t, double got, double want, double scale) {
-    if (isnan(want) || isnan(got))
-        return isnan(want) && isnan(got);
-    if (got == want)
-        return true;
-    if (!dtype_is_float(t))
-        return false;
+    if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
+    if (got == want) return true;
+    if (!dtype_is_float(t)) return false;
     double eps = t == DT_bf16 ? c->bf16 : c->tolerance;
     return fabs(got - want) <= eps * fmax(scale, fabs(want)) + c->tolerance * 1e-3 + 1.5e-45;
 }
@@ -150,10 +165,12 @@ static void compare(Case *c, const RtOutput *o, const char *got, const Array *wa
     int64_t bad = 0, first = -1;
     double scale = largest(c, want);
     for (int64_t i = 0; i < o->count; i++)
-        if (!close_enough(c, o->dtype, read_element(got, o->dtype, i), want->at[i], scale) && bad++ == 0)
+        if (!close_enough(c, o->dtype, read_element(got, o->dtype, i), want->at[i], scale) &&
+            bad++ == 0)
             first = i;
-    EXPECT(bad == 0, "%s: %lld of %lld differ; [%lld] is %.9g, not %.9g", c->name, (long long)bad, (long long)o->count,
-           (long long)first, read_element(got, o->dtype, first), want->at[first]);
+    EXPECT(bad == 0, "%s: %lld of %lld differ; [%lld] is %.9g, not %.9g", c->name, (long long)bad,
+           (long long)o->count, (long long)first, read_element(got, o->dtype, first),
+           want->at[first]);
 }
 
 /* The graph of `c` becomes a program's only step. */
@@ -162,9 +179,11 @@ static Program *fused(Case *c, Err *e) {
         c->p->entry = NEW(c->a, Entry);
         c->p->nentry = c->p->entrycap = 1;
     }
-    c->p->entry[0] = (Entry){.kind = ENTRY_train, .name = "test", .data = -1, .batch = 1, .step = c->g};
+    c->p->entry[0] =
+        (Entry){.kind = ENTRY_train, .name = "test", .data = -1, .batch = 1, .step = c->g};
     c->p->stage = STAGE_BUILT | STAGE_PRIMITIVE | STAGE_WHOLE_SET;
-    Program *p = passes_run_named(c->p, c->p->diag, (const char *const[]){"fuse"}, 1, &(PassOptions){0});
+    Program *p =
+        passes_run_named(c->p, c->p->diag, (const char *const[]){"fuse"}, 1, &(PassOptions){0});
     Buf b = {0};
     if (!p || !graph_verify(p, p->entry[0].step, p->stage, &b))
         err_set(e, "fusion failed: %s", b.data ? b.data : "");
@@ -178,17 +197,17 @@ static void case_run(Case *c) {
     Program *p = want ? fused(c, &e) : NULL;
     RtProgram *rt = p ? codegen_program(codegen, c->a, p, &e) : NULL;
     char *got[2][16] = {{NULL}};
-    bool ok = rt && c->g->nout <= 16 && run_compiled(c, rt, 1, got[0], &e) && run_compiled(c, rt, 2, got[1], &e);
+    bool ok = rt && c->g->nout <= 16 && run_compiled(c, rt, 1, got[0], &e) &&
+              run_compiled(c, rt, 2, got[1], &e);
     EXPECT(ok, "%s: %s", c->name, e.msg);
     for (int o = 0, w = 0; ok && o < rt->entry[0].step->nout; o++, w++) {
         const RtOutput *out = &rt->entry[0].step->out[o];
-        while (c->g->out[w].kind == OUT_state)
-            w++;
+        while (c->g->out[w].kind == OUT_state) w++;
         compare(c, out, got[0][o], &want[w]);
-        EXPECT(memcmp(got[0][o], got[1][o], (size_t)out->count * dtype_size(out->dtype)) == 0, "%s: threads change bits", c->name);
+        EXPECT(memcmp(got[0][o], got[1][o], (size_t)out->count * dtype_size(out->dtype)) == 0,
+               "%s: threads change bits", c->name);
     }
-    for (size_t i = 0; i < c->g->n; i++)
-        covered[c->g->node[i]->op] = true;
+    for (size_t i = 0; i < c->g->n; i++) covered[c->g->node[i]->op] = true;
     arena_free(c->a);
 }
 
@@ -210,13 +229,13 @@ static void test_pointwise(Op op) {
     int nin = op_info[op].arity;
     for (int t = 0; t < DT_COUNT; t++) {
         DType second = (DType)t, first = op == OP_where ? DT_bool : second;
-        if (!takes(op, first, second, nin))
-            continue;
+        if (!takes(op, first, second, nin)) continue;
         for (int s = 0; s < LENGTHS + 2; s++) {
             Case c = case_new("");
             int64_t n = s < LENGTHS ? lengths[s] : 300;
             int64_t rows = s == LENGTHS + 1 ? 257 : 3; /* the last is several tasks */
-            snprintf(c.name, sizeof c.name, "%s %s %lldx%lld", op_info[op].name, dtype_name(second), (long long)rows, (long long)n);
+            snprintf(c.name, sizeof c.name, "%s %s %lldx%lld", op_info[op].name, dtype_name(second),
+                     (long long)rows, (long long)n);
             Ref in[3];
             for (int i = 0; i < nin; i++) { /* whole, a row, a column: broadcasts */
                 int64_t dim[] = {i == (s % 2 ? 1 : 3) ? 1 : rows, i == 2 ? 1 : n};
@@ -232,37 +251,42 @@ static void test_casts(void) {
     for (int from = 0; from < DT_COUNT; from++)
         for (int to = 0; to < DT_COUNT; to++) {
             Case c = case_new("");
-            snprintf(c.name, sizeof c.name, "cast %s to %s", dtype_name((DType)from), dtype_name((DType)to));
+            snprintf(c.name, sizeof c.name, "cast %s to %s", dtype_name((DType)from),
+                     dtype_name((DType)to));
             Ref x = input(&c, (DType)from, DIMS(67));
-            output(&c, graph_add(c.g, OP_cast, &(Attr){.dtype = (DType)to}, &x, 1, NULL, (Span){0}));
+            output(&c,
+                   graph_add(c.g, OP_cast, &(Attr){.dtype = (DType)to}, &x, 1, NULL, (Span){0}));
             case_run(&c);
         }
 }
 
 static void test_leaf(Op op) {
-    static const int64_t shapes[][3] = {{1, 1, 1}, {2, 3, 7}, {5, 1, 64}, {3, 2, 128}, {4, 33, 192}};
+    static const int64_t shapes[][3] = {
+        {1, 1, 1}, {2, 3, 7}, {5, 1, 64}, {3, 2, 128}, {4, 33, 192}};
     for (size_t s = 0; s < 5; s++)
-        for (int aligned = 0; aligned < 2; aligned++) { /* alone, and beside something that breaks its rows */
+        for (int aligned = 0; aligned < 2;
+             aligned++) { /* alone, and beside something that breaks its rows */
             Case c = case_new(op_info[op].name);
             const int64_t *d = shapes[s];
-            bool flat = op == OP_permutation || op == OP_live, scalar = op == OP_step || op == OP_steps;
+            bool flat = op == OP_permutation || op == OP_live,
+                 scalar = op == OP_step || op == OP_steps;
             int64_t n = d[0] * d[1] * d[2];
-            DType t = op == OP_randint || op == OP_permutation || op == OP_iota ? DT_i32 : op == OP_live || op == OP_const ? DT_bool : DT_f32;
+            DType t = op == OP_randint || op == OP_permutation || op == OP_iota ? DT_i32
+                      : op == OP_live || op == OP_const                         ? DT_bool
+                                                                                : DT_f32;
             Type type = scalar ? type_scalar(t) : flat ? type_make(t, 1, &n) : type_make(t, 3, d);
             type.batch_axis = op == OP_live ? 0 : NO_BATCH;
             Attr a = {.axis = 0};
-            if (op == OP_iota)
-                a.axis = (int)(s % 3);
-            if (op == OP_const)
-                a.num = 1;
+            if (op == OP_iota) a.axis = (int)(s % 3);
+            if (op == OP_const) a.num = 1;
             if (op_info[op].flags & FLAG_RANDOM)
                 a.random.place = 1234567890123u + s, a.random.below = op == OP_randint ? 1000 : 0;
             Ref x = graph_add(c.g, op, &a, NULL, 0, &type, (Span){0});
-            if (t == DT_bool)
-                x = g_cast(c.g, x, DT_f32, (Span){0});
+            if (t == DT_bool) x = g_cast(c.g, x, DT_f32, (Span){0});
             if (aligned && type.rank == 3) {
                 Ref y = input(&c, DT_i32, DIMS(d[0], 1, d[2]));
-                x = g_binary(c.g, OP_mul, x, g_cast(c.g, y, t == DT_bool ? DT_f32 : t, (Span){0}), (Span){0});
+                x = g_binary(c.g, OP_mul, x, g_cast(c.g, y, t == DT_bool ? DT_f32 : t, (Span){0}),
+                             (Span){0});
             }
             output(&c, x);
             c.positive = true;
@@ -273,17 +297,18 @@ static void test_leaf(Op op) {
 
 static void test_reduction(Op op) {
     static const uint32_t axes[] = {1, 2, 4, 3, 6, 7, 5};
-    static const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 7}, {2, 17, 65}, {9, 1, 16}, {1, 130, 63}, {4, 100, 130}};
+    static const int64_t shapes[][3] = {{1, 1, 1},  {3, 5, 7},    {2, 17, 65},
+                                        {9, 1, 16}, {1, 130, 63}, {4, 100, 130}};
     for (int t = 0; t < DT_COUNT; t++) {
         for (size_t s = 0; s < 6; s++)
             for (size_t r = 0; r < (op == OP_argmax ? 3 : 7); r++) {
                 Case c = case_new("");
                 Ref x = input(&c, (DType)t, 3, shapes[s]);
-                snprintf(c.name, sizeof c.name, "%s %s of %lldx%lldx%lld over %x", op_info[op].name, dtype_name((DType)t),
-                         (long long)shapes[s][0], (long long)shapes[s][1], (long long)shapes[s][2], axes[r]);
+                snprintf(c.name, sizeof c.name, "%s %s of %lldx%lldx%lld over %x", op_info[op].name,
+                         dtype_name((DType)t), (long long)shapes[s][0], (long long)shapes[s][1],
+                         (long long)shapes[s][2], axes[r]);
                 Attr a = {.axes = axes[r]};
-                if (op == OP_argmax)
-                    a.axis = (int)r;
+                if (op == OP_argmax) a.axis = (int)r;
                 c.positive = op == OP_sum;
                 c.tolerance = op == OP_sum ? 2e-5 : 0;
                 output(&c, graph_add(c.g, op, &a, &x, 1, NULL, (Span){0}));
@@ -296,18 +321,23 @@ static void test_views(void) {
     for (int t = 0; t < DT_COUNT; t++) {
         DType dt = (DType)t;
         Case c = case_new("views");
-        Ref x = input(&c, dt, DIMS(5, 17, 3)), y = input(&c, dt, DIMS(5, 2, 3)), z = input(&c, dt, DIMS(1, 17, 1));
+        Ref x = input(&c, dt, DIMS(5, 17, 3)), y = input(&c, dt, DIMS(5, 2, 3)),
+            z = input(&c, dt, DIMS(1, 17, 1));
         output(&c, g_reshape(c.g, x, DIMS(17, 15), (Span){0}));
         output(&c, g_expand(c.g, z, DIMS(4, 5, 17, 33), (Span){0}));
         output(&c, g_transpose(c.g, x, (int[]){2, 0, 1}, (Span){0}));
-        output(&c, g_transpose(c.g, g_reshape(c.g, x, DIMS(5, 51), (Span){0}), (int[]){1, 0}, (Span){0}));
-        Attr slice = {.slice = {.rank = 3, .start = {4, 1, 0}, .step = {-2, 3, 1}, .size = {3, 5, 3}}};
+        output(&c, g_transpose(c.g, g_reshape(c.g, x, DIMS(5, 51), (Span){0}), (int[]){1, 0},
+                               (Span){0}));
+        Attr slice = {
+            .slice = {.rank = 3, .start = {4, 1, 0}, .step = {-2, 3, 1}, .size = {3, 5, 3}}};
         Ref cut = graph_add(c.g, OP_slice, &slice, &x, 1, NULL, (Span){0});
         output(&c, cut);
-        output(&c, g_reshape(c.g, g_transpose(c.g, cut, (int[]){1, 0, 2}, (Span){0}), DIMS(45), (Span){0}));
+        output(&c, g_reshape(c.g, g_transpose(c.g, cut, (int[]){1, 0, 2}, (Span){0}), DIMS(45),
+                             (Span){0}));
         Attr pad = {.pad = {.rank = 3, .lo = {1, 0, 2}, .hi = {0, 3, 0}, .gap = {0, 1, 2}}};
         output(&c, graph_add(c.g, OP_pad, &pad, &x, 1, NULL, (Span){0}));
-        Ref parts[] = {x, y, g_transpose(c.g, input(&c, dt, DIMS(3, 5, 4)), (int[]){1, 2, 0}, (Span){0})};
+        Ref parts[] = {x, y,
+                       g_transpose(c.g, input(&c, dt, DIMS(3, 5, 4)), (int[]){1, 2, 0}, (Span){0})};
         output(&c, graph_add(c.g, OP_concat, &(Attr){.axis = 1}, parts, 3, NULL, (Span){0}));
         case_run(&c);
     }
@@ -318,10 +348,12 @@ static void test_pieces(void) {
     Case c = case_new("pieces");
     Type row = type_make(DT_f32, 2, (int64_t[]){5, 17});
     Attr place = {.random = {77, 0}};
-    Ref x = input(&c, DT_f32, DIMS(5, 17)), drawn = graph_add(c.g, OP_uniform, &place, NULL, 0, &row, (Span){0});
+    Ref x = input(&c, DT_f32, DIMS(5, 17)),
+        drawn = graph_add(c.g, OP_uniform, &place, NULL, 0, &row, (Span){0});
     Ref zero = g_expand(c.g, g_const(c.g, DT_f32, 0, (Span){0}), DIMS(5, 17), (Span){0});
     Attr pad = {.pad = {.rank = 2, .lo = {1, 0}, .hi = {0, 3}}};
-    Ref parts[] = {zero, x, drawn, graph_add(c.g, OP_mul, NULL, (Ref[]){x, drawn}, 2, NULL, (Span){0})};
+    Ref parts[] = {zero, x, drawn,
+                   graph_add(c.g, OP_mul, NULL, (Ref[]){x, drawn}, 2, NULL, (Span){0})};
     Ref whole = graph_add(c.g, OP_concat, &(Attr){.axis = 1}, parts, 4, NULL, (Span){0});
     output(&c, whole);
     output(&c, graph_add(c.g, OP_pad, &pad, &drawn, 1, NULL, (Span){0}));
@@ -332,7 +364,8 @@ static void test_pieces(void) {
 static void test_tables(void) {
     static const struct {
         int64_t lead, rows, count, inner;
-    } sizes[] = {{1, 9, 5, 1}, {1, 11, 70, 33}, {6, 13, 7, 1}, {3, 4, 9, 200}, {1, 500, 600, 130}, {700, 9, 1, 1}};
+    } sizes[] = {{1, 9, 5, 1},   {1, 11, 70, 33},    {6, 13, 7, 1},
+                 {3, 4, 9, 200}, {1, 500, 600, 130}, {700, 9, 1, 1}};
     for (int t = 0; t < DT_COUNT; t++)
         for (size_t s = 0; s < 6; s++) {
             DType dt = (DType)t;
@@ -342,15 +375,21 @@ static void test_tables(void) {
             c.positive = true;
             c.tolerance = 1e-5;
             c.bf16 = 0x1p-4; /* rows are added to many times, and rounded each time */
-            int64_t lead = sizes[s].lead, rows = sizes[s].rows, count = sizes[s].count, inner = sizes[s].inner;
-            Ref x = input(&c, dt, DIMS(lead, rows, inner)), i = input(&c, DT_i32, DIMS(lead, count));
+            int64_t lead = sizes[s].lead, rows = sizes[s].rows, count = sizes[s].count,
+                    inner = sizes[s].inner;
+            Ref x = input(&c, dt, DIMS(lead, rows, inner)),
+                i = input(&c, DT_i32, DIMS(lead, count));
             Ref v = input(&c, dt, DIMS(lead, count, inner));
-            output(&c, graph_add(c.g, OP_take, &(Attr){.axis = 1}, (Ref[]){x, i}, 2, NULL, (Span){0}));
-            output(&c, graph_add(c.g, OP_put, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL, (Span){0}));
+            output(&c,
+                   graph_add(c.g, OP_take, &(Attr){.axis = 1}, (Ref[]){x, i}, 2, NULL, (Span){0}));
+            output(&c, graph_add(c.g, OP_put, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL,
+                                 (Span){0}));
             if (dt != DT_bool)
-                output(&c, graph_add(c.g, OP_put_add, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL, (Span){0}));
+                output(&c, graph_add(c.g, OP_put_add, &(Attr){.axis = 1}, (Ref[]){x, i, v}, 3, NULL,
+                                     (Span){0}));
             if (dt == DT_bool) {
-                Ref k = graph_add(c.g, OP_compact, &(Attr){.count = (inner + 1) / 2}, &x, 1, NULL, (Span){0});
+                Ref k = graph_add(c.g, OP_compact, &(Attr){.count = (inner + 1) / 2}, &x, 1, NULL,
+                                  (Span){0});
                 output(&c, k);
                 output(&c, (Ref){k.node, 1});
             }
@@ -367,7 +406,8 @@ static void test_fault(void) {
     Program *p = fused(&c, &e);
     RtProgram *rt = codegen_program(codegen, c.a, p, &e);
     char *out[1];
-    EXPECT(rt && !run_compiled(&c, rt, 1, out, &e) && strstr(e.msg, "out of range"), "an index out of range: %s", e.msg);
+    EXPECT(rt && !run_compiled(&c, rt, 1, out, &e) && strstr(e.msg, "out of range"),
+           "an index out of range: %s", e.msg);
     arena_free(c.a);
 }
 
@@ -376,10 +416,12 @@ typedef struct DotCase {
 } DotCase;
 static void test_dots(void) {
     static const DotCase dots[] = {
-        {"mk", "kn", "mn"},     {"km", "kn", "mn"},     {"mk", "nk", "mn"},      {"mk", "kn", "nm"},       {"bmk", "kn", "bmn"},
-        {"bmk", "bmn", "kn"},   {"bmk", "bkn", "bmn"},  {"bthe", "bshe", "bhts"}, {"bhts", "bshe", "bthe"}, {"k", "k", ""},
-        {"m", "n", "mn"},       {"mk", "k", "m"},       {"b", "b", "b"},         {"ambk", "kn", "abmn"},   {"makb", "nbka", "mn"},
-        {"bmk", "bkn", "mnb"},  {"mbk", "nkb", "bnm"},  {"b", "bn", "nb"},
+        {"mk", "kn", "mn"},    {"km", "kn", "mn"},       {"mk", "nk", "mn"},
+        {"mk", "kn", "nm"},    {"bmk", "kn", "bmn"},     {"bmk", "bmn", "kn"},
+        {"bmk", "bkn", "bmn"}, {"bthe", "bshe", "bhts"}, {"bhts", "bshe", "bthe"},
+        {"k", "k", ""},        {"m", "n", "mn"},         {"mk", "k", "m"},
+        {"b", "b", "b"},       {"ambk", "kn", "abmn"},   {"makb", "nbka", "mn"},
+        {"bmk", "bkn", "mnb"}, {"mbk", "nkb", "bnm"},    {"b", "bn", "nb"},
     };
     static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
     static const char letters[] = "bmkntshea";
@@ -387,7 +429,8 @@ static void test_dots(void) {
         for (int t = 0; t < 4; t++) {
             Case c = case_new("");
             DType dt = t % 2 ? DT_bf16 : DT_f32;
-            snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", dots[d].a, dots[d].b, dots[d].out, dtype_name(dt), t / 2);
+            snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", dots[d].a, dots[d].b,
+                     dots[d].out, dtype_name(dt), t / 2);
             Ref in[2];
             for (int o = 0; o < 2; o++) {
                 const char *labels = o ? dots[d].b : dots[d].a;
@@ -404,10 +447,19 @@ static void test_dots(void) {
 }
 
 /* ---- groups as programs have them. `kernels`: how many steps fusion may leave */
-#define AT (Span){0}
-static Ref num(Case *c, double x) { return g_const(c->g, DT_f32, x, AT); }
-static Ref bin(Case *c, Op op, Ref x, Ref y) { return g_binary(c->g, op, x, y, AT); }
-static Ref un(Case *c, Op op, Ref x) { return g_unary(c->g, op, x, AT); }
+#define AT                                                                                         \
+    (Span) {                                                                                       \
+        0                                                                                          \
+    }
+static Ref num(Case *c, double x) {
+    return g_const(c->g, DT_f32, x, AT);
+}
+static Ref bin(Case *c, Op op, Ref x, Ref y) {
+    return g_binary(c->g, op, x, y, AT);
+}
+static Ref un(Case *c, Op op, Ref x) {
+    return g_unary(c->g, op, x, AT);
+}
 static Ref random_like(Case *c, Ref x, uint64_t place) {
     Type t = *graph_type(c->g, x);
     t.dtype = DT_f32;
@@ -415,7 +467,8 @@ static Ref random_like(Case *c, Ref x, uint64_t place) {
 }
 static Ref mean_last(Case *c, Ref x) {
     const Type *t = graph_type(c->g, x);
-    return bin(c, OP_mul, g_reduce(c->g, OP_sum, x, UINT32_C(1) << (t->rank - 1), AT), num(c, 1.0 / (double)t->dim[t->rank - 1]));
+    return bin(c, OP_mul, g_reduce(c->g, OP_sum, x, UINT32_C(1) << (t->rank - 1), AT),
+               num(c, 1.0 / (double)t->dim[t->rank - 1]));
 }
 static Ref softmax(Case *c, Ref x) {
     uint32_t last = UINT32_C(1) << (graph_type(c->g, x)->rank - 1);
@@ -452,7 +505,8 @@ static void group_softmax(int64_t n) {
 }
 static void group_layernorm(int64_t n) {
     Case c = case_new("residual, dropout and layer norm");
-    Ref x = input(&c, DT_f32, DIMS(4, 9, n)), y = input(&c, DT_f32, DIMS(4, 9, n)), b = input(&c, DT_f32, DIMS(n));
+    Ref x = input(&c, DT_f32, DIMS(4, 9, n)), y = input(&c, DT_f32, DIMS(4, 9, n)),
+        b = input(&c, DT_f32, DIMS(n));
     Ref w = input(&c, DT_f32, DIMS(n)), b2 = input(&c, DT_f32, DIMS(n));
     Ref sum = bin(&c, OP_add, x, dropout(&c, bin(&c, OP_add, y, b), 9));
     Ref d = bin(&c, OP_sub, sum, mean_last(&c, sum));
@@ -463,10 +517,13 @@ static void group_layernorm(int64_t n) {
 }
 static void group_cross_entropy(int64_t n) {
     Case c = case_new("cross entropy");
-    Ref x = input(&c, DT_f32, DIMS(2, 9, n)), b = input(&c, DT_f32, DIMS(n)), t = input(&c, DT_i32, DIMS(2, 9));
+    Ref x = input(&c, DT_f32, DIMS(2, 9, n)), b = input(&c, DT_f32, DIMS(n)),
+        t = input(&c, DT_i32, DIMS(2, 9));
     c.below = n;
     Ref logits = bin(&c, OP_add, x, b), top = g_reduce(c.g, OP_max, logits, 4, AT);
-    Ref lse = bin(&c, OP_add, top, un(&c, OP_log, g_reduce(c.g, OP_sum, un(&c, OP_exp, bin(&c, OP_sub, logits, top)), 4, AT)));
+    Ref lse = bin(
+        &c, OP_add, top,
+        un(&c, OP_log, g_reduce(c.g, OP_sum, un(&c, OP_exp, bin(&c, OP_sub, logits, top)), 4, AT)));
     Ref picked = graph_add(c.g, OP_take, &(Attr){.axis = 2}, (Ref[]){logits, t}, 2, NULL, AT);
     Ref loss = bin(&c, OP_sub, g_reshape(c.g, lse, DIMS(2, 9), AT), picked);
     output(&c, g_reduce(c.g, OP_sum, loss, 3, AT));
@@ -474,10 +531,12 @@ static void group_cross_entropy(int64_t n) {
 }
 static void group_gelu(int64_t n) {
     Case c = case_new("bias, gelu, its gradient, and the bias's");
-    Ref x = input(&c, DT_f32, DIMS(7, 5, n)), b = input(&c, DT_f32, DIMS(n)), g = input(&c, DT_f32, DIMS(7, 5, n));
+    Ref x = input(&c, DT_f32, DIMS(7, 5, n)), b = input(&c, DT_f32, DIMS(n)),
+        g = input(&c, DT_f32, DIMS(7, 5, n));
     Ref h = bin(&c, OP_add, x, b), z = bin(&c, OP_mul, h, num(&c, 0.7071067811865476));
     Ref cdf = bin(&c, OP_mul, num(&c, 0.5), bin(&c, OP_add, num(&c, 1), un(&c, OP_erf, z)));
-    Ref pdf = bin(&c, OP_mul, num(&c, 0.3989422804014327), un(&c, OP_exp, bin(&c, OP_mul, num(&c, -1), bin(&c, OP_mul, z, z))));
+    Ref pdf = bin(&c, OP_mul, num(&c, 0.3989422804014327),
+                  un(&c, OP_exp, bin(&c, OP_mul, num(&c, -1), bin(&c, OP_mul, z, z))));
     Ref dx = bin(&c, OP_mul, g, bin(&c, OP_add, cdf, bin(&c, OP_mul, h, pdf)));
     output(&c, bin(&c, OP_mul, h, cdf));
     output(&c, dx);
@@ -486,13 +545,16 @@ static void group_gelu(int64_t n) {
 }
 static void group_adamw(int64_t n) {
     Case c = case_new("adamw in place");
-    Ref p = input(&c, DT_f32, DIMS(3, n)), g = input(&c, DT_f32, DIMS(3, n)), m = input(&c, DT_f32, DIMS(3, n)), v = input(&c, DT_f32, DIMS(3, n));
+    Ref p = input(&c, DT_f32, DIMS(3, n)), g = input(&c, DT_f32, DIMS(3, n)),
+        m = input(&c, DT_f32, DIMS(3, n)), v = input(&c, DT_f32, DIMS(3, n));
     Ref m2 = bin(&c, OP_add, bin(&c, OP_mul, num(&c, 0.9), m), bin(&c, OP_mul, num(&c, 0.1), g));
-    Ref v2 = bin(&c, OP_add, bin(&c, OP_mul, num(&c, 0.99), v), bin(&c, OP_mul, num(&c, 0.01), bin(&c, OP_mul, g, g)));
+    Ref v2 = bin(&c, OP_add, bin(&c, OP_mul, num(&c, 0.99), v),
+                 bin(&c, OP_mul, num(&c, 0.01), bin(&c, OP_mul, g, g)));
     Type scalar = type_scalar(DT_f32);
     Ref t = bin(&c, OP_add, graph_add(c.g, OP_step, NULL, NULL, 0, &scalar, AT), num(&c, 1));
     Ref fix = bin(&c, OP_sub, num(&c, 1), bin(&c, OP_pow, num(&c, 0.9), t));
-    Ref step = bin(&c, OP_div, bin(&c, OP_div, m2, fix), bin(&c, OP_add, un(&c, OP_sqrt, v2), num(&c, 1e-8)));
+    Ref step = bin(&c, OP_div, bin(&c, OP_div, m2, fix),
+                   bin(&c, OP_add, un(&c, OP_sqrt, v2), num(&c, 1e-8)));
     Ref p2 = bin(&c, OP_sub, p, bin(&c, OP_mul, num(&c, 1e-3), step));
     Ref new[] = {p2, m2, v2};
     int tensor[] = {0, 2, 3};
@@ -505,11 +567,13 @@ static void group_adamw(int64_t n) {
 /* The gradient of layer norm: sums along rows and, of the same product, along columns. */
 static void group_norm_gradient(int64_t n) {
     Case c = case_new("gradient of layer norm");
-    Ref x = input(&c, DT_f32, DIMS(6, 11, n)), gy = input(&c, DT_f32, DIMS(6, 11, n)), w = input(&c, DT_f32, DIMS(n));
+    Ref x = input(&c, DT_f32, DIMS(6, 11, n)), gy = input(&c, DT_f32, DIMS(6, 11, n)),
+        w = input(&c, DT_f32, DIMS(n));
     Ref d = bin(&c, OP_sub, x, mean_last(&c, x));
     Ref r = un(&c, OP_rsqrt, bin(&c, OP_add, mean_last(&c, bin(&c, OP_mul, d, d)), num(&c, 1e-5)));
     Ref hat = bin(&c, OP_mul, d, r), gh = bin(&c, OP_mul, gy, w);
-    Ref inner = bin(&c, OP_sub, bin(&c, OP_sub, gh, mean_last(&c, gh)), bin(&c, OP_mul, hat, mean_last(&c, bin(&c, OP_mul, gh, hat))));
+    Ref inner = bin(&c, OP_sub, bin(&c, OP_sub, gh, mean_last(&c, gh)),
+                    bin(&c, OP_mul, hat, mean_last(&c, bin(&c, OP_mul, gh, hat))));
     output(&c, bin(&c, OP_mul, r, inner));
     output(&c, g_reduce(c.g, OP_sum, bin(&c, OP_mul, gy, hat), 3, AT));
     output(&c, g_reduce(c.g, OP_sum, gy, 3, AT));
@@ -533,16 +597,20 @@ static void group_deep(int64_t rows, int64_t n) {
 static void group_columns(int64_t n) {
     Case c = case_new("normalised columns");
     Ref x = input(&c, DT_f32, DIMS(40, n));
-    Ref mu = bin(&c, OP_mul, g_reduce(c.g, OP_sum, x, 1, AT), num(&c, 1.0 / 40)), d = bin(&c, OP_sub, x, mu);
-    Ref var = bin(&c, OP_mul, g_reduce(c.g, OP_sum, bin(&c, OP_mul, d, d), 1, AT), num(&c, 1.0 / 40));
+    Ref mu = bin(&c, OP_mul, g_reduce(c.g, OP_sum, x, 1, AT), num(&c, 1.0 / 40)),
+        d = bin(&c, OP_sub, x, mu);
+    Ref var =
+        bin(&c, OP_mul, g_reduce(c.g, OP_sum, bin(&c, OP_mul, d, d), 1, AT), num(&c, 1.0 / 40));
     output(&c, bin(&c, OP_mul, d, un(&c, OP_rsqrt, bin(&c, OP_add, var, num(&c, 1e-5)))));
     group_run(&c, 1);
 }
-/* Values whose axes do not line up cannot share a kernel, and slices of computed values are read from memory. */
+/* Values whose axes do not line up cannot share a kernel, and slices of computed values are read
+ * from memory. */
 static void group_crossed(int64_t n) {
     Case c = case_new("crossed axes");
     Ref x = input(&c, DT_f32, DIMS(n, n)), y = input(&c, DT_f32, DIMS(n, n));
-    Ref e = un(&c, OP_tanh, bin(&c, OP_add, x, y)), flipped = g_transpose(c.g, e, (int[]){1, 0}, AT);
+    Ref e = un(&c, OP_tanh, bin(&c, OP_add, x, y)),
+        flipped = g_transpose(c.g, e, (int[]){1, 0}, AT);
     output(&c, bin(&c, OP_mul, e, flipped));
     output(&c, g_reduce(c.g, OP_sum, bin(&c, OP_mul, flipped, x), 2, AT));
     Attr cut = {.slice = {.rank = 2, .start = {0, n - 1}, .step = {1, -1}, .size = {n, n}}};
@@ -566,8 +634,7 @@ static void cache_case(const char *folder, size_t expect_files) {
     codegen = usual;
     size_t files = 0;
     DIR *d = opendir(folder);
-    for (struct dirent *f; d && (f = readdir(d));)
-        files += strstr(f->d_name, ".o") != NULL;
+    for (struct dirent *f; d && (f = readdir(d));) files += strstr(f->d_name, ".o") != NULL;
     closedir(d);
     EXPECT(files == expect_files, "%zu objects in the cache, not %zu", files, expect_files);
 }
@@ -625,8 +692,7 @@ int main(void) {
     Err e = {0};
     codegen = codegen_new(&(CodegenOptions){0}, &e);
     EXPECT(codegen, "%s", e.msg);
-    for (int i = 0; i < 2; i++)
-        EXPECT((pool[i] = pool_new(i + 1, &e)), "%s", e.msg);
+    for (int i = 0; i < 2; i++) EXPECT((pool[i] = pool_new(i + 1, &e)), "%s", e.msg);
     for (int op = 0; op < OP_COUNT && !check_failed; op++) {
         const OpInfo *info = &op_info[op];
         bool leaf = info->arity == 0 && op != OP_state && op != OP_field && op != OP_arg;
@@ -651,8 +717,7 @@ int main(void) {
             EXPECT(covered[op], "no case compiles '%s'", op_info[op].name);
     }
     printf("%zu structures\n", codegen_kernels(codegen));
-    for (int i = 0; i < 2; i++)
-        pool_free(pool[i]);
+    for (int i = 0; i < 2; i++) pool_free(pool[i]);
     codegen_free(codegen);
     return check_done("codegen");
 }

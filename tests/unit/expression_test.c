@@ -1,5 +1,6 @@
-/* What expressions of the language compute: each is compiled inside an eval entry, interpreted in f64 and compared with a
- * value worked out by hand. ids is i32[2, 4] = [[0 1 2 3] [4 5 6 7]], x the same as f32. */
+/* What expressions of the language compute: each is compiled inside an eval entry, interpreted in
+ * f64 and compared with a value worked out by hand. ids is i32[2, 4] = [[0 1 2 3] [4 5 6 7]], x the
+ * same as f32. */
 #include "frontend/frontend.h"
 #include "tests/unit/check.h"
 
@@ -11,68 +12,104 @@ typedef struct Case {
     double value;
 } Case;
 
+/* clang-format off */
 static const Case cases[] = {
     /* compile-time numbers */
-    {"7 / 2", 3.5}, {"8 / 2", 4}, {"-7 // 2", -4}, {"-7 % 3", 2}, {"2^-1", 0.5}, {"-2^2", -4}, {"2^3^2", 512},
+    {"7 / 2", 3.5}, {"8 / 2", 4}, {"-7 // 2", -4}, {"-7 % 3", 2}, {"2^-1", 0.5}, {"-2^2", -4},
+    {"2^3^2", 512},
     {"7.5 // 2", 3}, {"-7.5 % 2", 0.5}, {"10 % -3", -2}, {"(-9223372036854775807 - 1) % 3", 1},
-    {"len([1, 2] + [3])", 3}, {"[5, 6, 7][-1]", 7}, {"sum([5, 6, 7][0:2])", 11}, {"sum([5, 6, 7][::-1][0:1])", 7},
-    {"max([3, 9, 2])", 9}, {"min(4, 3)", 3}, {"round(2.5)", 3}, {"ceil(2.1)", 3}, {"floor(-2.5)", -3}, {"int(-2.5)", -2},
-    {"sum(range(5))", 10}, {"sum(range(10, 0, -3))", 22}, {"sqrt(16)", 4}, {"abs(-3)", 3}, {"sign(-3)", -1},
+    {"len([1, 2] + [3])", 3}, {"[5, 6, 7][-1]", 7}, {"sum([5, 6, 7][0:2])", 11},
+    {"sum([5, 6, 7][::-1][0:1])", 7},
+    {"max([3, 9, 2])", 9}, {"min(4, 3)", 3}, {"round(2.5)", 3}, {"ceil(2.1)", 3},
+    {"floor(-2.5)", -3}, {"int(-2.5)", -2},
+    {"sum(range(5))", 10}, {"sum(range(10, 0, -3))", 22}, {"sqrt(16)", 4}, {"abs(-3)", 3},
+    {"sign(-3)", -1},
     {"pick(3 > 2 & !(1 == 2))", 1}, {"pick(false | dtype(x) == f32)", 1}, {"pick(None == None)", 1},
     {"pick([1, 2] == [1, 2])", 1}, {"pick(is_number(x))", 0}, {"rank(x)", 2}, {"x.dim(-1)", 4},
     /* elementwise, broadcasting by position */
-    {"sum(x + 1)", 36}, {"sum(1 - x)", -20}, {"sum(x * x)", 140}, {"sum(x^2)", 140}, {"sum(x^3)", 784}, {"sum(x^0)", 8},
-    {"sum((x + 1)^-1)", 2.717857142857143}, {"sum((x^2)^0.5)", 28}, {"sum((x + 1)^-0.5)", 4.371436038479889},
-    {"sum(x^1.5)", 61.422117069102974}, {"sum(2^x)", 255}, {"sum(x / 2)", 14}, {"sum(x // 2)", 12}, {"sum(ids // 2)", 12},
-    {"sum(ids % 3)", 7}, {"sum(-ids)", -28}, {"sum(ids^2)", 140}, {"sum(x > 3)", 4}, {"sum(x >= 3)", 5}, {"sum(3 < x)", 4},
-    {"sum(x == 3 | x == 5)", 2}, {"sum(!(ids != 3))", 1}, {"sum(minimum(x, 3))", 18}, {"sum(maximum(3, ids))", 34},
-    {"sum(where(ids > 3, x, -1))", 18}, {"sum(where(x > 3, 1, 0))", 4}, {"sum(round(x / 2))", 16}, {"sum(ceil(x / 2))", 16},
+    {"sum(x + 1)", 36}, {"sum(1 - x)", -20}, {"sum(x * x)", 140}, {"sum(x^2)", 140},
+    {"sum(x^3)", 784}, {"sum(x^0)", 8},
+    {"sum((x + 1)^-1)", 2.717857142857143}, {"sum((x^2)^0.5)", 28},
+    {"sum((x + 1)^-0.5)", 4.371436038479889},
+    {"sum(x^1.5)", 61.422117069102974}, {"sum(2^x)", 255}, {"sum(x / 2)", 14},
+    {"sum(x // 2)", 12}, {"sum(ids // 2)", 12},
+    {"sum(ids % 3)", 7}, {"sum(-ids)", -28}, {"sum(ids^2)", 140}, {"sum(x > 3)", 4},
+    {"sum(x >= 3)", 5}, {"sum(3 < x)", 4},
+    {"sum(x == 3 | x == 5)", 2}, {"sum(!(ids != 3))", 1}, {"sum(minimum(x, 3))", 18},
+    {"sum(maximum(3, ids))", 34},
+    {"sum(where(ids > 3, x, -1))", 18}, {"sum(where(x > 3, 1, 0))", 4},
+    {"sum(round(x / 2))", 16}, {"sum(ceil(x / 2))", 16},
     {"sum(x * iota4)", 52}, {"sum(x[:, None, :] * x[:, :, None])", 520}, {"sum(sigmoid(0 * x))", 4},
     /* reductions and what they remember */
-    {"sum(x over 1)[1]", 22}, {"sum(x over T)[0]", 6}, {"sum(max(x over -1))", 10}, {"sum(min(x over 0))", 6},
-    {"sum(x - sum(x over T))", -84}, {"sum(x * sum(x over 0))", 216}, {"sum(x / (sum(x over T) * 2))", 1},
+    {"sum(x over 1)[1]", 22}, {"sum(x over T)[0]", 6}, {"sum(max(x over -1))", 10},
+    {"sum(min(x over 0))", 6},
+    {"sum(x - sum(x over T))", -84}, {"sum(x * sum(x over 0))", 216},
+    {"sum(x / (sum(x over T) * 2))", 1},
     {"sum(x - sum(x over T, keep = true))", -84}, {"sum(sum(x over T) - x)", 84},
-    {"sum(ids > 2)", 5}, {"sum(any(ids > 5 over T))", 1}, {"sum(all(ids > 3 over T))", 1}, {"argmax(x)", 7},
-    {"sum(argmax(-x over T))", 0}, {"sum(argmax(x over 0))", 4}, {"mean(x)", 3.5}, {"mean(ids > 5)", 0.25},
-    {"sum(var(x over T))", 2.5}, {"sum(softmax(x over T))", 2}, {"logsumexp(0 * x)", 2.0794415416798357},
+    {"sum(ids > 2)", 5}, {"sum(any(ids > 5 over T))", 1}, {"sum(all(ids > 3 over T))", 1},
+    {"argmax(x)", 7},
+    {"sum(argmax(-x over T))", 0}, {"sum(argmax(x over 0))", 4}, {"mean(x)", 3.5},
+    {"mean(ids > 5)", 0.25},
+    {"sum(var(x over T))", 2.5}, {"sum(softmax(x over T))", 2},
+    {"logsumexp(0 * x)", 2.0794415416798357},
     {"sum(sum(x over [0, 1]))", 28}, {"rank(sum(x over []))", 2},
     /* along an axis */
-    {"sum(cumsum(x over T))", 60}, {"cumsum(x over T)[1, 2]", 15}, {"cumsum(ids over 0)[1, 3]", 10}, {"cumsum(x > 2 over -1)[1, 3]", 4},
+    {"sum(cumsum(x over T))", 60}, {"cumsum(x over T)[1, 2]", 15},
+    {"cumsum(ids over 0)[1, 3]", 10}, {"cumsum(x > 2 over -1)[1, 3]", 4},
     {"cumsum(iota(100) over 0)[77]", 3003},
-    {"sum(sort(-x over T)[0] * iota4)", -4}, {"sort(x[:, ::-1] over 1)[1, 2]", 6}, {"sum(sort(-x over 0)[0] * iota4)", -38},
-    {"sum((sort(jumble over 0) - jumble)^2)", 170700}, {"all(sort(jumble over 0)[1:] >= sort(jumble over 0)[:-1])", 1},
+    {"sum(sort(-x over T)[0] * iota4)", -4}, {"sort(x[:, ::-1] over 1)[1, 2]", 6},
+    {"sum(sort(-x over 0)[0] * iota4)", -38},
+    {"sum((sort(jumble over 0) - jumble)^2)", 170700},
+    {"all(sort(jumble over 0)[1:] >= sort(jumble over 0)[:-1])", 1},
     {"sum(sort(jumble over 0))", 4950},
-    {"top_k(x, 2 over T)[0][1, 0]", 7}, {"top_k(x, 2 over T)[1][1, 1]", 2}, {"top_k(-x, 3 over 1)[0][0, 2]", -2},
+    {"top_k(x, 2 over T)[0][1, 0]", 7}, {"top_k(x, 2 over T)[1][1, 1]", 2},
+    {"top_k(-x, 3 over 1)[0][0, 2]", -2},
     {"sum(top_k(ids % 3, 2 over T)[1])", 4},
     /* indexing */
-    {"sum(x[1])", 22}, {"x[1, -1]", 7}, {"sum(x[:, 0])", 4}, {"sum(x[..., 1:3])", 14}, {"sum(x[:, ::2])", 12},
-    {"x[::-1][0, 0]", 4}, {"x[:, ::-1][0, 0]", 3}, {"x[:, 3:0:-2][1, 1]", 5}, {"sum(x[:, None, 0:-1])", 18},
+    {"sum(x[1])", 22}, {"x[1, -1]", 7}, {"sum(x[:, 0])", 4}, {"sum(x[..., 1:3])", 14},
+    {"sum(x[:, ::2])", 12},
+    {"x[::-1][0, 0]", 4}, {"x[:, ::-1][0, 0]", 3}, {"x[:, 3:0:-2][1, 1]", 5},
+    {"sum(x[:, None, 0:-1])", 18},
     /* products and patterns */
-    {"sum(x @ transpose(x))", 216}, {"(x @ transpose(x))[0, 1]", 38}, {"sum(x @ iota4)", 52}, {"iota4 @ iota4", 14},
+    {"sum(x @ transpose(x))", 216}, {"(x @ transpose(x))[0, 1]", 38}, {"sum(x @ iota4)", 52},
+    {"iota4 @ iota4", 14},
     {"sum(x[:, None] @ x[:, :, None])", 140}, {"sum(x[None] @ x[:, :, None])", 216},
     {"sum(einsum(x[b, t], x[c, t] -> [b, c]))", 216}, {"einsum(x[b, t], x[b, t] -> [])", 140},
-    {"einsum(x[b, t], iota4[s] -> [b, t, s])[1, 2, 3]", 18}, {"sum(einsum(x[b, t] -> [t]) * iota4)", 52},
+    {"einsum(x[b, t], iota4[s] -> [b, t, s])[1, 2, 3]", 18},
+    {"sum(einsum(x[b, t] -> [t]) * iota4)", 52},
     {"einsum(x[b, t] -> [t, b])[3, 1]", 7}, {"einsum(x[b, t], iota4[t], iota4[t] -> [b])[1]", 92},
     {"einsum(x[..., t], iota4[t] -> [...])[1]", 38},
-    {"rearrange(x[b, t] -> [(t b)])[3]", 5}, {"rearrange(x[b, (h e)] -> [h, b, e], h = 2)[1, 0, 1]", 3},
-    {"rearrange(x[b, t] -> [b, 1, t]).dim(1)", 1}, {"rearrange(x[..., (h e)] -> [..., e, h], e = 2)[1, 0, 1]", 6},
+    {"rearrange(x[b, t] -> [(t b)])[3]", 5},
+    {"rearrange(x[b, (h e)] -> [h, b, e], h = 2)[1, 0, 1]", 3},
+    {"rearrange(x[b, t] -> [b, 1, t]).dim(1)", 1},
+    {"rearrange(x[..., (h e)] -> [..., e, h], e = 2)[1, 0, 1]", 6},
     /* moving elements */
-    {"sum(concat([x, x + 1] over 0)[2:])", 36}, {"sum(concat([x, x] over T)[0])", 12}, {"stack([x, 2 * x] over 1)[1, 1, 0]", 8},
-    {"sum(stack([1, 2, 3.5] over 0))", 6.5}, {"pad(x, 1, 2 over T)[1, 1]", 4}, {"flip(x over T)[0, 0]", 3},
-    {"roll(x, 1 over T)[0, 0]", 3}, {"roll(iota(4), -1)[3]", 0}, {"roll(iota4, 9)[1]", 0}, {"transpose(x)[2, 1]", 6},
-    {"take(x, 1 over 0)[2]", 6}, {"take(x, 2 over T)[1]", 6}, {"sum(take(iota4, ids // 2 over 0))", 12},
-    {"sum(take(x, iota(2)[:, None] over T))", 5}, {"put(x, 1, 9 over 0)[1, 3]", 9}, {"sum(put(x, 1, iota4 over 0))", 12},
+    {"sum(concat([x, x + 1] over 0)[2:])", 36}, {"sum(concat([x, x] over T)[0])", 12},
+    {"stack([x, 2 * x] over 1)[1, 1, 0]", 8},
+    {"sum(stack([1, 2, 3.5] over 0))", 6.5}, {"pad(x, 1, 2 over T)[1, 1]", 4},
+    {"flip(x over T)[0, 0]", 3},
+    {"roll(x, 1 over T)[0, 0]", 3}, {"roll(iota(4), -1)[3]", 0}, {"roll(iota4, 9)[1]", 0},
+    {"transpose(x)[2, 1]", 6},
+    {"take(x, 1 over 0)[2]", 6}, {"take(x, 2 over T)[1]", 6},
+    {"sum(take(iota4, ids // 2 over 0))", 12},
+    {"sum(take(x, iota(2)[:, None] over T))", 5}, {"put(x, 1, 9 over 0)[1, 3]", 9},
+    {"sum(put(x, 1, iota4 over 0))", 12},
     {"sum(put_add(x, zeros_i32([3]), 1 over 0))", 40},
     {"at[1, 0]", 2}, {"at[0, 1]", 3}, {"sum(real)", 3},
     /* constants */
-    {"sum(full([2, 3], 1.5))", 9}, {"sum(ones_like(ids))", 8}, {"sum(zeros_like(x))", 0}, {"sum(cast(x > 3, i32))", 4},
+    {"sum(full([2, 3], 1.5))", 9}, {"sum(ones_like(ids))", 8}, {"sum(zeros_like(x))", 0},
+    {"sum(cast(x > 3, i32))", 4},
     {"sum(full([3], x[1, 1]))", 15}, {"sum(eye(3))", 3}, {"sum(one_hot(ids, 8)[:, :, 7])", 1},
     /* random: in range, and equal where and only where the place is */
-    {"all(uniform([B, T], 2, 3) >= 2)", 1}, {"all(randint([B, T], 3) < 3)", 1}, {"sum(permutation(4))", 6},
-    {"sum(bernoulli(1, [B, T]))", 8}, {"sum(bernoulli(0 * x))", 0}, {"any(normal([B, T]) == normal([B, T]))", 0},
+    {"all(uniform([B, T], 2, 3) >= 2)", 1}, {"all(randint([B, T], 3) < 3)", 1},
+    {"sum(permutation(4))", 6},
+    {"sum(bernoulli(1, [B, T]))", 8}, {"sum(bernoulli(0 * x))", 0},
+    {"any(normal([B, T]) == normal([B, T]))", 0},
     /* calls of functions */
-    {"twice(tanh)(0 * x)[0, 0]", 0}, {"sum(total(x over T))", 28}, {"still(twice)(exp)(0 * x)[0, 0]", 2.718281828459045},
+    {"twice(tanh)(0 * x)[0, 0]", 0}, {"sum(total(x over T))", 28},
+    {"still(twice)(exp)(0 * x)[0, 0]", 2.718281828459045},
 };
+/* clang-format on */
 enum { CASES = sizeof cases / sizeof *cases };
 
 static const char prelude[] = "tokenizer tok = bytes()\n"
@@ -104,7 +141,14 @@ static Array *evaluate(Arena *a, const Program *p, const Graph *g) {
     static const char *const names[] = {"ids"};
     double *ids = NEW_N(a, double, 8);
     Array field = {.type = type_make(DT_i32, 2, (int64_t[]){2, 4}), .at = ids};
-    EvalCx cx = {.arena = a, .program = p, .f64 = true, .field_name = names, .field = &field, .nfield = 1, .seed = 1, .live = -1};
+    EvalCx cx = {.arena = a,
+                 .program = p,
+                 .f64 = true,
+                 .field_name = names,
+                 .field = &field,
+                 .nfield = 1,
+                 .seed = 1,
+                 .live = -1};
     Err e = {0};
     field.type.batch_axis = 0;
     for (int i = 0; i < 8; i++) ids[i] = i;
@@ -127,7 +171,8 @@ static void check_case(Arena *a, const Case *c) {
     Array *out = evaluate(a, p, g);
     for (size_t i = 0; out && i < g->nout; i++)
         if (g->out[i].kind == OUT_report)
-            EXPECT(fabs(out[i].at[0] - c->value) < 1e-6, "%s is %.17g, not %.17g", c->expr, out[i].at[0], c->value);
+            EXPECT(fabs(out[i].at[0] - c->value) < 1e-6, "%s is %.17g, not %.17g", c->expr,
+                   out[i].at[0], c->value);
 }
 
 int main(void) {

@@ -337,12 +337,10 @@ static Ref random_shape(Test *t, Dice *d, Ref x) { /* [3,4] to [3,4] by way of s
     const int64_t flat[1] = {12}, full[2] = {3, 4}, wide[3] = {2, 3, 4};
     Graph *g = t->g;
     switch (roll(d, 6)) {
-    case 0:
-        return g_reshape(g, g_reshape(g, x, 1, flat, nowhere), 2, full, nowhere);
+    case 0: return g_reshape(g, g_reshape(g, x, 1, flat, nowhere), 2, full, nowhere);
     case 1:
         return g_transpose(g, g_transpose(g, x, (int[]){1, 0}, nowhere), (int[]){1, 0}, nowhere);
-    case 2:
-        return g_expand(g, g_reduce(g, OP_sum, x, 1u << roll(d, 2), nowhere), 2, full, nowhere);
+    case 2: return g_expand(g, g_reduce(g, OP_sum, x, 1u << roll(d, 2), nowhere), 2, full, nowhere);
     case 4: {
         Ref sums = g_reshape(g, g_reduce(g, OP_sum, x, 2, nowhere), 1, full, nowhere);
         sums = binary(t, OP_add, g_unary(g, OP_tanh, sums, nowhere), number(t, 1));
@@ -368,16 +366,11 @@ static Ref random_node(Test *t, Dice *d, Ref x, Ref y) {
     static const double constants[] = {0, 1, -1, 2, 0.5, 3, -4};
     Ref c = number(t, constants[roll(d, 7)]);
     switch (roll(d, 8)) {
-    case 0:
-        return g_unary(t->g, unary[roll(d, 6)], x, nowhere);
-    case 1:
-        return binary(t, two[roll(d, 6)], x, y);
-    case 2:
-        return binary(t, two[roll(d, 6)], x, c);
-    case 3:
-        return binary(t, two[roll(d, 6)], g_expand(t->g, c, 2, (int64_t[]){3, 4}, nowhere), x);
-    case 4:
-        return binary(t, OP_pow, g_unary(t->g, OP_abs, x, nowhere), c);
+    case 0: return g_unary(t->g, unary[roll(d, 6)], x, nowhere);
+    case 1: return binary(t, two[roll(d, 6)], x, y);
+    case 2: return binary(t, two[roll(d, 6)], x, c);
+    case 3: return binary(t, two[roll(d, 6)], g_expand(t->g, c, 2, (int64_t[]){3, 4}, nowhere), x);
+    case 4: return binary(t, OP_pow, g_unary(t->g, OP_abs, x, nowhere), c);
     case 5:
         return g_where(t->g, binary(t, roll(d, 2) ? OP_lt : OP_eq, roll(d, 2) ? c : x, c), x, y,
                        nowhere);
@@ -387,8 +380,7 @@ static Ref random_node(Test *t, Dice *d, Ref x, Ref y) {
         return g_dot(t->g, g_transpose(t->g, product, (int[]){1, 0}, nowhere), x, "ij", "jk", "ik",
                      nowhere);
     }
-    default:
-        return random_shape(t, d, x);
+    default: return random_shape(t, d, x);
     }
 }
 

@@ -144,12 +144,8 @@ static void add_node(Maker *m) {
                  graph_add(g, OP_put_add, &(Attr){.axis = 0}, in, 3, NULL, NOWHERE));
         return;
     }
-    case 6:
-        vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE));
-        return;
-    default:
-        vec_push(m->a, &m->whole, g_binary(g, OP_mul, x, pick(m), NOWHERE));
-        return;
+    case 6: vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE)); return;
+    default: vec_push(m->a, &m->whole, g_binary(g, OP_mul, x, pick(m), NOWHERE)); return;
     }
 }
 
@@ -175,14 +171,10 @@ typedef struct Memory {
 
 static double *place(const Memory *m, const Plan *plan, const PlanBuffer *b) {
     switch (b->where) {
-    case PLAN_ARENA:
-        return m->arena + b->offset / 4;
-    case PLAN_TENSOR:
-        return m->tensor[b->index];
-    case PLAN_FIELD:
-        return m->field[plan->field[b->index][0] == 'f'];
-    case PLAN_NONE:
-        break;
+    case PLAN_ARENA: return m->arena + b->offset / 4;
+    case PLAN_TENSOR: return m->tensor[b->index];
+    case PLAN_FIELD: return m->field[plan->field[b->index][0] == 'f'];
+    case PLAN_NONE: break;
     }
     return NULL;
 }

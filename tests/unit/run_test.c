@@ -39,15 +39,9 @@ static void loss_kernel(const RtCall *c, int64_t first, int64_t last) {
     *(float *)(void *)c->buf[1] = sum / N;
     if (c->clock->step != c->word[1]) return;
     switch (c->word[0]) {
-    case INTERRUPT:
-        raise(SIGINT);
-        break;
-    case KILL:
-        raise(SIGKILL);
-        break;
-    case NOT_A_NUMBER:
-        *(float *)(void *)c->buf[1] = NAN;
-        break;
+    case INTERRUPT: raise(SIGINT); break;
+    case KILL: raise(SIGKILL); break;
+    case NOT_A_NUMBER: *(float *)(void *)c->buf[1] = NAN; break;
     case FAULT:
         c->fault->index = 300;
         c->fault->limit = 256;

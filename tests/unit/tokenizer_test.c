@@ -1,5 +1,6 @@
-/* Tokenizers: BERT's own answers, odd Unicode, damaged vocabularies, training, decoding, bytes. The known answers
- * are read from the folder UPT_DATA (../shared/data beside the sources if unset) and skipped where it is absent. */
+/* Tokenizers: BERT's own answers, odd Unicode, damaged vocabularies, training, decoding, bytes. The
+ * known answers are read from the folder UPT_DATA (../shared/data beside the sources if unset) and
+ * skipped where it is absent. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,14 +78,17 @@ static void test_known_answers(Arena *a) {
 }
 
 /* ---- Unicode */
-static const char letters[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"                      /* 0 */
-                              "a\n##a\nb\n##b\n\xCF\x83\n##\xCF\x83\n\xCF\x82\n##\xCF\x82\n" /* 5: a b sigma last-sigma */
-                              "!\n\xE2\x80\x9C\n\xE6\xBC\xA2\ni\n##i\n.\n'\n##\n[\n"         /* 13 */
-                              "\xE1\x84\x80\n##\xE1\x85\xA1\n\xC3\x9F\ne\n##e\nab\n##ab\n";   /* 22: jamo, 24: sharp s */
+static const char letters[] =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"                         /* 0 */
+    "a\n##a\nb\n##b\n\xCF\x83\n##\xCF\x83\n\xCF\x82\n##\xCF\x82\n" /* 5: a b sigma last-sigma */
+    "!\n\xE2\x80\x9C\n\xE6\xBC\xA2\ni\n##i\n.\n'\n##\n[\n"         /* 13 */
+    "\xE1\x84\x80\n##\xE1\x85\xA1\n\xC3\x9F\ne\n##e\nab\n##ab\n";  /* 22: jamo, 24: sharp s */
 
 static void test_unicode(void) {
+    /* clang-format off */
     static const struct { const char *text, *ids; } known[] = {
-        {"", ""}, {"   \t\r\n", ""}, {"ab", "27"}, {"aab", "5 28"}, {"A B", "5 7"}, {"ac", "1"}, {"[PAD]", "21 1 1"},
+        {"", ""}, {"   \t\r\n", ""}, {"ab", "27"}, {"aab", "5 28"},
+        {"A B", "5 7"}, {"ac", "1"}, {"[PAD]", "21 1 1"},
         {"a\xC2\xA0"  "b", "5 7"},                         /* no-break space */
         {"a\xE3\x80\x80"  "b\xE2\x80\xA8"  "a", "5 7 5"},  /* ideographic space, line separator */
         {"a\x0B" "b\x7F" "a\xC2\x85" "b", "27 28"},        /* control characters vanish */
@@ -98,19 +102,28 @@ static void test_unicode(void) {
         {"\xE2\x84\xAB", "5"},                             /* angstrom sign is an a with a ring */
         {"\xCE\xA3\xCE\xA3", "9 12"},                      /* sigma: within, last */
         {"\xCE\xA3", "9"},                                 /* alone it is no last letter */
-        {"A\xCE\xA3", "5 12"}, {"A\xCE\xA3.", "5 12 18"}, {"A\xCE\xA3'A", "5 10 19 5"}, {"A\xCE\xA3.A", "5 10 18 5"},
+        {"A\xCE\xA3", "5 12"}, {"A\xCE\xA3.", "5 12 18"},
+        {"A\xCE\xA3'A", "5 10 19 5"}, {"A\xCE\xA3.A", "5 10 18 5"},
         {"A\xCE\xA3 A", "5 12 5"}, {"A\xCC\x81\xCE\xA3", "5 12"}, {"!\xCE\xA3", "13 9"},
         {"A\xCE\xA3\xE6\xBC\xA2" "A", "5 12 15 5"},        /* a Chinese character ends a word */
         {"a\xE6\xBC\xA2" "b", "5 15 7"}, {"\xE6\xBC\xA2\xE6\xBC\xA2", "15 15"},
         {"a!b\xE2\x80\x9C" "a", "5 13 7 14 5"},            /* punctuation */
         {"\xEA\xB0\x80", "22 23"},                         /* a Hangul syllable is decomposed */
-        {"##ab", "1 1 27"},                                /* marks in a text are no marks of pieces */
+        {"##ab", "1 1 27"},                               /* marks in a text are not pieces */
     };
+    /* clang-format on */
     Tokenizer *t = pieces(letters);
-    for (size_t i = 0; t && i < sizeof known / sizeof *known; i++) expect_ids(t, known[i].text, strlen(known[i].text), known[i].ids);
+    for (size_t i = 0; t && i < sizeof known / sizeof *known; i++)
+        expect_ids(t, known[i].text, strlen(known[i].text), known[i].ids);
     expect_ids(t, "a\0b", 3, "27"); /* a zero byte is a control character */
-    expect_ids(t, "a\xFF" "b\xC3", 4, "27"); /* bytes that are not UTF-8 are passed over */
-    expect_ids(t, "a\xED\xA0\x80" "b", 5, "27"); /* surrogates */
+    expect_ids(t,
+               "a\xFF"
+               "b\xC3",
+               4, "27"); /* bytes that are not UTF-8 are passed over */
+    expect_ids(t,
+               "a\xED\xA0\x80"
+               "b",
+               5, "27");                                   /* surrogates */
     expect_ids(t, "A\xFF\xCE\xA3\xFF.\xC3", 7, "5 12 18"); /* also beside a sigma */
     tokenizer_free(t);
 }
@@ -122,11 +135,13 @@ static void test_long_words(void) {
         Ids ids = {0};
         memset(text, 'a', n);
         tokenizer_encode(t, text, n, &ids);
-        EXPECT(n <= 100 ? ids.n == n && ids.at[0] == 1 : ids.n == 1 && ids.at[0] == 0, "%zu letters: %zu ids", n, ids.n);
+        EXPECT(n <= 100 ? ids.n == n && ids.at[0] == 1 : ids.n == 1 && ids.at[0] == 0,
+               "%zu letters: %zu ids", n, ids.n);
         ids.n = 0;
         for (size_t i = 0; i < n; i++) memcpy(text + 2 * i, "\xC3\xA9", 2);
         tokenizer_encode(t, text, 2 * n, &ids);
-        EXPECT(n <= 100 ? ids.n == n && ids.at[0] == 5 : ids.n == 1 && ids.at[0] == 0, "%zu accented: %zu ids", n, ids.n);
+        EXPECT(n <= 100 ? ids.n == n && ids.at[0] == 5 : ids.n == 1 && ids.at[0] == 0,
+               "%zu accented: %zu ids", n, ids.n);
         ids_free(&ids);
     }
     tokenizer_free(t);
@@ -134,7 +149,8 @@ static void test_long_words(void) {
 
 /* ---- vocabularies */
 static void expect_refused(const char *text, size_t n, int64_t size, const char *want) {
-    TokenizerSpec spec = {.name = "tok", .kind = "wordpiece", .path = "v.txt", .from = "", .size = size};
+    TokenizerSpec spec = {
+        .name = "tok", .kind = "wordpiece", .path = "v.txt", .from = "", .size = size};
     Err e = {0};
     Tokenizer *t = tokenizer_from_bytes(&spec, text, n, &e);
     EXPECT(!t && str_eq(e.msg, want), "got '%s', not '%s'", e.msg, want);
@@ -142,34 +158,58 @@ static void expect_refused(const char *text, size_t n, int64_t size, const char 
 }
 
 static void test_damaged(Arena *a) {
-    static const struct { const char *text, *message; int64_t size; } bad[] = {
-        {"", "the vocabulary 'v.txt' is empty; remove the file to have it trained, or put another in its place", 0},
-        {"[UNK]\na\n\nb\n", "v.txt:3: an empty line; a vocabulary has one piece on each line, so remove it", 0},
-        {"[UNK]\r\na\r\n", "v.txt:1: the line ends with a carriage return; convert the file: sed -i 's/\\r$//' v.txt", 0},
+    static const struct {
+        const char *text, *message;
+        int64_t size;
+    } bad[] = {
+        {"",
+         "the vocabulary 'v.txt' is empty; remove the file to have it trained, or put another in "
+         "its place",
+         0},
+        {"[UNK]\na\n\nb\n",
+         "v.txt:3: an empty line; a vocabulary has one piece on each line, so remove it", 0},
+        {"[UNK]\r\na\r\n",
+         "v.txt:1: the line ends with a carriage return; convert the file: sed -i 's/\\r$//' v.txt",
+         0},
         {"[UNK]\na\nb\na", "v.txt:4: 'a' is on line 2 already; remove one of the two lines", 0},
-        {"[UNK]\nx\xFFy\n", "v.txt:2: byte 2 of the line is 0xFF, which is not UTF-8; a vocabulary is UTF-8 text", 0},
-        {"a\nb\n", "the vocabulary 'v.txt' has no line [UNK], which stands for words that it cannot spell; add it", 0},
-        {"[UNK]\na\n", "the vocabulary 'v.txt' has 2 pieces, but the program asks for 3; ask for 2, or remove the file to have "
-                       "another trained", 3},
+        {"[UNK]\nx\xFFy\n",
+         "v.txt:2: byte 2 of the line is 0xFF, which is not UTF-8; a vocabulary is UTF-8 text", 0},
+        {"a\nb\n",
+         "the vocabulary 'v.txt' has no line [UNK], which stands for words that it cannot spell; "
+         "add it",
+         0},
+        {"[UNK]\na\n",
+         "the vocabulary 'v.txt' has 2 pieces, but the program asks for 3; ask for 2, or remove "
+         "the file to have another trained",
+         3},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_refused(bad[i].text, strlen(bad[i].text), bad[i].size, bad[i].message);
     Err e = {0};
     char here[512] = "";
     EXPECT(getcwd(here, sizeof here), "no working directory");
-    TokenizerSpec spec = {.name = "tok", .kind = "wordpiece", .path = in_folder(a, "absent.txt"), .from = ""};
-    const char *want = arena_printf(a, "there is no vocabulary '%s' in %s, and no text to train it from; add from = \"corpus/*.txt\"",
+    TokenizerSpec spec = {
+        .name = "tok", .kind = "wordpiece", .path = in_folder(a, "absent.txt"), .from = ""};
+    const char *want = arena_printf(a,
+                                    "there is no vocabulary '%s' in %s, and no text to train it "
+                                    "from; add from = \"corpus/*.txt\"",
                                     spec.path, here);
     EXPECT(!tokenizer_open(&spec, NULL, &e) && str_eq(e.msg, want), "%s", e.msg);
     spec.kind = "characters";
-    EXPECT(!tokenizer_open(&spec, NULL, &e) &&
-           str_eq(e.msg, "tokenizer tok: there is no kind 'characters'; the kinds are wordpiece and bytes"), "%s", e.msg);
+    EXPECT(
+        !tokenizer_open(&spec, NULL, &e) &&
+            str_eq(
+                e.msg,
+                "tokenizer tok: there is no kind 'characters'; the kinds are wordpiece and bytes"),
+        "%s", e.msg);
 }
 
 static void test_special_ids(void) {
     Tokenizer *t = pieces(letters);
     TokenizerIds ids = tokenizer_ids(t);
-    EXPECT(ids.size == 29 && ids.pad == 0 && ids.unk == 1 && ids.cls == 2 && ids.sep == 3 && ids.mask == 4, "special ids");
+    EXPECT(ids.size == 29 && ids.pad == 0 && ids.unk == 1 && ids.cls == 2 && ids.sep == 3 &&
+               ids.mask == 4,
+           "special ids");
     Buf text = {0};
     tokenizer_bytes(t, &text);
     EXPECT(str_eq(text.data, letters), "bytes give the file back");
@@ -177,7 +217,8 @@ static void test_special_ids(void) {
     Tokenizer *few = pieces("[UNK]\na"), *same = pieces("[UNK]\na\n");
     ids = tokenizer_ids(few);
     EXPECT(ids.size == 2 && ids.pad == -1 && ids.mask == -1, "no special pieces but [UNK]");
-    EXPECT(tokenizer_hash(few) == tokenizer_hash(same) && tokenizer_hash(few) != tokenizer_hash(t), "hashes");
+    EXPECT(tokenizer_hash(few) == tokenizer_hash(same) && tokenizer_hash(few) != tokenizer_hash(t),
+           "hashes");
     tokenizer_free(few);
     tokenizer_free(same);
     tokenizer_free(t);
@@ -185,7 +226,8 @@ static void test_special_ids(void) {
 
 /* ---- training */
 static Tokenizer *train(const char *path, const char *from, int64_t size, Err *e) {
-    TokenizerSpec spec = {.name = "tok", .kind = "wordpiece", .path = path, .from = from, .size = size};
+    TokenizerSpec spec = {
+        .name = "tok", .kind = "wordpiece", .path = path, .from = from, .size = size};
     return tokenizer_open(&spec, NULL, e);
 }
 
@@ -202,7 +244,8 @@ static void expect_vocabulary(const char *from, int64_t size, const char *want) 
 }
 
 static void test_training(Arena *a) {
-    /* Words: abab 4 times, ab 3, aab 2, and a comma that stands alone. Pairs: a+##b 7, ##b+##a 4, ##a+##b 6, a+##a 2. */
+    /* Words: abab 4 times, ab 3, aab 2, and a comma that stands alone. Pairs: a+##b 7, ##b+##a 4,
+     * ##a+##b 6, a+##a 2. */
     write_text(a, "t1.txt", "abab AB aab, abab\n\nab\n");
     write_text(a, "t2.txt", "abab ab aab,\xE6\xBC\xA2 abab\n");
     const char *all = in_folder(a, "t[12].txt");
@@ -211,8 +254,11 @@ static void test_training(Arena *a) {
     /* ab (7) leaves ab+##a 4, ##a+##b 6, a+##a 2; then ##ab (6), and ab+##ab 4 before a+##ab 2. */
     expect_vocabulary(all, 13, arena_printf(a, "%sab\n##ab\n", alphabet));
     expect_vocabulary(all, 15, arena_printf(a, "%sab\n##ab\nabab\naab\n", alphabet));
-    write_text(a, "t3.txt", "abab ab aab,\xE6\xBC\xA2 abab\nab\n\nabab abab aab, ab\n"); /* the same words elsewhere */
-    expect_vocabulary(in_folder(a, "t3.txt"), 15, arena_printf(a, "%sab\n##ab\nabab\naab\n", alphabet));
+    write_text(
+        a, "t3.txt",
+        "abab ab aab,\xE6\xBC\xA2 abab\nab\n\nabab abab aab, ab\n"); /* the same words elsewhere */
+    expect_vocabulary(in_folder(a, "t3.txt"), 15,
+                      arena_printf(a, "%sab\n##ab\nabab\naab\n", alphabet));
 }
 
 static void test_ties(Arena *a) {
@@ -234,36 +280,64 @@ static void expect_no_training(Arena *a, const char *from, int64_t size, const c
 }
 
 static void test_training_errors(Arena *a) {
-    const char *few = write_text(a, "few.txt", "abab\n"), *empty = write_text(a, "empty.txt", " \n\n");
-    const char *latin = write_text(a, "latin.txt", "one\ncaf\xE9\n"), *marks = write_text(a, "marks.txt", "\xCC\x81\n");
-    expect_no_training(a, few, 5, arena_printf(a, "a vocabulary of 5 is smaller than the alphabet of '%s': the characters in it and "
-                                                  "5 special pieces need 9; ask for more, or use text with fewer characters", few));
-    expect_no_training(a, few, 100, arena_printf(a, "the words of '%s' give a vocabulary of 12 pieces at most, not 100; ask for 12 or "
-                                                    "fewer, or add text", few));
-    expect_no_training(a, few, 0, arena_printf(a, "to train a vocabulary from '%s', say how many pieces it should have, for example "
-                                                  "8192", few));
-    expect_no_training(a, empty, 9, arena_printf(a, "'%s' holds no text: it is empty, or all its lines are blank", empty));
-    expect_no_training(a, marks, 9, arena_printf(a, "the text of '%s' has no words to learn a vocabulary from", marks));
-    expect_no_training(a, latin, 99, arena_printf(a, "%s:2: byte 4 of the line (offset 7 in the file) is 0xE9, which is not UTF-8; "
-                                                     "convert the file, for example: iconv -f latin1 -t utf-8 FILE > NEW", latin));
-    expect_no_training(a, "/nowhere/*.txt", 99, "no file matches '/nowhere/*.txt'; check the pattern, or put the text there");
+    const char *few = write_text(a, "few.txt", "abab\n"),
+               *empty = write_text(a, "empty.txt", " \n\n");
+    const char *latin = write_text(a, "latin.txt", "one\ncaf\xE9\n"),
+               *marks = write_text(a, "marks.txt", "\xCC\x81\n");
+    expect_no_training(
+        a, few, 5,
+        arena_printf(a,
+                     "a vocabulary of 5 is smaller than the alphabet of '%s': the characters in it "
+                     "and 5 special pieces need 9; ask for more, or use text with fewer characters",
+                     few));
+    expect_no_training(a, few, 100,
+                       arena_printf(a,
+                                    "the words of '%s' give a vocabulary of 12 pieces at most, not "
+                                    "100; ask for 12 or fewer, or add text",
+                                    few));
+    expect_no_training(
+        a, few, 0,
+        arena_printf(
+            a,
+            "to train a vocabulary from '%s', say how many pieces it should have, for example 8192",
+            few));
+    expect_no_training(
+        a, empty, 9,
+        arena_printf(a, "'%s' holds no text: it is empty, or all its lines are blank", empty));
+    expect_no_training(
+        a, marks, 9,
+        arena_printf(a, "the text of '%s' has no words to learn a vocabulary from", marks));
+    expect_no_training(
+        a, latin, 99,
+        arena_printf(a,
+                     "%s:2: byte 4 of the line (offset 7 in the file) is 0xE9, which is not UTF-8; "
+                     "convert the file, for example: iconv -f latin1 -t utf-8 FILE > NEW",
+                     latin));
+    expect_no_training(
+        a, "/nowhere/*.txt", 99,
+        "no file matches '/nowhere/*.txt'; check the pattern, or put the text there");
     Err e = {0};
     const char *missing = in_folder(a, "no/such/vocab.txt");
     EXPECT(!train(missing, few, 9, &e) && strstr(e.msg, missing), "%s", e.msg);
 }
 
 static void test_saving(Arena *a) {
-    const char *path = in_folder(a, "vocab.txt"), *from = write_text(a, "save.txt", "the cat and the dog and the bird\n");
+    const char *path = in_folder(a, "vocab.txt"),
+               *from = write_text(a, "save.txt", "the cat and the dog and the bird\n");
     Err e = {0};
     Tokenizer *t = train(path, from, 40, &e);
     EXPECT(t, "%s", e.msg);
     write_text(a, "save.txt", "something else\n");
     Tokenizer *again = train(path, from, 40, &e);
-    EXPECT(again && t && tokenizer_hash(again) == tokenizer_hash(t), "a vocabulary that is there is taken as it is: %s", e.msg);
+    EXPECT(again && t && tokenizer_hash(again) == tokenizer_hash(t),
+           "a vocabulary that is there is taken as it is: %s", e.msg);
     Buf text = {0};
     Ids ids = {0};
-    if (t) tokenizer_encode(t, "The bird, the dog", 17, &ids), tokenizer_decode(t, ids.at, ids.n, &text);
-    EXPECT(text.data && str_eq(text.data, "the bird [UNK] the dog"), "decoded '%s'", text.data ? text.data : "");
+    if (t)
+        tokenizer_encode(t, "The bird, the dog", 17, &ids),
+            tokenizer_decode(t, ids.at, ids.n, &text);
+    EXPECT(text.data && str_eq(text.data, "the bird [UNK] the dog"), "decoded '%s'",
+           text.data ? text.data : "");
     ids_free(&ids);
     tokenizer_free(t);
     tokenizer_free(again);
@@ -280,13 +354,18 @@ static void expect_text(const Tokenizer *t, const int32_t *ids, size_t n, const 
 }
 
 static void test_decode(void) {
-    Tokenizer *t = pieces("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhe\n##llo\n,\nworld\n.\n(\n)\n'\ns\n##s\n\"\n%\nten\n");
-    enum { PAD, UNK, CLS, SEP, MASK, HE, LLO, COMMA, WORLD, DOT, OPEN, CLOSE, APOSTROPHE, S, SS, QUOTE, PERCENT, TEN };
-#define EXPECT_TEXT(want, ...)                                                                                                     \
+    Tokenizer *t = pieces("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhe\n##llo\n,\nworld\n.\n(\n)\n'"
+                          "\ns\n##s\n\"\n%\nten\n");
+    /* clang-format off */
+    enum { PAD, UNK, CLS, SEP, MASK, HE, LLO, COMMA, WORLD, DOT, OPEN, CLOSE, APOSTROPHE, S, SS,
+           QUOTE, PERCENT, TEN };
+    /* clang-format on */
+#define EXPECT_TEXT(want, ...)                                                                     \
     expect_text(t, (int32_t[]){__VA_ARGS__}, sizeof(int32_t[]){__VA_ARGS__} / sizeof(int32_t), want)
     EXPECT_TEXT("hello, world.", HE, LLO, COMMA, WORLD, DOT);
     EXPECT_TEXT("[CLS] he [MASK] [SEP]", CLS, HE, MASK, SEP, PAD, PAD);
-    EXPECT_TEXT("world's (ten%) worlds", WORLD, APOSTROPHE, S, OPEN, TEN, PERCENT, CLOSE, WORLD, SS);
+    EXPECT_TEXT("world's (ten%) worlds", WORLD, APOSTROPHE, S, OPEN, TEN, PERCENT, CLOSE, WORLD,
+                SS);
     EXPECT_TEXT("hello [UNK] hello", PAD, HE, LLO, UNK, HE, PAD, LLO);
     EXPECT_TEXT("[?] he [?]", -5, HE, 1000);
     EXPECT_TEXT("", PAD);
@@ -301,7 +380,9 @@ static void test_bytes(void) {
     EXPECT(t, "%s", e.msg);
     if (!t) return;
     TokenizerIds ids = tokenizer_ids(t);
-    EXPECT(ids.size == 260 && ids.pad == 256 && ids.cls == 257 && ids.sep == 258 && ids.mask == 259 && ids.unk == -1, "ids of bytes");
+    EXPECT(ids.size == 260 && ids.pad == 256 && ids.cls == 257 && ids.sep == 258 &&
+               ids.mask == 259 && ids.unk == -1,
+           "ids of bytes");
     expect_ids(t, "A\n\0\xFF", 4, "65 10 0 255");
     EXPECT_TEXT("[CLS]h\xC3\xA9[MASK]", 257, 'h', 0xC3, 0xA9, 259, 256);
     EXPECT_TEXT("a\xEF\xBF\xBD[?]b", 'a', 0xC3, 260, 'b');
@@ -309,10 +390,14 @@ static void test_bytes(void) {
     tokenizer_bytes(t, &text);
     Tokenizer *again = tokenizer_from_bytes(&spec, text.data, text.n, &e);
     EXPECT(again && text.n == 0 && tokenizer_hash(again) == tokenizer_hash(t), "%s", e.msg);
-    EXPECT(!tokenizer_from_bytes(&spec, "x", 1, &e) &&
-           str_eq(e.msg, "tokenizer tok: bytes has no vocabulary, but 1 bytes of one were given"), "%s", e.msg);
+    EXPECT(
+        !tokenizer_from_bytes(&spec, "x", 1, &e) &&
+            str_eq(e.msg, "tokenizer tok: bytes has no vocabulary, but 1 bytes of one were given"),
+        "%s", e.msg);
     spec.size = 256;
-    EXPECT(!tokenizer_open(&spec, NULL, &e) && str_eq(e.msg, "tokenizer tok: bytes always has 260 ids, not 256"), "%s", e.msg);
+    EXPECT(!tokenizer_open(&spec, NULL, &e) &&
+               str_eq(e.msg, "tokenizer tok: bytes always has 260 ids, not 256"),
+           "%s", e.msg);
     tokenizer_free(again);
     tokenizer_free(t);
     buf_free(&text);

@@ -1,5 +1,6 @@
-/* Elementary functions of compiled kernels against the C library in double, rounded: every 97th bit pattern of f32, and the
- * neighbourhood of every power of two. States the largest error of each in units in the last place. */
+/* Elementary functions of compiled kernels against the C library in double, rounded: every 97th bit
+ * pattern of f32, and the neighbourhood of every power of two. States the largest error of each in
+ * units in the last place. */
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,13 +12,26 @@
 enum { BLOCK = 4096, STRIDE = 97, EDGE = 8, ULP_LIMIT = 4 };
 
 typedef double Reference(double x);
-static double rsqrt_reference(double x) { return 1 / sqrt(x); }
-static double sigmoid_reference(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
+static double rsqrt_reference(double x) {
+    return 1 / sqrt(x);
+}
+static double sigmoid_reference(double x) {
+    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
 static const struct {
     Op op;
     Reference *f;
-} cases[] = {{OP_exp, exp},   {OP_log, log},   {OP_log1p, log1p}, {OP_expm1, expm1},   {OP_sqrt, sqrt}, {OP_rsqrt, rsqrt_reference},
-             {OP_tanh, tanh}, {OP_erf, erf},   {OP_sin, sin},     {OP_cos, cos},       {OP_sigmoid, sigmoid_reference}};
+} cases[] = {{OP_exp, exp},
+             {OP_log, log},
+             {OP_log1p, log1p},
+             {OP_expm1, expm1},
+             {OP_sqrt, sqrt},
+             {OP_rsqrt, rsqrt_reference},
+             {OP_tanh, tanh},
+             {OP_erf, erf},
+             {OP_sin, sin},
+             {OP_cos, cos},
+             {OP_sigmoid, sigmoid_reference}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static uint32_t bits_of(float x) {
@@ -36,8 +50,7 @@ static int64_t rank_of(float x) {
     return u >> 31 ? -(int64_t)(u & 0x7fffffff) : (int64_t)u;
 }
 static int64_t ulps(float got, float want) {
-    if (isnan(want) || isnan(got))
-        return isnan(want) && isnan(got) ? 0 : INT64_MAX;
+    if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INT64_MAX;
     return llabs(rank_of(got) - rank_of(want));
 }
 
@@ -50,15 +63,15 @@ static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtSte
     graph_out(g, OUT_value, NULL, 0, graph_add(g, op, NULL, in, nin, NULL, (Span){0}), (Span){0});
     Kernel *k = kernel_of_body(a, g, nin, e);
     RtKernel *fn = NULL;
-    if (k && jit_functions(jit, &k, 1, &fn, e))
-        kernel_arguments(k, step, a);
+    if (k && jit_functions(jit, &k, 1, &fn, e)) kernel_arguments(k, step, a);
     return fn;
 }
 
 static void call(RtKernel *fn, const RtStep *step, char *const *buf) {
     RtClock clock = {0};
     RtFault fault = {0};
-    RtCall c = {.buf = buf, .size = step->size, .word = step->word, .clock = &clock, .fault = &fault};
+    RtCall c = {
+        .buf = buf, .size = step->size, .word = step->word, .clock = &clock, .fault = &fault};
     fn(&c, 0, step->tasks);
 }
 
@@ -76,8 +89,7 @@ static void measure(Half *h, const float *x, int n) {
     call(h->fn, h->step, (char *const[]){(char *)(uintptr_t)x, (char *)y});
     for (int i = 0; i < n; i++) {
         int64_t d = ulps(y[i], (float)h->f((double)x[i]));
-        if (d > h->worst)
-            h->worst = d, h->at = x[i];
+        if (d > h->worst) h->worst = d, h->at = x[i];
     }
 }
 
@@ -87,17 +99,14 @@ static void *sweep(void *p) {
     int n = 0;
     for (uint64_t u = h->first; u <= UINT32_MAX; u += 2 * STRIDE) {
         x[n++] = float_of((uint32_t)u);
-        if (n == BLOCK)
-            measure(h, x, n), n = 0;
+        if (n == BLOCK) measure(h, x, n), n = 0;
     }
     for (uint32_t e = 0; e < 512; e++) /* both signs, every exponent */
         for (int d = -EDGE; d <= EDGE; d++) {
             x[n++] = float_of((e << 23) + (uint32_t)d);
-            if (n == BLOCK)
-                measure(h, x, n), n = 0;
+            if (n == BLOCK) measure(h, x, n), n = 0;
         }
-    for (int i = n; i < BLOCK; i++)
-        x[i] = 1;
+    for (int i = n; i < BLOCK; i++) x[i] = 1;
     measure(h, x, n);
     return NULL;
 }
@@ -108,8 +117,7 @@ static void test_unary(Jit *jit, Arena *a, size_t c) {
     RtKernel *fn = compile_op(jit, a, cases[c].op, 1, BLOCK, &step, &e);
     const char *name = op_info[cases[c].op].name;
     EXPECT(fn, "%s: %s", name, e.msg);
-    if (!fn)
-        return;
+    if (!fn) return;
     Half half[2];
     pthread_t thread;
     for (int i = 0; i < 2; i++)
@@ -119,17 +127,18 @@ static void test_unary(Jit *jit, Arena *a, size_t c) {
     pthread_join(thread, NULL);
     Half *h = half[1].worst > half[0].worst ? &half[1] : &half[0];
     printf("%-8s max %lld ulp, at %a\n", name, (long long)h->worst, (double)h->at);
-    EXPECT(h->worst <= ULP_LIMIT, "%s is %lld ulp off at %a", name, (long long)h->worst, (double)h->at);
+    EXPECT(h->worst <= ULP_LIMIT, "%s is %lld ulp off at %a", name, (long long)h->worst,
+           (double)h->at);
 }
 
-/* Pairs: both factors from a coarse grid of all bit patterns, and a fine one where results are finite. */
+/* Pairs: both factors from a coarse grid of all bit patterns, and a fine one where results are
+ * finite. */
 static void test_pow(Jit *jit, Arena *a) {
     Err e = {0};
     RtStep step = {0};
     RtKernel *fn = compile_op(jit, a, OP_pow, 2, BLOCK, &step, &e);
     EXPECT(fn, "pow: %s", e.msg);
-    if (!fn)
-        return;
+    if (!fn) return;
     int64_t worst = 0;
     float x[BLOCK], y[BLOCK], z[BLOCK], at[2] = {0};
     for (int round = 0; round < 500; round++) {
@@ -138,23 +147,25 @@ static void test_pow(Jit *jit, Arena *a) {
             x[i] = float_of(random_bits(1, 0, index));
             y[i] = float_of(random_bits(2, 0, index));
             if (round % 2)
-                x[i] = random_uniform(1, 1, index) * 4, y[i] = random_uniform(2, 1, index) * 200 - 100;
-            if (round % 4 == 2)
-                y[i] = rintf(random_uniform(2, 2, index) * 20 - 10);
+                x[i] = random_uniform(1, 1, index) * 4,
+                y[i] = random_uniform(2, 1, index) * 200 - 100;
+            if (round % 4 == 2) y[i] = rintf(random_uniform(2, 2, index) * 20 - 10);
             if (round == 0 && i < 256) { /* every pair of special values */
-                static const float special[16] = {0, -0.0f, 1, -1, 2, -2, 0.5f, -0.5f, 3, -3, INFINITY, -INFINITY, NAN, 1e-40f, 1e38f, 1e9f};
+                static const float special[16] = {0,    -0.0f,  1,     -1,  2,        -2,
+                                                  0.5f, -0.5f,  3,     -3,  INFINITY, -INFINITY,
+                                                  NAN,  1e-40f, 1e38f, 1e9f};
                 x[i] = special[i / 16], y[i] = special[i % 16];
             }
         }
         call(fn, &step, (char *const[]){(char *)x, (char *)y, (char *)z});
         for (int i = 0; i < BLOCK; i++) {
             int64_t d = ulps(z[i], (float)pow((double)x[i], (double)y[i]));
-            if (d > worst)
-                worst = d, at[0] = x[i], at[1] = y[i];
+            if (d > worst) worst = d, at[0] = x[i], at[1] = y[i];
         }
     }
     printf("%-8s max %lld ulp, at %a, %a\n", "pow", (long long)worst, (double)at[0], (double)at[1]);
-    EXPECT(worst <= ULP_LIMIT, "pow is %lld ulp off at %a, %a", (long long)worst, (double)at[0], (double)at[1]);
+    EXPECT(worst <= ULP_LIMIT, "pow is %lld ulp off at %a, %a", (long long)worst, (double)at[0],
+           (double)at[1]);
 }
 
 int main(void) {
@@ -162,10 +173,8 @@ int main(void) {
     Arena *a = arena_new();
     Jit *jit = jit_new(&(CodegenOptions){0}, &e);
     EXPECT(jit, "%s", e.msg);
-    for (size_t c = 0; jit && c < CASES; c++)
-        test_unary(jit, a, c);
-    if (jit)
-        test_pow(jit, a);
+    for (size_t c = 0; jit && c < CASES; c++) test_unary(jit, a, c);
+    if (jit) test_pow(jit, a);
     jit_free(jit);
     arena_free(a);
     return check_done("vecmath");
