@@ -27,6 +27,7 @@ typedef struct Case {
     bool of_largest;  /* tolerances are relative to the largest element: terms cancel */
     bool positive;    /* inputs above zero */
     int64_t below;    /* integers lie in [0, below); 0: small ones of both signs */
+    bool edges;       /* i32 at the ends of its type and near zero; i64 where doubles hold it */
 } Case;
 
 static Case case_new(const char *name) {
@@ -58,6 +59,10 @@ static void output(Case *c, Ref r) {
 static double value_at(const Case *c, DType t, size_t tensor, int64_t i) {
     uint32_t bits = random_bits(77, tensor, (uint64_t)i);
     if (t == DT_bool) return bits & 1;
+    static const double narrow[] = {INT32_MIN, INT32_MIN + 1, INT32_MAX, -7, -1, 0, 1, 3};
+    static const double wide[] = {-0x1p31, 0x1p31, 0x1p26 + 1, -7, -1, 0, 1, -0x1p20};
+    if (c->edges && t == DT_i32) return narrow[bits % 8];
+    if (c->edges && t == DT_i64) return wide[bits % 8];
     if (!dtype_is_float(t))
         return c->below     ? (double)(bits % (uint64_t)c->below)
                : t == DT_u8 ? bits % 256
@@ -234,6 +239,7 @@ static void test_pointwise(Op op) {
             Case c = case_new("");
             int64_t n = s < LENGTHS ? lengths[s] : 300;
             int64_t rows = s == LENGTHS + 1 ? 257 : 3; /* the last is several tasks */
+            c.edges = s == LENGTHS;
             snprintf(c.name, sizeof c.name, "%s %s %lldx%lld", op_info[op].name, dtype_name(second),
                      (long long)rows, (long long)n);
             Ref in[3];
