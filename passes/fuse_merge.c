@@ -12,6 +12,7 @@ typedef struct Merge {
     Fuse *f;
     uint32_t *stamp; /* by node: last search that saw it (the first member of a group) */
     uint32_t now;
+    int *over;       /* by node: groups with members both up to it and after it */
 } Merge;
 
 static GroupInfo *group_of(const Fuse *f, uint32_t n) { return &f->groups.at[f->group[n]]; }
@@ -147,11 +148,18 @@ static uint32_t unit_last(const Fuse *f, uint32_t n) {
     return f->group[n] < 0 ? n : group_of(f, n)->member.at[group_of(f, n)->member.n - 1];
 }
 
-/* Does `target` come before the unit of `from` through units other than the two? Everything that a unit reads lies before its
- * last member, so units that end before the target begins need no look. */
+/* The last node at or before `begin` that no group reaches across. Units that end before it read only others that do: what
+ * begins at `begin` or later does not come before them. */
+static uint32_t last_cut(const Merge *m, uint32_t begin) {
+    while (begin > 0 && m->over[begin - 1])
+        begin--;
+    return begin;
+}
+
+/* Does `target` come before the unit of `from` through units other than the two? */
 static bool reaches(Merge *m, uint32_t from, int target) {
     const Fuse *f = m->f;
-    uint32_t begin = f->groups.at[target].member.at[0];
+    uint32_t cut = last_cut(m, f->groups.at[target].member.at[0]);
     VEC(uint32_t) stack = {0};
     bool direct = true;
     m->now++;
@@ -168,7 +176,7 @@ static bool reaches(Merge *m, uint32_t from, int target) {
                         return true;
                     continue;
                 }
-                if (m->stamp[unit] == m->now || unit_last(f, need) < begin || unit == unit_first(f, from))
+                if (m->stamp[unit] == m->now || unit_last(f, need) < cut || unit == unit_first(f, from))
                     continue;
                 m->stamp[unit] = m->now;
                 vec_push(f->arena, &stack, unit);
@@ -222,7 +230,13 @@ static bool stands_alone(const Fuse *f, int group) {
     return op == OP_concat || op == OP_pad;
 }
 
-static void join_groups(Fuse *f, int from, int to, const Domain *d) {
+static void count_over(Merge *m, const NodeList *member, int add) {
+    for (uint32_t i = member->at[0]; i < member->at[member->n - 1]; i++)
+        m->over[i] += add;
+}
+
+static void join_groups(Merge *m, int from, int to, const Domain *d) {
+    Fuse *f = m->f;
     GroupInfo *a = &f->groups.at[from], *b = &f->groups.at[to];
     NodeList all = {0};
     for (size_t i = 0, j = 0; i < a->member.n || j < b->member.n;) {
@@ -231,6 +245,9 @@ static void join_groups(Fuse *f, int from, int to, const Domain *d) {
     }
     for (size_t i = 0; i < a->member.n; i++)
         f->group[a->member.at[i]] = to;
+    count_over(m, &a->member, -1);
+    count_over(m, &b->member, -1);
+    count_over(m, &all, 1);
     b->member = all;
     b->domain = *d;
     b->size += a->size;
@@ -252,7 +269,7 @@ static bool try_merge(Merge *m, uint32_t producer, uint32_t consumer) {
         return false;
     if (reaches(m, consumer, a) || reaches(m, producer, b))
         return false;
-    join_groups(f, a, b, &d);
+    join_groups(m, a, b, &d);
     return true;
 }
 
@@ -273,7 +290,7 @@ static void merge_siblings(Merge *m) {
 }
 
 void fuse_merge(Fuse *f) {
-    Merge m = {.f = f, .stamp = NEW_N(f->arena, uint32_t, f->g->n)};
+    Merge m = {.f = f, .stamp = NEW_N(f->arena, uint32_t, f->g->n), .over = NEW_N(f->arena, int, f->g->n)};
     for (uint32_t i = 0; i < f->g->n; i++)
         if (f->group[i] >= 0)
             for (size_t k = f->need[i].n; k-- > 0;)

@@ -94,6 +94,8 @@ static inline bool is_kernel(const Graph *g, const Node *n) {
 }
 
 static inline Ref plain_node(Graph *to, const Graph *from, const Node *n, const Ref *in) {
+    if (!is_kernel(from, n) && op_info[n->op].lower == LOWER_VIEW)
+        return g_reshape(to, in[0], n->type[0].rank, n->type[0].dim, n->span);
     if (!is_kernel(from, n)) return graph_copy_node(to, n, in);
     Graph *body = graph_new(to->arena, "node");
     Ref *arg = NEW_N(to->arena, Ref, n->nin + 1);
