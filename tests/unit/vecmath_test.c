@@ -64,6 +64,7 @@ static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtSte
     Kernel *k = kernel_of_body(a, g, nin, e);
     RtKernel *fn = NULL;
     if (k && jit_functions(jit, &k, 1, &fn, e)) kernel_arguments(k, step, a);
+    if (k) kernel_free(k);
     return fn;
 }
 
