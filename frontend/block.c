@@ -113,7 +113,7 @@ bool instance_of_rule(Elab *cx, const Val *rule, const CallArg *arg, int narg, S
     Instance *i = NEW(cx->arena, Instance);
     i->def = def;
     i->scope = scope_new(cx, rule->block.scope, NULL);
-    *out = (Val){.kind = VAL_instance, .span = at, .inst = i};
+    *out = (Val){.kind = VAL_applied, .span = at, .inst = i};
     return args_bind(cx, def->block.name, &def->block.param, arg, narg, at, i->scope);
 }
 

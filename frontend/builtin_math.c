@@ -269,6 +269,16 @@ static bool grad_check(Call *c, const TVal *y, const Tree *x) {
            report_error(c->cx, c->arg_span[1], "grad needs something to differentiate for");
 }
 
+static bool grad_targets_current(Call *c, const TVal *y) {
+    const Val *v = &c->arg[1];
+    if (!is_list(v))
+        return grad_is_current(c->cx, v, y->ref, c->arg_span[0], c->arg_span[1]);
+    for (int i = 0; i < v->list.n; i++)
+        if (!grad_is_current(c->cx, &v->list.at[i], y->ref, c->arg_span[0], c->arg_span[1]))
+            return false;
+    return true;
+}
+
 static void grad_results(Call *c, const TVal *node, Tree *x) {
     for (size_t i = 0; i < x->leaf.n; i++) {
         TVal *t = &x->leaf.at[i].t;
@@ -282,6 +292,7 @@ bool run_grad(Call *c, Val *out) {
     Tree *x = NEW(c->cx->arena, Tree);
     TVal y;
     if (!call_tensor(c, 0, &y) || !grad_targets(c, x) || !grad_check(c, &y, x)) return false;
+    if (!grad_targets_current(c, &y)) return false;
     int n = (int)x->leaf.n;
     TVal *in = NEW_N(c->cx->arena, TVal, n + 1);
     in[0] = y;

@@ -54,6 +54,7 @@ typedef enum ValKind {
     VAL_builtin, /* a primitive of builtins.def */
     VAL_block,
     VAL_rule,
+    VAL_applied,  /* a rule with its arguments: sgd(0.1). In `inst`, without a path */
     VAL_instance, /* of a block */
     VAL_array,    /* of instances */
     VAL_param,    /* a persistent tensor; used as a value it becomes its current VAL_tensor */
@@ -228,6 +229,8 @@ bool tensor_current(Elab *cx, int tensor, Span at, TVal *out);
 uint64_t place_next(Elab *cx, const char *operator_name); /* of a random operator, rule 4 */
 /* Current values of all its params and states, by path. */
 bool instance_leaves(Elab *cx, const Instance *inst, Tree *out);
+/* False after an error: y was computed from an older value of the param or instance `of`. */
+bool grad_is_current(Elab *cx, const Val *of, Ref y, Span y_span, Span at);
 /* `data | stage(...)`: EXPR_binary pipe whose left side is data comes here with the stage's call
  * not yet evaluated. */
 bool data_pipe(Elab *cx, Scope *s, const Val *left, const Expr *stage, Val *out);

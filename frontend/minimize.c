@@ -74,6 +74,20 @@ static bool report_old(Elab *cx, const Version *v, const bool *cone, Span loss) 
     return report_calls(cx);
 }
 
+bool grad_is_current(Elab *cx, const Val *of, Ref y, Span y_span, Span at) {
+    Tensors part = {0};
+    if (of->kind != VAL_param && of->kind != VAL_instance) return true;
+    if (!part_tensors(cx, of, at, &part)) return false;
+    const bool *cone = gradient_cone(cx, y);
+    for (size_t i = 0; i < cx->decls->version.n; i++) {
+        const Version *v = &cx->decls->version.at[i];
+        for (size_t k = 0; k < part.n; k++)
+            if (part.at[k] == v->tensor && cone[v->ref.node])
+                return report_old(cx, v, cone, y_span);
+    }
+    return true;
+}
+
 static bool check_versions(Elab *cx, const bool *cone, const bool *chosen, Span loss) {
     for (size_t i = 0; i < cx->decls->version.n; i++) {
         const Version *v = &cx->decls->version.at[i];
@@ -250,7 +264,7 @@ static bool eval_rule(Elab *cx, Exec *x, Minimize *m) {
         v = applied;
     else if (v.kind == VAL_rule)
         return false;
-    if (v.kind != VAL_instance || v.inst->def->kind != STMT_rule)
+    if (v.kind != VAL_applied)
         return report_error(cx, e->span, "`with` takes a rule such as adamw(1e-3), not %s",
                             val_describe(cx, &v));
     m->rule = v.inst;

@@ -82,6 +82,7 @@ bool val_same(const Val *a, const Val *b) {
     case VAL_builtin: return a->builtin == b->builtin;
     case VAL_block:
     case VAL_rule: return a->block.def == b->block.def;
+    case VAL_applied:
     case VAL_instance: return a->inst == b->inst;
     case VAL_param: return a->tensor == b->tensor;
     case VAL_tensor: return ref_same(a->t.ref, b->t.ref);
@@ -165,6 +166,7 @@ const char *val_describe(Elab *cx, const Val *v) {
     case VAL_builtin: return describe_named(cx, "a function", v->builtin->name);
     case VAL_block: return describe_named(cx, "a block", v->block.def->block.name);
     case VAL_rule: return describe_named(cx, "a rule", v->block.def->block.name);
+    case VAL_applied: return describe_named(cx, "a rule", v->inst->def->block.name);
     case VAL_instance: return describe_named(cx, "an instance", v->inst->path);
     case VAL_array: return arena_printf(cx->arena, "an array of %d instances", v->list.n);
     case VAL_param: {
