@@ -144,7 +144,7 @@ const Verb verb_compile = {
     .takes = "FILE.upm",
     .ending = {".upm"},
     .examples = "  uptc compile bert.upm\n"
-                "  uptc compile bert.upm -D d=256 -D 'files=\"texts/*.txt\"' -o small.upx\n"
+                "  uptc compile bert.upm -D d=256 -D 'files=texts/*.txt' -o small.upx\n"
                 "  uptc compile bert.upm --emit=fused | less\n",
     .opt = compile_opts,
     .nopt = sizeof compile_opts / sizeof *compile_opts,

@@ -1,0 +1,69 @@
+# Command lines: help of every verb, and what is said to each kind of slip.
+. "$SOURCE/tests/cli/tiny"
+echo "text" >text.txt
+mkdir folder.upm folder.upx
+for verb in compile run check eval show tokenizer; do
+    try uptc $verb --help
+done
+try uptc --help
+uptc --help >a; uptc -h >b; uptc help >c; uptc 2>d
+echo "without arguments: $?"
+cmp a b && cmp a c && cmp a d && echo "all the same help"
+uptc run --help >a; uptc help run >b; uptc run x.upx --steps -h >c
+cmp a b && cmp a c && echo "and the same of a verb"
+uptc --version | sed 's/[0-9.]\{5,\}/N/'
+
+while read -r arguments; do
+    try uptc $arguments
+done <<'END'
+comple x.upm
+trains
+--verison
+help rnu
+compile
+compile one.upm two.upm
+compile text.txt
+compile .upm
+compile one.upx
+check one.upx
+run text.txt
+eval last.safetensors
+show one.upm
+show
+tokenizer
+compile one.upm -o one.txt
+compile one.upm -o
+compile one.upm -D
+compile one.upm -D d
+compile one.upm -D =3
+compile one.upm --emit=fusd
+compile one.upm --emit
+compile one.upm --chek-each
+compile one.upm --time=yes
+compile one.upm -x
+run one.upx -D d=3
+run one.upx --step 3
+run one.upx --steps
+run one.upx --steps many
+run one.upx --steps -1
+run one.upx --steps 1.5
+run one.upx --steps 10kk
+run one.upx --steps 99999999999999999999
+run one.upx --threads=
+eval one.upx --quiet
+run one.upx -- --steps
+compile none.upm
+compile folder.upm
+check none.upm
+run none.upm
+run none.upx
+run folder.upx
+run
+eval
+show none.upx
+show folder.upx
+show none.safetensors
+tokenizer none.txt
+tokenizer folder.upm
+tokenizer text.txt
+END
