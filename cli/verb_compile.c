@@ -81,6 +81,17 @@ static int emit_stage(Session *s, const CompileOptions *o) {
     return EXIT_OK;
 }
 
+static void tell_written(const char *out, const Program *p) {
+    int64_t params = 0;
+    bool trains = false;
+    for (size_t i = 0; i < p->ntensor; i++)
+        if (p->tensor[i].kind == TENSOR_param) params += type_count(&p->tensor[i].type);
+    for (size_t i = 0; i < p->nentry; i++) trains |= p->entry[i].kind == ENTRY_train;
+    printf("%s: %lld parameters; ", out, (long long)params);
+    if (trains) printf("run it with: uptc run %s\n", out);
+    else printf("it has no train entry, so there is nothing to run\n");
+}
+
 static int compile(Session *s, const char *path, const Options *o) {
     if (!session_elaborate(s, path, &o->c)) return EXIT_FAILED;
     if (o->c.emit) return emit_stage(s, &o->c);
@@ -88,11 +99,7 @@ static int compile(Session *s, const char *path, const Options *o) {
     const char *out = o->out ? o->out : arena_printf(s->arena, "%s.upx", s->name);
     Err e = {0};
     if (!upx_write(out, s, &e)) return fail("%s", e.msg);
-    int64_t params = 0;
-    for (size_t i = 0; i < s->program->ntensor; i++)
-        if (s->program->tensor[i].kind == TENSOR_param)
-            params += type_count(&s->program->tensor[i].type);
-    printf("%s: %lld parameters; run it with: uptc run %s\n", out, (long long)params, out);
+    tell_written(out, s->program);
     return EXIT_OK;
 }
 
