@@ -27,7 +27,7 @@ struct Diag {
     VEC(Item) item;
     size_t errors, warnings;
     size_t printed; /* items that were */
-    bool dropped; /* the last error or warning was, and so are its notes */
+    bool dropped;   /* the last error or warning was, and so are its notes */
 };
 
 Diag *diag_new(Arena *a) {
@@ -90,8 +90,10 @@ static void add_item(Diag *d, bool warning, Span at, const char *fmt, va_list ap
     d->dropped = is_repeated(d, warning, item.head);
     if (d->dropped) return;
     vec_push(d->arena, &d->item, item);
-    if (warning) d->warnings++;
-    else d->errors++;
+    if (warning)
+        d->warnings++;
+    else
+        d->errors++;
 }
 
 void diag_error(Diag *d, Span at, const char *fmt, ...) {

@@ -88,8 +88,10 @@ static void tell_written(const char *out, const Program *p) {
         if (p->tensor[i].kind == TENSOR_param) params += type_count(&p->tensor[i].type);
     for (size_t i = 0; i < p->nentry; i++) trains |= p->entry[i].kind == ENTRY_train;
     printf("%s: %lld parameters; ", out, (long long)params);
-    if (trains) printf("run it with: uptc run %s\n", out);
-    else printf("it has no train entry, so there is nothing to run\n");
+    if (trains)
+        printf("run it with: uptc run %s\n", out);
+    else
+        printf("it has no train entry, so there is nothing to run\n");
 }
 
 static int compile(Session *s, const char *path, const Options *o) {

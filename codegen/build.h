@@ -1,4 +1,5 @@
-/* Inside codegen: a plan being made of a graph. Kernels are collected first and compiled together. */
+/* Inside codegen: a plan being made of a graph. Kernels are collected first and compiled together.
+ */
 #ifndef UPT_BUILD_H
 #define UPT_BUILD_H
 
@@ -20,19 +21,20 @@ typedef struct Build {
     RtPlan *out;
     VEC(RtBuffer) buffer;
     VEC(RtStep) step;
-    int32_t *value;         /* buffer of a plan's value, -1: none yet */
-    const int32_t *field;   /* the entry's number of a plan's field */
+    int32_t *value;                /* buffer of a plan's value, -1: none yet */
+    const int32_t *field;          /* the entry's number of a plan's field */
     int64_t scratch, most_scratch; /* bytes behind the plan's arena, reused by every node */
     PendingList *pending;
-    const char *label;      /* of the node at hand */
+    const char *label; /* of the node at hand */
     Span span;
     Err *err;
 } Build;
 
-int32_t build_value(Build *b, Ref r);             /* the buffer of a value */
-int32_t build_scratch(Build *b, int64_t bytes);   /* lives until the node is done */
+int32_t build_value(Build *b, Ref r);           /* the buffer of a value */
+int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf);
-void build_kernel(Build *b, Kernel *k, const int32_t *buf); /* NULL kernel: the error is already set */
+void build_kernel(Build *b, Kernel *k,
+                  const int32_t *buf); /* NULL kernel: the error is already set */
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);

@@ -1,4 +1,5 @@
-/* File form: magic, both halves of the key, size, checksum, then the object. Written aside and renamed. */
+/* File form: magic, both halves of the key, size, checksum, then the object. Written aside and
+ * renamed. */
 #include "codegen/cache.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@ typedef struct Header {
 static const char MAGIC[8] = "uptobj1";
 
 static char *file_name(Arena *a, const char *folder, const uint64_t key[2]) {
-    return arena_printf(a, "%s/%016llx%016llx.o", folder, (unsigned long long)key[0], (unsigned long long)key[1]);
+    return arena_printf(a, "%s/%016llx%016llx.o", folder, (unsigned long long)key[0],
+                        (unsigned long long)key[1]);
 }
 
 void *cache_get(Arena *a, const char *folder, uint64_t key[2], size_t *n) {
@@ -23,8 +25,7 @@ void *cache_get(Arena *a, const char *folder, uint64_t key[2], size_t *n) {
     if (stat(name, &st) != 0 || !S_ISREG(st.st_mode) || !file_read(a, name, &text, &size, &ignored))
         return NULL;
     Header h;
-    if (size < sizeof h)
-        return NULL;
+    if (size < sizeof h) return NULL;
     memcpy(&h, text, sizeof h);
     const char *object = text + sizeof h;
     if (memcmp(h.magic, MAGIC, sizeof h.magic) != 0 || h.key[0] != key[0] || h.key[1] != key[1] ||

@@ -1,5 +1,6 @@
-/* A folder of compiled objects, each under the hash of what it was made from. A file that is damaged, or not ours, is as
- * good as none; a folder that cannot be written is no cache, not an error. */
+/* A folder of compiled objects, each under the hash of what it was made from. A file that is
+ * damaged, or not ours, is as good as none; a folder that cannot be written is no cache, not an
+ * error. */
 #ifndef UPT_CACHE_H
 #define UPT_CACHE_H
 

@@ -1,5 +1,6 @@
-/* codegen: native code for fused programs, through LLVM-C. One function is compiled a structure, not a place: sizes,
- * strides, places and constants are arguments. What is particular to the host processor lives in codegen/host/. */
+/* codegen: native code for fused programs, through LLVM-C. One function is compiled a structure,
+ * not a place: sizes, strides, places and constants are arguments. What is particular to the host
+ * processor lives in codegen/host/. */
 #ifndef UPT_CODEGEN_H
 #define UPT_CODEGEN_H
 
@@ -9,13 +10,14 @@
 
 typedef struct Codegen Codegen;
 typedef struct CodegenOptions {
-    int threads;          /* that compile; 0: all */
-    const char *cache;    /* folder for objects; NULL: none */
+    int threads;                /* that compile; 0: all */
+    const char *cache;          /* folder for objects; NULL: none */
     FILE *emit_llvm, *emit_asm; /* print what is compiled, or NULL */
 } CodegenOptions;
 Codegen *codegen_new(const CodegenOptions *o, Err *e);
 void codegen_free(Codegen *c); /* code it made must not run any more */
-/* Kernels and plans for every graph of a fused program. The result lives in `a`, its code in `c`. */
+/* Kernels and plans for every graph of a fused program. The result lives in `a`, its code in `c`.
+ */
 RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e);
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e);
 size_t codegen_kernels(const Codegen *c); /* structures compiled so far */

@@ -1,6 +1,7 @@
-/* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c (0 where it is absent); labels
- * that walk all three evenly are one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the
- * rest are loops. An operand in which no choice has unit stride is copied first; bf16 is computed in f32. */
+/* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c (0
+ * where it is absent); labels that walk all three evenly are one. One label each of m (a and c), n
+ * (b and c) and k (a and b) makes the matrix, the rest are loops. An operand in which no choice has
+ * unit stride is copied first; bf16 is computed in f32. */
 #include <string.h>
 
 #include "codegen/build.h"
@@ -17,18 +18,15 @@ typedef struct Labels {
 } Labels;
 
 static Role role_of(const Label *l) {
-    if (!l->stride[C])
-        return ROLE_k;
+    if (!l->stride[C]) return ROLE_k;
     return l->stride[A] && l->stride[B] ? ROLE_batch : l->stride[A] ? ROLE_m : ROLE_n;
 }
 
 static int64_t stride_in(const char *labels, const int64_t *dim, char c) {
     const char *p = strchr(labels, c);
-    if (!p)
-        return 0;
+    if (!p) return 0;
     int64_t stride = 1;
-    for (size_t i = strlen(labels); i-- > (size_t)(p - labels) + 1;)
-        stride *= dim[i];
+    for (size_t i = strlen(labels); i-- > (size_t)(p - labels) + 1;) stride *= dim[i];
     return stride;
 }
 
@@ -39,11 +37,9 @@ static Labels read_labels(const Graph *g, const Node *n) {
     for (int o = 0; o < 2; o++)
         for (int i = 0; text[o][i]; i++) {
             char c = text[o][i];
-            if ((o == 1 && strchr(text[0], c)) || type[o]->dim[i] == 1)
-                continue;
+            if ((o == 1 && strchr(text[0], c)) || type[o]->dim[i] == 1) continue;
             Label l = {.size = type[o]->dim[i]};
-            for (int k = 0; k < OPERANDS; k++)
-                l.stride[k] = stride_in(text[k], type[k]->dim, c);
+            for (int k = 0; k < OPERANDS; k++) l.stride[k] = stride_in(text[k], type[k]->dim, c);
             l.role = role_of(&l);
             s.at[s.n++] = l;
         }
@@ -51,19 +47,16 @@ static Labels read_labels(const Graph *g, const Node *n) {
 }
 
 static bool labels_merge(const Label *outer, const Label *inner) {
-    if (outer->role != inner->role)
-        return false;
+    if (outer->role != inner->role) return false;
     for (int k = 0; k < OPERANDS; k++)
-        if (outer->stride[k] != inner->stride[k] * inner->size)
-            return false;
+        if (outer->stride[k] != inner->stride[k] * inner->size) return false;
     return true;
 }
 
 static void merge_labels(Labels *s) {
     for (int i = 0; i < s->n; i++)
         for (int j = 0; j < s->n; j++) {
-            if (i == j || !labels_merge(&s->at[i], &s->at[j]))
-                continue;
+            if (i == j || !labels_merge(&s->at[i], &s->at[j])) continue;
             s->at[j].size *= s->at[i].size;
             memmove(&s->at[i], &s->at[i + 1], (size_t)(s->n - i - 1) * sizeof s->at[0]);
             s->n--;
@@ -77,13 +70,19 @@ typedef struct Choice {
     int m, n, k; /* labels, -1: size 1 */
 } Choice;
 
-static int64_t size_of(const Labels *s, int l) { return l < 0 ? 1 : s->at[l].size; }
-static int64_t stride_of(const Labels *s, int l, int operand) { return l < 0 ? 1 : s->at[l].stride[operand]; }
+static int64_t size_of(const Labels *s, int l) {
+    return l < 0 ? 1 : s->at[l].size;
+}
+static int64_t stride_of(const Labels *s, int l, int operand) {
+    return l < 0 ? 1 : s->at[l].stride[operand];
+}
 static bool has_unit(const Labels *s, int x, int y, int operand) {
     return stride_of(s, x, operand) == 1 || stride_of(s, y, operand) == 1;
 }
 static bool choice_fits(const Labels *s, const Choice *c, int operand) {
-    return operand == A ? has_unit(s, c->m, c->k, A) : operand == B ? has_unit(s, c->k, c->n, B) : has_unit(s, c->m, c->n, C);
+    return operand == A   ? has_unit(s, c->m, c->k, A)
+           : operand == B ? has_unit(s, c->k, c->n, B)
+                          : has_unit(s, c->m, c->n, C);
 }
 
 /* The largest product that fits; `blame` counts which operand spoils the otherwise best. */
@@ -98,19 +97,18 @@ static bool choose(const Labels *s, Choice *best, bool fits[OPERANDS]) {
                 Choice c = {m, n, k};
                 double size = (double)size_of(s, m) * (double)size_of(s, n) * (double)size_of(s, k);
                 bool all = choice_fits(s, &c, A) && choice_fits(s, &c, B) && choice_fits(s, &c, C);
-                if (all && size > most)
-                    most = size, *best = c;
+                if (all && size > most) most = size, *best = c;
                 if (size > most_any) {
                     most_any = size;
-                    for (int o = 0; o < OPERANDS; o++)
-                        fits[o] = choice_fits(s, &c, o);
+                    for (int o = 0; o < OPERANDS; o++) fits[o] = choice_fits(s, &c, o);
                 }
             }
     /* a product far smaller than it could be costs more than the copy that makes it whole */
     return most >= 0 && most * 8 >= most_any;
 }
 
-/* ---- copies of operands that do not fit: labels in the order batch, m, n, k, so that the roles merge */
+/* ---- copies of operands that do not fit: labels in the order batch, m, n, k, so that the roles
+ * merge */
 static View operand_view(const Labels *s, int operand) {
     View v = {.rank = 0};
     for (int role = ROLE_batch; role <= ROLE_k; role++)
@@ -138,8 +136,7 @@ typedef struct Packed { /* C in an order of its own, to be copied out */
 static void repack(Build *b, Labels *s, int operand, int32_t *buf, Packed *c) {
     View old = operand_view(s, operand), new = view_contiguous(old.rank, old.dim);
     int64_t count = 1;
-    for (int i = 0; i < old.rank; i++)
-        count *= old.dim[i];
+    for (int i = 0; i < old.rank; i++) count *= old.dim[i];
     int32_t scratch = build_scratch(b, count * (int64_t)sizeof(float));
     set_strides(s, operand, &new);
     if (operand == C)
@@ -156,10 +153,8 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     g->bk = stride_of(s, c->k, B), g->bn = stride_of(s, c->n, B);
     g->cm = stride_of(s, c->m, C), g->cn = stride_of(s, c->n, C);
     for (int i = 0; i < s->n; i++) {
-        if (i == c->m || i == c->n || i == c->k)
-            continue;
-        if (g->nloop == GEMM_LOOPS)
-            return false;
+        if (i == c->m || i == c->n || i == c->k) continue;
+        if (g->nloop == GEMM_LOOPS) return false;
         const Label *l = &s->at[i];
         g->loop[g->nloop].size = l->size;
         g->loop[g->nloop].a = l->stride[A], g->loop[g->nloop].b = l->stride[B];
@@ -175,13 +170,11 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
     merge_labels(s);
     if (!choose(s, &c, fits)) {
         for (int o = 0; o < OPERANDS; o++)
-            if (!fits[o])
-                repack(b, s, o, &buf[o], &packed);
+            if (!fits[o]) repack(b, s, o, &buf[o], &packed);
         merge_labels(s);
         if (!choose(s, &c, fits)) { /* what was copied does not fit the rest: copy all */
             for (int o = 0; o < OPERANDS; o++)
-                if (o != C || packed.buffer < 0)
-                    repack(b, s, o, &buf[o], &packed);
+                if (o != C || packed.buffer < 0) repack(b, s, o, &buf[o], &packed);
             merge_labels(s);
             choose(s, &c, fits);
         }
@@ -195,8 +188,7 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
     step->gemm = gemm;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
-    if (packed.buffer >= 0)
-        build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
+    if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 
 void build_dot(Build *b, const Node *n, Ref result) {
@@ -208,11 +200,9 @@ void build_dot(Build *b, const Node *n, Ref result) {
         int64_t count = type_count(graph_type(b->g, operand[o]));
         int32_t kept = build_value(b, operand[o]);
         buf[o] = t == DT_f32 ? kept : build_scratch(b, count * (int64_t)sizeof(float));
-        if (o != C && t != DT_f32)
-            build_cast(b, t, kept, DT_f32, buf[o], count);
+        if (o != C && t != DT_f32) build_cast(b, t, kept, DT_f32, buf[o], count);
     }
     int32_t computed = buf[C];
     build_product(b, &s, buf);
-    if (t != DT_f32)
-        build_cast(b, DT_f32, computed, t, out, type_count(&n->type[0]));
+    if (t != DT_f32) build_cast(b, DT_f32, computed, t, out, type_count(&n->type[0]));
 }

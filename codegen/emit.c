@@ -25,7 +25,8 @@ static void name_types(Emit *e) {
 }
 
 static void add_attribute(Emit *e, const char *key, const char *value) {
-    LLVMAttributeRef a = LLVMCreateStringAttribute(e->cx, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+    LLVMAttributeRef a = LLVMCreateStringAttribute(e->cx, key, (unsigned)strlen(key), value,
+                                                   (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
@@ -38,7 +39,8 @@ Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
     e->b = LLVMCreateBuilderInContext(cx);
     name_types(e);
     LType param[] = {e->ptr, e->i64, e->i64};
-    e->fn = LLVMAddFunction(e->module, name, LLVMFunctionType(LLVMVoidTypeInContext(cx), param, 3, 0));
+    e->fn =
+        LLVMAddFunction(e->module, name, LLVMFunctionType(LLVMVoidTypeInContext(cx), param, 3, 0));
     add_attribute(e, "target-cpu", h->cpu);
     add_attribute(e, "target-features", h->features);
     add_attribute(e, "prefer-vector-width", "512");
@@ -50,22 +52,28 @@ Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
     return e;
 }
 
-void emit_free(Emit *e) { LLVMDisposeBuilder(e->b); }
+void emit_free(Emit *e) {
+    LLVMDisposeBuilder(e->b);
+}
 
 /* ---- constants */
-static bool is_vector(LType t) { return LLVMGetTypeKind(t) == LLVMVectorTypeKind; }
-LType e_vector(LType scalar) { return LLVMVectorType(scalar, LANES); }
+static bool is_vector(LType t) {
+    return LLVMGetTypeKind(t) == LLVMVectorTypeKind;
+}
+LType e_vector(LType scalar) {
+    return LLVMVectorType(scalar, LANES);
+}
 
 static Value splat_const(LType t, Value c) {
-    if (!is_vector(t))
-        return c;
+    if (!is_vector(t)) return c;
     Value lane[LANES];
     unsigned n = LLVMGetVectorSize(t); /* of half the lanes where a pair is one */
-    for (unsigned i = 0; i < n; i++)
-        lane[i] = c;
+    for (unsigned i = 0; i < n; i++) lane[i] = c;
     return LLVMConstVector(lane, n);
 }
-static LType scalar_type(LType t) { return is_vector(t) ? LLVMGetElementType(t) : t; }
+static LType scalar_type(LType t) {
+    return is_vector(t) ? LLVMGetElementType(t) : t;
+}
 
 Value c_float(Value like, double x) {
     LType t = LLVMTypeOf(like);
@@ -75,41 +83,60 @@ Value c_int(Value like, int64_t x) {
     LType t = LLVMTypeOf(like);
     return splat_const(t, LLVMConstInt(scalar_type(t), (unsigned long long)x, 1));
 }
-Value c_i64(Emit *e, int64_t x) { return LLVMConstInt(e->i64, (unsigned long long)x, 1); }
+Value c_i64(Emit *e, int64_t x) {
+    return LLVMConstInt(e->i64, (unsigned long long)x, 1);
+}
 Value c_lanes(Emit *e, LType vector) {
     (void)e;
     Value lane[LANES];
-    for (unsigned i = 0; i < LANES; i++)
-        lane[i] = LLVMConstInt(LLVMGetElementType(vector), i, 0);
+    for (unsigned i = 0; i < LANES; i++) lane[i] = LLVMConstInt(LLVMGetElementType(vector), i, 0);
     return LLVMConstVector(lane, LANES);
 }
 
 /* ---- floats */
-static Value call_intrinsic(Emit *e, const char *name, LType *over, unsigned nover, Value *arg, unsigned n) {
+static Value call_intrinsic(Emit *e, const char *name, LType *over, unsigned nover, Value *arg,
+                            unsigned n) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     Value f = LLVMGetIntrinsicDeclaration(e->module, id, over, nover);
     return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->cx, id, over, nover), f, arg, n, "");
 }
 
-Value v_add(Emit *e, Value x, Value y) { return LLVMBuildFAdd(e->b, x, y, ""); }
-Value v_sub(Emit *e, Value x, Value y) { return LLVMBuildFSub(e->b, x, y, ""); }
-Value v_mul(Emit *e, Value x, Value y) { return LLVMBuildFMul(e->b, x, y, ""); }
-Value v_div(Emit *e, Value x, Value y) { return LLVMBuildFDiv(e->b, x, y, ""); }
-Value v_neg(Emit *e, Value x) { return LLVMBuildFNeg(e->b, x, ""); }
+Value v_add(Emit *e, Value x, Value y) {
+    return LLVMBuildFAdd(e->b, x, y, "");
+}
+Value v_sub(Emit *e, Value x, Value y) {
+    return LLVMBuildFSub(e->b, x, y, "");
+}
+Value v_mul(Emit *e, Value x, Value y) {
+    return LLVMBuildFMul(e->b, x, y, "");
+}
+Value v_div(Emit *e, Value x, Value y) {
+    return LLVMBuildFDiv(e->b, x, y, "");
+}
+Value v_neg(Emit *e, Value x) {
+    return LLVMBuildFNeg(e->b, x, "");
+}
 Value v_mad(Emit *e, Value x, Value y, Value z) {
     LType t = LLVMTypeOf(x);
     return call_intrinsic(e, "llvm.fmuladd", &t, 1, (Value[]){x, y, z}, 3);
 }
-Value v_addc(Emit *e, Value x, double c) { return v_add(e, x, c_float(x, c)); }
-Value v_mulc(Emit *e, Value x, double c) { return v_mul(e, x, c_float(x, c)); }
+Value v_addc(Emit *e, Value x, double c) {
+    return v_add(e, x, c_float(x, c));
+}
+Value v_mulc(Emit *e, Value x, double c) {
+    return v_mul(e, x, c_float(x, c));
+}
 Value v_poly(Emit *e, Value x, const double *c, int n) {
     Value p = c_float(x, c[n - 1]);
-    for (int i = n - 2; i >= 0; i--)
-        p = v_mad(e, p, x, c_float(x, c[i]));
+    for (int i = n - 2; i >= 0; i--) p = v_mad(e, p, x, c_float(x, c[i]));
     return p;
 }
-Value v_cmp(Emit *e, LLVMRealPredicate p, Value x, Value y) { return LLVMBuildFCmp(e->b, p, x, y, ""); }
-Value v_cmpc(Emit *e, LLVMRealPredicate p, Value x, double c) { return v_cmp(e, p, x, c_float(x, c)); }
+Value v_cmp(Emit *e, LLVMRealPredicate p, Value x, Value y) {
+    return LLVMBuildFCmp(e->b, p, x, y, "");
+}
+Value v_cmpc(Emit *e, LLVMRealPredicate p, Value x, double c) {
+    return v_cmp(e, p, x, c_float(x, c));
+}
 Value v_call(Emit *e, const char *intrinsic, Value x) {
     LType t = LLVMTypeOf(x);
     return call_intrinsic(e, intrinsic, &t, 1, &x, 1);
@@ -118,28 +145,59 @@ Value v_copysign(Emit *e, Value size, Value sign) {
     LType t = LLVMTypeOf(size);
     return call_intrinsic(e, "llvm.copysign", &t, 1, (Value[]){size, sign}, 2);
 }
-Value v_min(Emit *e, Value x, Value y) { return v_select(e, v_cmp(e, LLVMRealOLT, x, y), x, y); }
-Value v_max(Emit *e, Value x, Value y) { return v_select(e, v_cmp(e, LLVMRealOGT, x, y), x, y); }
-Value v_select(Emit *e, Value c, Value x, Value y) { return LLVMBuildSelect(e->b, c, x, y, ""); }
-Value v_is_nan(Emit *e, Value x) { return v_cmp(e, LLVMRealUNO, x, x); }
+Value v_min(Emit *e, Value x, Value y) {
+    return v_select(e, v_cmp(e, LLVMRealOLT, x, y), x, y);
+}
+Value v_max(Emit *e, Value x, Value y) {
+    return v_select(e, v_cmp(e, LLVMRealOGT, x, y), x, y);
+}
+Value v_select(Emit *e, Value c, Value x, Value y) {
+    return LLVMBuildSelect(e->b, c, x, y, "");
+}
+Value v_is_nan(Emit *e, Value x) {
+    return v_cmp(e, LLVMRealUNO, x, x);
+}
 
 /* ---- integers */
-Value i_add(Emit *e, Value x, Value y) { return LLVMBuildAdd(e->b, x, y, ""); }
-Value i_sub(Emit *e, Value x, Value y) { return LLVMBuildSub(e->b, x, y, ""); }
-Value i_mul(Emit *e, Value x, Value y) { return LLVMBuildMul(e->b, x, y, ""); }
-Value i_and(Emit *e, Value x, Value y) { return LLVMBuildAnd(e->b, x, y, ""); }
-Value i_or(Emit *e, Value x, Value y) { return LLVMBuildOr(e->b, x, y, ""); }
-Value i_xor(Emit *e, Value x, Value y) { return LLVMBuildXor(e->b, x, y, ""); }
-Value i_shl(Emit *e, Value x, int n) { return LLVMBuildShl(e->b, x, c_int(x, n), ""); }
-Value i_lshr(Emit *e, Value x, int n) { return LLVMBuildLShr(e->b, x, c_int(x, n), ""); }
-Value i_cmp(Emit *e, LLVMIntPredicate p, Value x, Value y) { return LLVMBuildICmp(e->b, p, x, y, ""); }
-Value i_min(Emit *e, Value x, Value y) { return v_select(e, i_cmp(e, LLVMIntSLT, x, y), x, y); }
+Value i_add(Emit *e, Value x, Value y) {
+    return LLVMBuildAdd(e->b, x, y, "");
+}
+Value i_sub(Emit *e, Value x, Value y) {
+    return LLVMBuildSub(e->b, x, y, "");
+}
+Value i_mul(Emit *e, Value x, Value y) {
+    return LLVMBuildMul(e->b, x, y, "");
+}
+Value i_and(Emit *e, Value x, Value y) {
+    return LLVMBuildAnd(e->b, x, y, "");
+}
+Value i_or(Emit *e, Value x, Value y) {
+    return LLVMBuildOr(e->b, x, y, "");
+}
+Value i_xor(Emit *e, Value x, Value y) {
+    return LLVMBuildXor(e->b, x, y, "");
+}
+Value i_shl(Emit *e, Value x, int n) {
+    return LLVMBuildShl(e->b, x, c_int(x, n), "");
+}
+Value i_lshr(Emit *e, Value x, int n) {
+    return LLVMBuildLShr(e->b, x, c_int(x, n), "");
+}
+Value i_cmp(Emit *e, LLVMIntPredicate p, Value x, Value y) {
+    return LLVMBuildICmp(e->b, p, x, y, "");
+}
+Value i_min(Emit *e, Value x, Value y) {
+    return v_select(e, i_cmp(e, LLVMIntSLT, x, y), x, y);
+}
 
 /* ---- conversions */
-Value e_bits(Emit *e, Value x, LType t) { return LLVMBuildBitCast(e->b, x, t, ""); }
+Value e_bits(Emit *e, Value x, LType t) {
+    return LLVMBuildBitCast(e->b, x, t, "");
+}
 Value e_splat(Emit *e, Value scalar) {
     LType t = e_vector(LLVMTypeOf(scalar));
-    Value one = LLVMBuildInsertElement(e->b, LLVMGetPoison(t), scalar, LLVMConstInt(e->i32, 0, 0), "");
+    Value one =
+        LLVMBuildInsertElement(e->b, LLVMGetPoison(t), scalar, LLVMConstInt(e->i32, 0, 0), "");
     return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(t), LLVMConstNull(e->vi32), "");
 }
 Value e_lane(Emit *e, Value vector, int lane) {
@@ -187,21 +245,25 @@ Value e_alloca(Emit *e, LType t) {
     LLVMPositionBuilderAtEnd(e->b, here);
     return p;
 }
-Value e_load(Emit *e, LType t, Value p) { return LLVMBuildLoad2(e->b, t, p, ""); }
-void e_store(Emit *e, Value x, Value p) { LLVMBuildStore(e->b, x, p); }
-Value e_at(Emit *e, LType t, Value p, Value i) { return LLVMBuildInBoundsGEP2(e->b, t, p, &i, 1, ""); }
+Value e_load(Emit *e, LType t, Value p) {
+    return LLVMBuildLoad2(e->b, t, p, "");
+}
+void e_store(Emit *e, Value x, Value p) {
+    LLVMBuildStore(e->b, x, p);
+}
+Value e_at(Emit *e, LType t, Value p, Value i) {
+    return LLVMBuildInBoundsGEP2(e->b, t, p, &i, 1, "");
+}
 Value e_field(Emit *e, LType t, Value p, size_t byte) {
     return e_load(e, t, e_at(e, e->i8, p, c_i64(e, (int64_t)byte)));
 }
 Value e_extern(Emit *e, const char *name, LType result, Value *arg, unsigned n) {
     LType type[8];
     CHECK(n <= 8);
-    for (unsigned i = 0; i < n; i++)
-        type[i] = LLVMTypeOf(arg[i]);
+    for (unsigned i = 0; i < n; i++) type[i] = LLVMTypeOf(arg[i]);
     LType ft = LLVMFunctionType(result, type, n, 0);
     Value f = LLVMGetNamedFunction(e->module, name);
-    if (!f)
-        f = LLVMAddFunction(e->module, name, ft);
+    if (!f) f = LLVMAddFunction(e->module, name, ft);
     return LLVMBuildCall2(e->b, ft, f, arg, n, "");
 }
 
@@ -213,8 +275,12 @@ static unsigned element_align(LType element) {
     default: return LLVMGetIntTypeWidth(element) / 8;
     }
 }
-static Value all_lanes(Emit *e) { return LLVMConstAllOnes(e->vi1); }
-static Value align_const(Emit *e, LType element) { return LLVMConstInt(e->i32, element_align(element), 0); }
+static Value all_lanes(Emit *e) {
+    return LLVMConstAllOnes(e->vi1);
+}
+static Value align_const(Emit *e, LType element) {
+    return LLVMConstInt(e->i32, element_align(element), 0);
+}
 
 Value mem_load(Emit *e, LType element, Value p, Value mask) {
     LType t = e_vector(element);
@@ -232,8 +298,8 @@ static Value lane_pointers(Emit *e, LType element, Value p, Value stride) {
 }
 Value mem_gather(Emit *e, LType element, Value p, Value stride, Value mask) {
     LType t = e_vector(element);
-    Value arg[] = {lane_pointers(e, element, p, stride), align_const(e, element), mask ? mask : all_lanes(e),
-                   LLVMConstNull(t)};
+    Value arg[] = {lane_pointers(e, element, p, stride), align_const(e, element),
+                   mask ? mask : all_lanes(e), LLVMConstNull(t)};
     return call_intrinsic(e, "llvm.masked.gather", (LType[]){t, e->vptr}, 2, arg, 4);
 }
 void mem_store(Emit *e, Value x, Value p, Value mask) {
@@ -247,7 +313,8 @@ void mem_store(Emit *e, Value x, Value p, Value mask) {
 }
 void mem_scatter(Emit *e, Value x, Value p, Value stride, Value mask) {
     LType t = LLVMTypeOf(x), element = LLVMGetElementType(t);
-    Value arg[] = {x, lane_pointers(e, element, p, stride), align_const(e, element), mask ? mask : all_lanes(e)};
+    Value arg[] = {x, lane_pointers(e, element, p, stride), align_const(e, element),
+                   mask ? mask : all_lanes(e)};
     call_intrinsic(e, "llvm.masked.scatter", (LType[]){t, e->vptr}, 2, arg, 4);
 }
 
@@ -261,16 +328,17 @@ LType mem_type(const Emit *e, DType t) {
     default: return e->i8;
     }
 }
-LType reg_type(const Emit *e, DType t) { return t == DT_bf16 ? e->f32 : t == DT_bool ? e->i1 : mem_type(e, t); }
+LType reg_type(const Emit *e, DType t) {
+    return t == DT_bf16 ? e->f32 : t == DT_bool ? e->i1 : mem_type(e, t);
+}
 
 Value mem_unpack(Emit *e, DType t, Value stored) {
-    if (t == DT_bool)
-        return i_cmp(e, LLVMIntNE, stored, c_int(stored, 0));
-    if (t != DT_bf16)
-        return stored;
+    if (t == DT_bool) return i_cmp(e, LLVMIntNE, stored, c_int(stored, 0));
+    if (t != DT_bf16) return stored;
     return e_bits(e, i_shl(e, LLVMBuildZExt(e->b, stored, e->vi32, ""), 16), e->vf32);
 }
-/* Round to nearest even in the upper half of the bits; a NaN keeps a quiet bit, so that it stays one. */
+/* Round to nearest even in the upper half of the bits; a NaN keeps a quiet bit, so that it stays
+ * one. */
 static Value bf16_bits(Emit *e, Value x) {
     Value bits = e_bits(e, x, e->vi32);
     Value odd = i_and(e, i_lshr(e, bits, 16), c_int(bits, 1));
@@ -278,9 +346,10 @@ static Value bf16_bits(Emit *e, Value x) {
     Value nan = i_or(e, i_lshr(e, bits, 16), c_int(bits, 0x40));
     return v_select(e, v_is_nan(e, x), nan, rounded);
 }
-Value v_round_bf16(Emit *e, Value x) { return e_bits(e, i_shl(e, bf16_bits(e, x), 16), e->vf32); }
+Value v_round_bf16(Emit *e, Value x) {
+    return e_bits(e, i_shl(e, bf16_bits(e, x), 16), e->vf32);
+}
 Value mem_pack(Emit *e, DType t, Value x) {
-    if (t == DT_bool)
-        return LLVMBuildZExt(e->b, x, e->vi8, "");
+    if (t == DT_bool) return LLVMBuildZExt(e->b, x, e->vi8, "");
     return t == DT_bf16 ? LLVMBuildTrunc(e->b, bf16_bits(e, x), e->vi16, "") : x;
 }

@@ -1,10 +1,12 @@
-/* Building LLVM IR for one kernel: types, vector arithmetic, loops, memory. A Value is an LLVM value; those of `v_` are
- * vectors of 16 f32 lanes, those of `i_` integers, scalar or vector. Constants take the type they meet.
+/* Building LLVM IR for one kernel: types, vector arithmetic, loops, memory. A Value is an LLVM
+ * value; those of `v_` are vectors of 16 f32 lanes, those of `i_` integers, scalar or vector.
+ * Constants take the type they meet.
  *
- * Instructions stand in the order of the calls that make them, so of the arguments of one call at most one makes any: C
- * leaves open which comes first.
+ * Instructions stand in the order of the calls that make them, so of the arguments of one call at
+ * most one makes any: C leaves open which comes first.
  *
- * No fast-math flag is ever set but `contract` on the sums and products of v_mad, so NaN and infinities behave. */
+ * No fast-math flag is ever set but `contract` on the sums and products of v_mad, so NaN and
+ * infinities behave. */
 #ifndef UPT_EMIT_H
 #define UPT_EMIT_H
 
@@ -46,7 +48,8 @@ Value v_neg(Emit *e, Value x);
 Value v_mad(Emit *e, Value x, Value y, Value z); /* x y + z, fused where the processor can */
 Value v_addc(Emit *e, Value x, double c);
 Value v_mulc(Emit *e, Value x, double c);
-Value v_poly(Emit *e, Value x, const double *c, int n); /* c[0] + c[1] x + ... c[n-1] x^(n-1), by Horner */
+Value v_poly(Emit *e, Value x, const double *c,
+             int n); /* c[0] + c[1] x + ... c[n-1] x^(n-1), by Horner */
 Value v_cmp(Emit *e, LLVMRealPredicate p, Value x, Value y);
 Value v_cmpc(Emit *e, LLVMRealPredicate p, Value x, double c);
 Value v_call(Emit *e, const char *intrinsic, Value x); /* llvm.fabs, llvm.sqrt, llvm.floor ... */
@@ -89,7 +92,7 @@ void if_end(Emit *e, If *c);
 Value e_alloca(Emit *e, LType t);
 Value e_load(Emit *e, LType t, Value p);
 void e_store(Emit *e, Value x, Value p);
-Value e_at(Emit *e, LType t, Value p, Value i);       /* &((t *)p)[i] */
+Value e_at(Emit *e, LType t, Value p, Value i);        /* &((t *)p)[i] */
 Value e_field(Emit *e, LType t, Value p, size_t byte); /* *(t *)((char *)p + byte) */
 /* Calls a C function that the JIT knows by name. */
 Value e_extern(Emit *e, const char *name, LType result, Value *arg, unsigned n);
@@ -100,7 +103,8 @@ Value mem_gather(Emit *e, LType element, Value p, Value stride, Value mask); /* 
 void mem_store(Emit *e, Value x, Value p, Value mask);
 void mem_scatter(Emit *e, Value x, Value p, Value stride, Value mask);
 LType mem_type(const Emit *e, DType t);
-Value mem_unpack(Emit *e, DType t, Value stored); /* to the form that arithmetic uses: bf16 as f32, bool as i1 */
+Value mem_unpack(Emit *e, DType t,
+                 Value stored); /* to the form that arithmetic uses: bf16 as f32, bool as i1 */
 Value mem_pack(Emit *e, DType t, Value x);
 LType reg_type(const Emit *e, DType t); /* that form, one lane */
 Value v_round_bf16(Emit *e, Value x);

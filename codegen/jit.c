@@ -1,5 +1,6 @@
-/* ORC LLJIT over objects that are compiled ahead, one a kernel, on several threads with an LLVM context each. The cache's key
- * is the text of the unoptimised IR, so no change to code generation can find a stale object. */
+/* ORC LLJIT over objects that are compiled ahead, one a kernel, on several threads with an LLVM
+ * context each. The cache's key is the text of the unoptimised IR, so no change to code generation
+ * can find a stale object. */
 #include "codegen/jit.h"
 
 #include <llvm-c/Analysis.h>
@@ -15,7 +16,8 @@
 #include "codegen/loops.h"
 #include "codegen/vecmath.h"
 
-static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,simplifycfg";
+static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa("
+                             "licm),early-cse,simplifycfg";
 enum { MAX_THREADS = 64 };
 
 struct Jit {
@@ -44,8 +46,7 @@ typedef struct Work {
 
 /* ---- compiling (on any thread) */
 static bool take_error(LLVMErrorRef error, const char *what, Err *e) {
-    if (!error)
-        return true;
+    if (!error) return true;
     char *message = LLVMGetErrorMessage(error);
     err_set(e, "LLVM: %s: %s", what, message);
     LLVMDisposeErrorMessage(message);
@@ -59,10 +60,10 @@ static bool run_passes(LLVMModuleRef m, LLVMTargetMachineRef tm, Err *e) {
     return take_error(error, "passes", e);
 }
 
-static bool emit_file(LLVMModuleRef m, LLVMTargetMachineRef tm, LLVMCodeGenFileType type, LLVMMemoryBufferRef *buf, Err *e) {
+static bool emit_file(LLVMModuleRef m, LLVMTargetMachineRef tm, LLVMCodeGenFileType type,
+                      LLVMMemoryBufferRef *buf, Err *e) {
     char *message = NULL;
-    if (!LLVMTargetMachineEmitToMemoryBuffer(tm, m, type, &message, buf))
-        return true;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(tm, m, type, &message, buf)) return true;
     err_set(e, "LLVM: %s", message);
     LLVMDisposeMessage(message);
     return false;
@@ -93,8 +94,7 @@ static bool make_object(const Jit *j, Arena *a, LLVMModuleRef m, Job *job) {
     LLVMTargetMachineRef tm = host_machine(&j->host, &job->err);
     LLVMMemoryBufferRef buf, text;
     bool ok = tm && run_passes(m, tm, &job->err);
-    if (ok && j->options.emit_llvm)
-        job->llvm = LLVMPrintModuleToString(m);
+    if (ok && j->options.emit_llvm) job->llvm = LLVMPrintModuleToString(m);
     if (ok && j->options.emit_asm) {
         LLVMModuleRef copy = LLVMCloneModule(m); /* code generation changes what it reads */
         if (emit_file(copy, tm, LLVMAssemblyFile, &text, &job->err)) {
@@ -108,8 +108,7 @@ static bool make_object(const Jit *j, Arena *a, LLVMModuleRef m, Job *job) {
         job->object = arena_memdup(a, LLVMGetBufferStart(buf), job->size);
         LLVMDisposeMemoryBuffer(buf);
     }
-    if (tm)
-        LLVMDisposeTargetMachine(tm);
+    if (tm) LLVMDisposeTargetMachine(tm);
     return ok;
 }
 
@@ -147,18 +146,18 @@ static void *work(void *p) {
 /* The calling thread works too; threads that cannot be had are done without. */
 static void compile_all(Work *w, Worker *worker, int threads) {
     int started = 0;
-    for (int i = 0; i < threads; i++)
-        worker[i] = (Worker){.work = w, .arena = arena_new()};
-    while (started + 1 < threads && pthread_create(&worker[started + 1].thread, NULL, work, &worker[started + 1]) == 0)
+    for (int i = 0; i < threads; i++) worker[i] = (Worker){.work = w, .arena = arena_new()};
+    while (started + 1 < threads &&
+           pthread_create(&worker[started + 1].thread, NULL, work, &worker[started + 1]) == 0)
         started++;
     work(&worker[0]);
-    for (int i = 1; i <= started; i++)
-        pthread_join(worker[i].thread, NULL);
+    for (int i = 1; i <= started; i++) pthread_join(worker[i].thread, NULL);
 }
 
 /* ---- linking (on the calling thread) */
 static bool add_object(Jit *j, const Job *job, RtKernel **fn, Err *e) {
-    LLVMMemoryBufferRef buf = LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object, job->size, job->symbol);
+    LLVMMemoryBufferRef buf =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object, job->size, job->symbol);
     LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
     LLVMOrcExecutorAddress address;
     if (!take_error(LLVMOrcLLJITAddObjectFile(j->lljit, lib, buf), "link", e) ||
@@ -170,16 +169,12 @@ static bool add_object(Jit *j, const Job *job, RtKernel **fn, Err *e) {
 
 static bool add_all(Jit *j, Job *job, size_t n, Err *e) {
     for (size_t i = 0; i < n; i++) {
-        if (job[i].llvm)
-            fprintf(j->options.emit_llvm, "%s\n", job[i].llvm);
-        if (job[i].assembly)
-            fprintf(j->options.emit_asm, "%s\n", job[i].assembly);
+        if (job[i].llvm) fprintf(j->options.emit_llvm, "%s\n", job[i].llvm);
+        if (job[i].assembly) fprintf(j->options.emit_asm, "%s\n", job[i].assembly);
         LLVMDisposeMessage(job[i].llvm);
         RtKernel *fn;
-        if (job[i].err.msg[0])
-            return err_set(e, "%s", job[i].err.msg);
-        if (!add_object(j, &job[i], &fn, e))
-            return false;
+        if (job[i].err.msg[0]) return err_set(e, "%s", job[i].err.msg);
+        if (!add_object(j, &job[i], &fn, e)) return false;
         map_set(&j->known, job[i].kernel->key.data, (void *)(uintptr_t)fn);
     }
     return true;
@@ -205,18 +200,17 @@ bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *
     VEC(Job) job = {0};
     for (size_t i = 0; i < n; i++) {
         const char *key = kernel[i]->key.data;
-        if (map_has(&j->known, key) || map_has(&fresh, key))
-            continue;
+        if (map_has(&j->known, key) || map_has(&fresh, key)) continue;
         map_set(&fresh, key, kernel[i]);
-        vec_push(scratch, &job, (Job){.kernel = kernel[i], .symbol = symbol_name(scratch, kernel[i])});
+        vec_push(scratch, &job,
+                 (Job){.kernel = kernel[i], .symbol = symbol_name(scratch, kernel[i])});
     }
     Work w = {.jit = j, .job = job.at, .n = job.n};
     int threads = thread_count(j, job.n);
     Worker *worker = NEW_N(scratch, Worker, threads);
     compile_all(&w, worker, threads);
     bool ok = add_all(j, job.at, job.n, e);
-    for (int i = 0; i < threads; i++)
-        arena_free(worker[i].arena);
+    for (int i = 0; i < threads; i++) arena_free(worker[i].arena);
     for (size_t i = 0; ok && i < n; i++)
         fn[i] = (RtKernel *)(uintptr_t)map_get(&j->known, kernel[i]->key.data);
     arena_free(scratch);
@@ -234,18 +228,21 @@ static LLVMErrorRef define_symbols(Jit *j) {
         const ExternSymbol *s = i < nbase ? &base[i] : &vecmath_symbols[i - nbase];
         pair[i].Name = LLVMOrcLLJITMangleAndIntern(j->lljit, s->name);
         pair[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)s->address;
-        pair[i].Sym.Flags = (LLVMJITSymbolFlags){LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+        pair[i].Sym.Flags = (LLVMJITSymbolFlags){
+            LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
     }
-    return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit), LLVMOrcAbsoluteSymbols(pair, n));
+    return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit),
+                                 LLVMOrcAbsoluteSymbols(pair, n));
 }
 
 /* Besides these, what LLVM itself falls back on: memcpy, fmodf and the like from the process. */
 static bool start_lljit(Jit *j, Err *e) {
     LLVMOrcDefinitionGeneratorRef process;
-    if (!take_error(LLVMOrcCreateLLJIT(&j->lljit, NULL), "start", e))
-        return false;
+    if (!take_error(LLVMOrcCreateLLJIT(&j->lljit, NULL), "start", e)) return false;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(j->lljit);
-    if (!take_error(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL), "symbols", e))
+    if (!take_error(
+            LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL),
+            "symbols", e))
         return false;
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(j->lljit), process);
     return take_error(define_symbols(j), "symbols", e);
@@ -257,21 +254,19 @@ Jit *jit_new(const CodegenOptions *o, Err *e) {
     j->arena = a;
     j->options = *o;
     map_init(&j->known, a);
-    if (o->cache)
-        j->options.cache = arena_strdup(a, o->cache);
-    if (host_init(&j->host, e) && start_lljit(j, e))
-        return j;
+    if (o->cache) j->options.cache = arena_strdup(a, o->cache);
+    if (host_init(&j->host, e) && start_lljit(j, e)) return j;
     jit_free(j);
     return NULL;
 }
 
 void jit_free(Jit *j) {
-    if (!j)
-        return;
-    if (j->lljit)
-        LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
+    if (!j) return;
+    if (j->lljit) LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
     host_free(&j->host);
     arena_free(j->arena);
 }
 
-size_t jit_count(const Jit *j) { return j->known.n; }
+size_t jit_count(const Jit *j) {
+    return j->known.n;
+}

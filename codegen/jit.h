@@ -1,5 +1,5 @@
-/* Functions from kernels: IR, a light pass pipeline, an object, a place in memory. Objects of one structure are made once in
- * a process, and once on a machine where there is a cache folder. */
+/* Functions from kernels: IR, a light pass pipeline, an object, a place in memory. Objects of one
+ * structure are made once in a process, and once on a machine where there is a cache folder. */
 #ifndef UPT_JIT_H
 #define UPT_JIT_H
 

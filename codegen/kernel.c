@@ -1,11 +1,13 @@
-/* From bodies to kernels: see kernel.h. Limits: views must lie on leaves, all reductions of a body reduce the same axes. */
+/* From bodies to kernels: see kernel.h. Limits: views must lie on leaves, all reductions of a body
+ * reduce the same axes. */
 #include "codegen/kernel.h"
 
 #include <string.h>
 
 enum { TASK_ELEMENTS = 32 * 1024, VECTOR = 16 };
 
-/* ---- reading a body. Until axes are collapsed they are those of the domain: `rank` of them, aligned at the last. */
+/* ---- reading a body. Until axes are collapsed they are those of the domain: `rank` of them,
+ * aligned at the last. */
 typedef struct Reader {
     Kernel *k;
     const Graph *body;
@@ -31,8 +33,7 @@ static void widen_domain(Reader *r, const int64_t *dim, int rank) {
         r->dim[0] = 1;
     }
     for (int i = 0; i < rank; i++)
-        if (dim[i] != 1)
-            r->dim[r->rank - rank + i] = dim[i];
+        if (dim[i] != 1) r->dim[r->rank - rank + i] = dim[i];
 }
 
 /* Strides right-aligned in RANK places: the domain's rank is not known yet. */
@@ -62,8 +63,7 @@ static int push_words(Kernel *k, const Node *n) {
         vec_push(k->arena, &k->word, const_word(n->type[0].dtype, n->attr.num));
         return first;
     }
-    if (!(op_info[n->op].flags & FLAG_RANDOM))
-        return -1;
+    if (!(op_info[n->op].flags & FLAG_RANDOM)) return -1;
     int64_t below = n->op == OP_permutation ? type_count(&n->type[0]) : n->attr.random.below;
     vec_push(k->arena, &k->word, n->attr.random.place);
     vec_push(k->arena, &k->word, (uint64_t)below);
@@ -73,7 +73,11 @@ static int push_words(Kernel *k, const Node *n) {
 /* A leaf as it is seen through the views on it. */
 static int read_leaf(Reader *r, const View *v) {
     const Node *n = graph_node(r->body, v->base);
-    Instr i = {.op = n->op, .dtype = n->type[0].dtype, .from = n->type[0].dtype, .access = -1, .word = push_words(r->k, n)};
+    Instr i = {.op = n->op,
+               .dtype = n->type[0].dtype,
+               .from = n->type[0].dtype,
+               .access = -1,
+               .word = push_words(r->k, n)};
     widen_domain(r, v->dim, v->rank);
     if (n->op == OP_arg || is_index_space(n->op))
         i.access = push_access(r->k, n->op == OP_arg ? (int)n->attr.count : -1, i.dtype, v);
@@ -83,41 +87,40 @@ static int read_leaf(Reader *r, const View *v) {
 /* Views on computed values may only say what alignment says anyway. */
 static bool keeps_alignment(const Type *from, const Type *to) {
     for (int i = 1; i <= from->rank || i <= to->rank; i++) {
-        int64_t a = i <= from->rank ? from->dim[from->rank - i] : 1, b = i <= to->rank ? to->dim[to->rank - i] : 1;
-        if (a != b && a != 1)
-            return false;
+        int64_t a = i <= from->rank ? from->dim[from->rank - i] : 1,
+                b = i <= to->rank ? to->dim[to->rank - i] : 1;
+        if (a != b && a != 1) return false;
     }
     return true;
 }
 
 static int value_instr(Reader *r, Ref ref) {
     int *slot = &r->instr[ref.node];
-    if (*slot >= 0)
-        return *slot;
+    if (*slot >= 0) return *slot;
     View v = view_of(r->body, ref);
     const Node *base = graph_node(r->body, v.base);
-    if (base->nin == 0)
-        return *slot = read_leaf(r, &v);
+    if (base->nin == 0) return *slot = read_leaf(r, &v);
     Ref at = ref;
     while (op_info[graph_node(r->body, at)->op].lower == LOWER_VIEW) {
         const Node *n = graph_node(r->body, at);
-        if ((n->op != OP_expand && n->op != OP_reshape) || !keeps_alignment(graph_type(r->body, n->in[0]), &n->type[0])) {
+        if ((n->op != OP_expand && n->op != OP_reshape) ||
+            !keeps_alignment(graph_type(r->body, n->in[0]), &n->type[0])) {
             err_set(r->err, "a kernel cannot have %s of a computed value", op_info[n->op].name);
             return 0;
         }
         at = n->in[0];
-        if (r->instr[at.node] >= 0)
-            break;
+        if (r->instr[at.node] >= 0) break;
     }
     widen_domain(r, graph_type(r->body, ref)->dim, graph_type(r->body, ref)->rank);
     return *slot = r->instr[at.node];
 }
 
-static uint32_t reduced_axes(const Node *n, const Type *in) { /* bit i: axis i from the last; only axes that have a size */
+static uint32_t
+reduced_axes(const Node *n,
+             const Type *in) { /* bit i: axis i from the last; only axes that have a size */
     uint32_t axes = n->op == OP_argmax ? UINT32_C(1) << n->attr.axis : n->attr.axes, out = 0;
     for (int i = 0; i < in->rank; i++)
-        if (axes >> i & 1 && in->dim[i] != 1)
-            out |= UINT32_C(1) << (in->rank - 1 - i);
+        if (axes >> i & 1 && in->dim[i] != 1) out |= UINT32_C(1) << (in->rank - 1 - i);
     return out;
 }
 
@@ -125,8 +128,7 @@ static void read_node(Reader *r, uint32_t at) {
     const Node *n = r->body->node[at];
     Instr i = {.op = n->op, .dtype = n->type[0].dtype, .nin = n->nin, .access = -1, .word = -1};
     CHECK(n->nin <= 3);
-    for (int j = 0; j < n->nin; j++)
-        i.in[j] = value_instr(r, n->in[j]);
+    for (int j = 0; j < n->nin; j++) i.in[j] = value_instr(r, n->in[j]);
     i.from = graph_type(r->body, n->in[0])->dtype;
     if (op_info[n->op].lower == LOWER_REDUCE) {
         uint32_t axes = reduced_axes(n, graph_type(r->body, n->in[0]));
@@ -151,8 +153,7 @@ static void read_outputs(Reader *r, int nargs) {
 
 /* ---- collapsing axes */
 static bool axes_merge(const Kernel *k, int i) { /* i with i + 1 */
-    if (k->reduced[i] != k->reduced[i + 1])
-        return false;
+    if (k->reduced[i] != k->reduced[i + 1]) return false;
     for (size_t j = 0; j < k->access.n; j++)
         if (k->access.at[j].stride[i] != k->access.at[j].stride[i + 1] * k->size[i + 1])
             return false;
@@ -171,8 +172,7 @@ static void remove_axis(Kernel *k, int i) {
 
 static void collapse(Kernel *k) {
     for (int i = 0; i < k->naxis; i++)
-        if (k->size[i] == 1 && k->naxis > 1)
-            remove_axis(k, i--);
+        if (k->size[i] == 1 && k->naxis > 1) remove_axis(k, i--);
     for (int i = 0; i + 1 < k->naxis; i++)
         if (axes_merge(k, i)) {
             k->size[i + 1] *= k->size[i];
@@ -189,21 +189,21 @@ static unsigned access_by(const Kernel *k, const Access *a) {
     return by;
 }
 
-static unsigned reduced_mask(const Kernel *k) { return BY_REDUCED | (k->mode == MODE_rows ? BY_INNER : 0); }
+static unsigned reduced_mask(const Kernel *k) {
+    return BY_REDUCED | (k->mode == MODE_rows ? BY_INNER : 0);
+}
 
 static void find_dependence(Kernel *k) {
     for (size_t n = 0; n < k->instr.n; n++) {
         Instr *i = &k->instr.at[n];
-        if (i->access >= 0)
-            i->by = access_by(k, &k->access.at[i->access]);
+        if (i->access >= 0) i->by = access_by(k, &k->access.at[i->access]);
         for (int j = 0; j < i->nin; j++) {
             const Instr *x = &k->instr.at[i->in[j]];
             i->by |= x->by;
             int stage = x->stage + (x->reduces ? 1 : 0);
             i->stage = i->stage > stage ? i->stage : stage;
         }
-        if (i->reduces)
-            i->by &= ~reduced_mask(k);
+        if (i->reduces) i->by &= ~reduced_mask(k);
         int after = i->stage + (i->reduces ? 1 : 0);
         k->stages = k->stages > after ? k->stages : after;
     }
@@ -219,13 +219,12 @@ static void find_walks(Kernel *k) {
         Access *a = &k->access.at[i];
         a->walk = a->stride[inner] == 1 ? WALK_one : a->stride[inner] == 0 ? WALK_zero : WALK_any;
         a->aligned = a->buf < 0 && a->walk == WALK_one && a->offset % 64 == 0;
-        for (int j = 0; j < inner; j++)
-            a->aligned &= a->stride[j] % 64 == 0;
+        for (int j = 0; j < inner; j++) a->aligned &= a->stride[j] % 64 == 0;
     }
-    for (size_t i = 0; i < k->store.n; i++) { /* one element: a vector of which one lane is stored */
+    for (size_t i = 0; i < k->store.n;
+         i++) { /* one element: a vector of which one lane is stored */
         Access *a = &k->access.at[k->store.at[i].access];
-        if (a->walk == WALK_zero && k->mode != MODE_rows)
-            a->walk = WALK_one;
+        if (a->walk == WALK_zero && k->mode != MODE_rows) a->walk = WALK_one;
     }
 }
 
@@ -233,43 +232,40 @@ static int choose_unroll(const Kernel *k) {
     bool reduces = false;
     for (size_t i = 0; i < k->instr.n; i++) {
         const Instr *x = &k->instr.at[i];
-        if ((op_info[x->op].flags & FLAG_RANDOM) && x->op != OP_permutation && k->access.at[x->access].aligned)
+        if ((op_info[x->op].flags & FLAG_RANDOM) && x->op != OP_permutation &&
+            k->access.at[x->access].aligned)
             return 4;
         reduces |= x->reduces;
     }
-    if (k->instr.n > 40)
-        return 1;
+    if (k->instr.n > 40) return 1;
     return !reduces ? 1 : k->mode == MODE_columns ? 4 : 2;
 }
 
 /* ---- the key: all of the above but sizes, strides, words and places */
 static void print_key(Kernel *k) {
     Buf *b = &k->key;
-    buf_printf(b, "%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode], k->keep ? " keep" : "",
-               k->unroll);
-    for (int i = 0; i < k->naxis; i++)
-        buf_puts(b, k->reduced[i] ? "r" : "k");
+    buf_printf(b, "%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
+               k->keep ? " keep" : "", k->unroll);
+    for (int i = 0; i < k->naxis; i++) buf_puts(b, k->reduced[i] ? "r" : "k");
     buf_puts(b, "\n");
     for (size_t n = 0; n < k->access.n; n++) {
         const Access *a = &k->access.at[n];
         buf_printf(b, "a%zu = buf %d %s ", n, a->buf, dtype_name(a->dtype));
-        for (int i = 0; i + 1 < k->naxis; i++)
-            buf_puts(b, a->stride[i] ? "s" : "0");
-        buf_printf(b, " %s%s\n", (const char *[]){"zero", "one", "any"}[a->walk], a->aligned ? " aligned" : "");
+        for (int i = 0; i + 1 < k->naxis; i++) buf_puts(b, a->stride[i] ? "s" : "0");
+        buf_printf(b, " %s%s\n", (const char *[]){"zero", "one", "any"}[a->walk],
+                   a->aligned ? " aligned" : "");
     }
     for (size_t n = 0; n < k->instr.n; n++) {
         const Instr *i = &k->instr.at[n];
         buf_printf(b, "%%%zu = %s %s", n, op_info[i->op].name, dtype_name(i->dtype));
-        if (i->nin)
-            buf_printf(b, " of %s", dtype_name(i->from));
-        for (int j = 0; j < i->nin; j++)
-            buf_printf(b, " %%%d", i->in[j]);
-        if (i->access >= 0)
-            buf_printf(b, " a%d", i->access);
+        if (i->nin) buf_printf(b, " of %s", dtype_name(i->from));
+        for (int j = 0; j < i->nin; j++) buf_printf(b, " %%%d", i->in[j]);
+        if (i->access >= 0) buf_printf(b, " a%d", i->access);
         buf_puts(b, i->reduces ? " reduces\n" : "\n");
     }
     for (size_t n = 0; n < k->store.n; n++)
-        buf_printf(b, "a%d <- %%%d%s\n", k->store.at[n].access, k->store.at[n].instr, k->store.at[n].in_loop ? " in loop" : "");
+        buf_printf(b, "a%d <- %%%d%s\n", k->store.at[n].access, k->store.at[n].instr,
+                   k->store.at[n].in_loop ? " in loop" : "");
 }
 
 /* One stage of reductions, after which only what has no reduced axes is stored. */
@@ -282,20 +278,17 @@ static bool fits_panels(const Kernel *k) {
 
 static bool has_reduced_outer(const Kernel *k) {
     for (int i = 0; i + 1 < k->naxis; i++)
-        if (k->reduced[i])
-            return true;
+        if (k->reduced[i]) return true;
     return false;
 }
 
 void kernel_settle(Kernel *k) {
     k->mode = k->reduced[k->naxis - 1] ? MODE_rows : MODE_columns;
     k->stages = 0;
-    for (size_t n = 0; n < k->instr.n; n++)
-        k->instr.at[n].by = 0, k->instr.at[n].stage = 0;
+    for (size_t n = 0; n < k->instr.n; n++) k->instr.at[n].by = 0, k->instr.at[n].stage = 0;
     find_dependence(k);
     find_walks(k);
-    if (k->mode == MODE_columns && fits_panels(k))
-        k->mode = MODE_panels;
+    if (k->mode == MODE_columns && fits_panels(k)) k->mode = MODE_panels;
     k->keep = k->mode == MODE_rows && k->size[k->naxis - 1] <= KEEP_ROW && !has_reduced_outer(k);
     k->unroll = choose_unroll(k);
     k->key.n = 0;
@@ -327,8 +320,7 @@ Kernel *kernel_of_body(Arena *a, const Graph *body, int nargs, Err *e) {
         if (body->node[i]->nin > 0 && op_info[body->node[i]->op].lower != LOWER_VIEW)
             read_node(&r, i);
     read_outputs(&r, nargs);
-    if (e->msg[0])
-        return NULL;
+    if (e->msg[0]) return NULL;
     k->nbuf = nargs + (int)body->nout;
     finish(k, r.rank, r.dim, r.reduced);
     return k;
@@ -352,52 +344,60 @@ Kernel *kernel_of_copy(Arena *a, DType t, const View *src, const View *dst) {
     return k;
 }
 
-void kernel_free(Kernel *k) { buf_free(&k->key); }
+void kernel_free(Kernel *k) {
+    buf_free(&k->key);
+}
 
 /* ---- arguments of a call */
 int kernel_size_axis(const Kernel *k, int axis) {
     (void)k;
     return SIZE_FIRST + axis;
 }
-int kernel_size_offset(const Kernel *k, int access) { return SIZE_FIRST + (k->naxis - 1) + access * (1 + k->naxis); }
-int kernel_size_stride(const Kernel *k, int access, int axis) { return kernel_size_offset(k, access) + 1 + axis; }
+int kernel_size_offset(const Kernel *k, int access) {
+    return SIZE_FIRST + (k->naxis - 1) + access * (1 + k->naxis);
+}
+int kernel_size_stride(const Kernel *k, int access, int axis) {
+    return kernel_size_offset(k, access) + 1 + axis;
+}
 
-static int64_t at_least_one(int64_t n) { return n > 1 ? n : 1; }
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int64_t at_least_one(int64_t n) {
+    return n > 1 ? n : 1;
+}
+static int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
 
 /* How much of the domain a task takes: whole rows, or by columns a part of one. */
 static void cut_tasks(const Kernel *k, int64_t *size, RtStep *step) {
     int64_t rows = 1, deep = 1, inner = k->size[k->naxis - 1], strip = VECTOR * k->unroll;
-    for (int i = 0; i + 1 < k->naxis; i++)
-        *(k->reduced[i] ? &deep : &rows) *= k->size[i];
+    for (int i = 0; i + 1 < k->naxis; i++) *(k->reduced[i] ? &deep : &rows) *= k->size[i];
     int64_t columns = inner;
     if (k->mode != MODE_rows && deep * inner > TASK_ELEMENTS)
         columns = strip * at_least_one(TASK_ELEMENTS / (deep * strip));
-    if (k->mode == MODE_panels && columns > PANEL)
-        columns = PANEL;
+    if (k->mode == MODE_panels && columns > PANEL) columns = PANEL;
     columns = columns < inner ? columns : at_least_one(round_up(inner, strip));
     size[SIZE_ROWS] = rows;
-    size[SIZE_TASK_ROWS] = columns < inner ? 1 : at_least_one(TASK_ELEMENTS / at_least_one(deep * inner));
+    size[SIZE_TASK_ROWS] =
+        columns < inner ? 1 : at_least_one(TASK_ELEMENTS / at_least_one(deep * inner));
     size[SIZE_COLUMNS] = inner;
     size[SIZE_TASK_COLUMNS] = columns;
     size[SIZE_COLUMN_TASKS] = k->mode == MODE_rows ? 1 : (inner + columns - 1) / columns;
     int64_t row_tasks = (rows + size[SIZE_TASK_ROWS] - 1) / size[SIZE_TASK_ROWS];
     step->tasks = row_tasks * size[SIZE_COLUMN_TASKS];
     double elements = (double)rows * (double)deep * (double)inner;
-    step->cost = elements / (double)at_least_one(step->tasks) * (double)(k->instr.n + 4 * k->access.n);
+    step->cost =
+        elements / (double)at_least_one(step->tasks) * (double)(k->instr.n + 4 * k->access.n);
 }
 
 void kernel_arguments(const Kernel *k, RtStep *step, Arena *a) {
     step->nsize = kernel_size_offset(k, (int)k->access.n);
     step->size = NEW_N(a, int64_t, step->nsize);
     cut_tasks(k, step->size, step);
-    for (int i = 0; i + 1 < k->naxis; i++)
-        step->size[kernel_size_axis(k, i)] = k->size[i];
+    for (int i = 0; i + 1 < k->naxis; i++) step->size[kernel_size_axis(k, i)] = k->size[i];
     for (int j = 0; j < (int)k->access.n; j++) {
         const Access *x = &k->access.at[j];
         step->size[kernel_size_offset(k, j)] = x->offset;
-        for (int i = 0; i < k->naxis; i++)
-            step->size[kernel_size_stride(k, j, i)] = x->stride[i];
+        for (int i = 0; i < k->naxis; i++) step->size[kernel_size_stride(k, j, i)] = x->stride[i];
     }
     step->nword = (int)k->word.n;
     step->word = arena_memdup(a, k->word.at, k->word.n * sizeof *k->word.at);

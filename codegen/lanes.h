@@ -1,7 +1,8 @@
-/* Inside the loops of a kernel: the vectors of its instructions at the point where code is being written.
+/* Inside the loops of a kernel: the vectors of its instructions at the point where code is being
+ * written.
  *
- * Every instruction belongs to the outermost loop it varies with: the call, the row, the strip of columns, one step of the
- * reduced axes, or the innermost body; it is computed there once. */
+ * Every instruction belongs to the outermost loop it varies with: the call, the row, the strip of
+ * columns, one step of the reduced axes, or the innermost body; it is computed there once. */
 #ifndef UPT_LANES_H
 #define UPT_LANES_H
 
@@ -12,7 +13,8 @@
 enum { UNROLL = 4, KEEP_SLOTS = 2 };
 typedef enum Level { IN_CALL, IN_ROW, IN_STRIP, IN_STEP, IN_BODY } Level;
 typedef struct Lanes {
-    Value u[UNROLL]; /* one for each of the unrolled vectors; u[0] alone where nothing varies along the inner axis */
+    Value u[UNROLL]; /* one for each of the unrolled vectors; u[0] alone where nothing varies along
+                        the inner axis */
 } Lanes;
 
 typedef struct Loops {
@@ -21,21 +23,30 @@ typedef struct Loops {
     Value *size, *buf, clock;
     RandomSource *random; /* by instruction */
     Lanes *reg;           /* by instruction: its value at this point */
-    Lanes *acc, *place;   /* by reducing instruction: accumulators, and for argmax the index of the best */
-    Value *at;            /* by access: index of its element at this point, without the inner axis */
-    Value axis[RANK];     /* current index of reduced outer axes */
+    Lanes *acc,
+        *place; /* by reducing instruction: accumulators, and for argmax the index of the best */
+    Value *at;  /* by access: index of its element at this point, without the inner axis */
+    Value axis[RANK];           /* current index of reduced outer axes */
     Value column, mask[UNROLL]; /* of this strip; masks are NULL in a whole one */
-    Value panel;          /* first column of the panel */
-    bool *need;           /* by instruction: in the body of this stage */
-    int *slot;            /* by instruction: row of `keep` that holds it, -1: none, */
-    int *saved;           /* and the stage that computes it */
+    Value panel;                /* first column of the panel */
+    bool *need;                 /* by instruction: in the body of this stage */
+    int *slot;                  /* by instruction: row of `keep` that holds it, -1: none, */
+    int *saved;                 /* and the stage that computes it */
     Value keep[KEEP_SLOTS];
 } Loops;
 
-static inline const Instr *instr_at(const Loops *l, size_t i) { return &l->k->instr.at[i]; }
-static inline const Access *access_at(const Loops *l, int i) { return &l->k->access.at[i]; }
-static inline int inner_axis(const Loops *l) { return l->k->naxis - 1; }
-static inline int width(const Loops *l) { return LANES * l->k->unroll; }
+static inline const Instr *instr_at(const Loops *l, size_t i) {
+    return &l->k->instr.at[i];
+}
+static inline const Access *access_at(const Loops *l, int i) {
+    return &l->k->access.at[i];
+}
+static inline int inner_axis(const Loops *l) {
+    return l->k->naxis - 1;
+}
+static inline int width(const Loops *l) {
+    return LANES * l->k->unroll;
+}
 Level level_of(const Kernel *k, const Instr *i);
 
 /* ---- lanes.c */

@@ -1,7 +1,8 @@
 /* Emits a kernel: tasks, rows, strips and stages around the vector code of its instructions.
  *
  * A vector of 16 elements is computed `unroll` times side by side; the last, incomplete strip
- * runs the same code under masks. All loads of a strip come before its stores (which in-place buffers rely on). */
+ * runs the same code under masks. All loads of a strip come before its stores (which in-place
+ * buffers rely on). */
 #include "codegen/loops.h"
 
 #include <stddef.h>
@@ -12,18 +13,20 @@
 /* Everything of one level and stage. Reductions come about otherwise. */
 static void emit_level(Loops *l, Level level, int stage) {
     for (size_t n = 0; n < l->k->instr.n; n++)
-        if (!instr_at(l, n)->reduces && instr_at(l, n)->stage == stage && level_of(l->k, instr_at(l, n)) == level)
+        if (!instr_at(l, n)->reduces && instr_at(l, n)->stage == stage &&
+            level_of(l->k, instr_at(l, n)) == level)
             emit_instr(l, n);
 }
 
 /* ---- a stage: what it needs of the inner loops, then those loops around it */
-static bool is_inside(const Kernel *k, const Instr *i) { return level_of(k, i) >= IN_STEP; }
+static bool is_inside(const Kernel *k, const Instr *i) {
+    return level_of(k, i) >= IN_STEP;
+}
 
 static void mark_inputs(Loops *l, int stage) {
     for (size_t n = l->k->instr.n; n-- > 0;)
         if (l->need[n] && is_inside(l->k, instr_at(l, n)) && !is_kept(l, n, stage))
-            for (int j = 0; j < instr_at(l, n)->nin; j++)
-                l->need[instr_at(l, n)->in[j]] = true;
+            for (int j = 0; j < instr_at(l, n)->nin; j++) l->need[instr_at(l, n)->in[j]] = true;
 }
 
 static bool mark_stage(Loops *l, int stage) {
@@ -91,13 +94,12 @@ static void each_strip(Loops *l, Value from, Value to, StripFn *body, int stage)
     if_end(e, &rest);
 }
 
-/* Loops over the reduced outer axes from `axis` on, with the places of all accesses moved along; [from, to) are the columns that
- * run inside them. */
+/* Loops over the reduced outer axes from `axis` on, with the places of all accesses moved along;
+ * [from, to) are the columns that run inside them. */
 static void each_reduced(Loops *l, int axis, Value from, Value to, int stage) {
     Emit *e = l->e;
     const Kernel *k = l->k;
-    while (axis < inner_axis(l) && !k->reduced[axis])
-        axis++;
+    while (axis < inner_axis(l) && !k->reduced[axis]) axis++;
     if (axis == inner_axis(l)) {
         emit_needed(l, IN_STEP, stage);
         if (k->mode == MODE_columns)
@@ -112,9 +114,10 @@ static void each_reduced(Loops *l, int axis, Value from, Value to, int stage) {
     Value inside[256];
     CHECK(k->access.n <= 256);
     for (int a = 0; a < (int)k->access.n; a++)
-        inside[a] = access_at(l, a)->stride[axis] == 0
-                        ? outside[a]
-                        : i_add(e, outside[a], i_mul(e, loop.i, l->size[kernel_size_stride(k, a, axis)]));
+        inside[a] =
+            access_at(l, a)->stride[axis] == 0
+                ? outside[a]
+                : i_add(e, outside[a], i_mul(e, loop.i, l->size[kernel_size_stride(k, a, axis)]));
     l->at = inside;
     each_reduced(l, axis + 1, from, to, stage);
     l->at = outside;
@@ -123,16 +126,14 @@ static void each_reduced(Loops *l, int axis, Value from, Value to, int stage) {
 
 static void store_results(Loops *l) {
     for (size_t s = 0; s < l->k->store.n; s++)
-        if (!l->k->store.at[s].in_loop)
-            store_value(l, &l->k->store.at[s]);
+        if (!l->k->store.at[s].in_loop) store_value(l, &l->k->store.at[s]);
 }
 
 /* One strip of columns, or one whole row: all stages. */
 static void emit_stages(Loops *l, Value from, Value to) {
     for (int stage = 0; stage <= l->k->stages; stage++) {
         emit_level(l, IN_STRIP, stage);
-        if (!mark_stage(l, stage))
-            continue;
+        if (!mark_stage(l, stage)) continue;
         start_reductions(l, stage);
         each_reduced(l, 0, from, to, stage);
         finish_reductions(l, stage);
@@ -144,21 +145,23 @@ static void emit_strip(Loops *l, int unused) {
     emit_stages(l, NULL, NULL);
 }
 
-/* ---- panels: the accumulators of all columns are started, filled row after row of the reduced axes, and finished */
-static void start_panel(Loops *l, int stage) { start_reductions(l, stage); }
+/* ---- panels: the accumulators of all columns are started, filled row after row of the reduced
+ * axes, and finished */
+static void start_panel(Loops *l, int stage) {
+    start_reductions(l, stage);
+}
 static void finish_panel(Loops *l, int stage) {
     const Kernel *k = l->k;
     finish_reductions(l, stage);
     memset(l->need, 0, k->instr.n * sizeof *l->need);
     for (size_t s = 0; s < k->store.n; s++)
-        if (!k->store.at[s].in_loop)
-            l->need[k->store.at[s].instr] = true;
+        if (!k->store.at[s].in_loop) l->need[k->store.at[s].instr] = true;
     for (size_t n = k->instr.n; n-- > 0;)
         if (l->need[n] && !instr_at(l, n)->reduces)
-            for (int j = 0; j < instr_at(l, n)->nin; j++)
-                l->need[instr_at(l, n)->in[j]] = true;
+            for (int j = 0; j < instr_at(l, n)->nin; j++) l->need[instr_at(l, n)->in[j]] = true;
     for (size_t n = 0; n < k->instr.n; n++)
-        if (l->need[n] && !instr_at(l, n)->reduces && level_of(k, instr_at(l, n)) >= IN_STRIP && !(instr_at(l, n)->by & BY_REDUCED))
+        if (l->need[n] && !instr_at(l, n)->reduces && level_of(k, instr_at(l, n)) >= IN_STRIP &&
+            !(instr_at(l, n)->by & BY_REDUCED))
             emit_instr(l, n);
     store_results(l);
 }
@@ -196,12 +199,12 @@ static void place_row(Loops *l, const Value *index) {
 
 static int last_kept(const Loops *l, int before) {
     while (before-- > 0)
-        if (!l->k->reduced[before])
-            return before;
+        if (!l->k->reduced[before]) return before;
     return -1;
 }
 
-/* Rows [r0, r1): a run of them along the last kept axis at a time, so that indices are divided out once a run. */
+/* Rows [r0, r1): a run of them along the last kept axis at a time, so that indices are divided out
+ * once a run. */
 static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
     Emit *e = l->e;
     int last = last_kept(l, inner_axis(l));
@@ -212,7 +215,8 @@ static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
         return;
     }
     Value n = l->size[kernel_size_axis(l->k, last)];
-    Value first = LLVMBuildUDiv(e->b, r0, n, ""), end = LLVMBuildUDiv(e->b, i_sub(e, r1, c_i64(e, 1)), n, "");
+    Value first = LLVMBuildUDiv(e->b, r0, n, ""),
+          end = LLVMBuildUDiv(e->b, i_sub(e, r1, c_i64(e, 1)), n, "");
     Loop run = loop_begin(e, first, i_add(e, end, c_i64(e, 1)), c_i64(e, 1));
     Value rest = run.i;
     for (int i = last_kept(l, last); i >= 0; i = last_kept(l, i)) {
@@ -220,7 +224,8 @@ static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
         index[i] = LLVMBuildURem(e->b, rest, size, "");
         rest = LLVMBuildUDiv(e->b, rest, size, "");
     }
-    Value base = i_mul(e, run.i, n), low = i_sub(e, r0, base), high = i_sub(e, r1, base), zero = c_i64(e, 0);
+    Value base = i_mul(e, run.i, n), low = i_sub(e, r0, base), high = i_sub(e, r1, base),
+          zero = c_i64(e, 0);
     low = v_select(e, i_cmp(e, LLVMIntSGT, low, zero), low, zero);
     Loop row = loop_begin(e, low, i_min(e, high, n), c_i64(e, 1));
     index[last] = row.i;
@@ -233,8 +238,10 @@ static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
 static void emit_task(Loops *l, Value task) {
     Emit *e = l->e;
     Value parts = l->size[SIZE_COLUMN_TASKS];
-    Value row_task = LLVMBuildUDiv(e->b, task, parts, ""), part = LLVMBuildURem(e->b, task, parts, "");
-    Value r0 = i_mul(e, row_task, l->size[SIZE_TASK_ROWS]), c0 = i_mul(e, part, l->size[SIZE_TASK_COLUMNS]);
+    Value row_task = LLVMBuildUDiv(e->b, task, parts, ""),
+          part = LLVMBuildURem(e->b, task, parts, "");
+    Value r0 = i_mul(e, row_task, l->size[SIZE_TASK_ROWS]),
+          c0 = i_mul(e, part, l->size[SIZE_TASK_COLUMNS]);
     Value r1 = i_min(e, l->size[SIZE_ROWS], i_add(e, r0, l->size[SIZE_TASK_ROWS]));
     Value c1 = i_min(e, l->size[SIZE_COLUMNS], i_add(e, c0, l->size[SIZE_TASK_COLUMNS]));
     each_row(l, r0, r1, c0, c1);
@@ -248,7 +255,8 @@ static void load_arguments(Loops *l, Arena *a) {
     int nsize = kernel_size_offset(k, (int)k->access.n);
     l->size = NEW_N(a, Value, nsize);
     l->buf = NEW_N(a, Value, k->nbuf);
-    Value sizes = e_field(e, e->ptr, call, offsetof(RtCall, size)), bufs = e_field(e, e->ptr, call, offsetof(RtCall, buf));
+    Value sizes = e_field(e, e->ptr, call, offsetof(RtCall, size)),
+          bufs = e_field(e, e->ptr, call, offsetof(RtCall, buf));
     for (int i = 0; i < nsize; i++)
         l->size[i] = e_load(e, e->i64, e_at(e, e->i64, sizes, c_i64(e, i)));
     for (int i = 0; i < k->nbuf; i++)
@@ -258,7 +266,8 @@ static void load_arguments(Loops *l, Arena *a) {
 
 /* ---- values kept */
 static bool is_costly(const Instr *i) {
-    return op_info[i->op].lower == LOWER_MAP && !(op_info[i->op].flags & FLAG_CHEAP) && i->dtype == DT_f32;
+    return op_info[i->op].lower == LOWER_MAP && !(op_info[i->op].flags & FLAG_CHEAP) &&
+           i->dtype == DT_f32;
 }
 
 /* The last costly value that two stages need, and that is not kept yet. */
@@ -272,7 +281,8 @@ static int find_kept(Loops *l, int *stages) {
                 l->saved[n] = stage;
     }
     for (size_t n = count; n-- > 0;)
-        if (stages[n] > 1 && is_costly(instr_at(l, n)) && level_of(l->k, instr_at(l, n)) == IN_BODY && instr_at(l, n)->by & BY_INNER)
+        if (stages[n] > 1 && is_costly(instr_at(l, n)) &&
+            level_of(l->k, instr_at(l, n)) == IN_BODY && instr_at(l, n)->by & BY_INNER)
             return (int)n;
     return -1;
 }
@@ -302,8 +312,7 @@ void loops_emit(Emit *e, const Kernel *k, Arena *a) {
     load_random(&l);
     make_accumulators(&l);
     choose_kept(&l, a);
-    for (int i = 0; i < (int)k->access.n; i++)
-        l.at[i] = l.size[kernel_size_offset(k, i)];
+    for (int i = 0; i < (int)k->access.n; i++) l.at[i] = l.size[kernel_size_offset(k, i)];
     l.column = l.panel = c_i64(e, 0);
     emit_level(&l, IN_CALL, 0);
     Loop task = loop_begin(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2), c_i64(e, 1));

@@ -1,5 +1,5 @@
-/* From fused graphs and their memory plans to the steps that the runtime walks. Every kernel of a program is analysed
- * first, then all structures not yet known are compiled together. */
+/* From fused graphs and their memory plans to the steps that the runtime walks. Every kernel of a
+ * program is analysed first, then all structures not yet known are compiled together. */
 #include <string.h>
 
 #include "codegen/build.h"
@@ -7,7 +7,8 @@
 #include "codegen/table.h"
 
 enum { MAX_RESULTS_SPLIT = 64 };
-_Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report && (int)RT_OUT_text == OUT_text,
+_Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report &&
+                   (int)RT_OUT_text == OUT_text,
                "kinds of outputs");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
                    (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc,
@@ -20,20 +21,20 @@ struct Codegen {
 
 Codegen *codegen_new(const CodegenOptions *o, Err *e) {
     Jit *jit = jit_new(o, e);
-    if (!jit)
-        return NULL;
+    if (!jit) return NULL;
     Arena *a = arena_new();
     Codegen *c = NEW(a, Codegen);
     *c = (Codegen){jit, a};
     return c;
 }
 void codegen_free(Codegen *c) {
-    if (!c)
-        return;
+    if (!c) return;
     jit_free(c->jit);
     arena_free(c->arena);
 }
-size_t codegen_kernels(const Codegen *c) { return jit_count(c->jit); }
+size_t codegen_kernels(const Codegen *c) {
+    return jit_count(c->jit);
+}
 
 /* ---- buffers */
 static int32_t push_buffer(Build *b, const PlanBuffer *p) {
@@ -53,13 +54,13 @@ static int32_t push_buffer(Build *b, const PlanBuffer *p) {
 
 int32_t build_value(Build *b, Ref r) {
     int v = b->plan->first[r.node] + (int)r.out;
-    if (b->value[v] < 0)
-        b->value[v] = push_buffer(b, &b->plan->buffer[v]);
+    if (b->value[v] < 0) b->value[v] = push_buffer(b, &b->plan->buffer[v]);
     return b->value[v];
 }
 
 int32_t build_scratch(Build *b, int64_t bytes) {
-    PlanBuffer p = {.where = PLAN_ARENA, .offset = b->plan->arena_bytes + b->scratch, .bytes = bytes};
+    PlanBuffer p = {
+        .where = PLAN_ARENA, .offset = b->plan->arena_bytes + b->scratch, .bytes = bytes};
     p.offset = (p.offset + 63) / 64 * 64;
     b->scratch = p.offset + bytes - b->plan->arena_bytes;
     b->most_scratch = b->scratch > b->most_scratch ? b->scratch : b->most_scratch;
@@ -68,7 +69,10 @@ int32_t build_scratch(Build *b, int64_t bytes) {
 
 /* ---- steps */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
-    RtStep s = {.kind = kind, .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf), .nbuf = nbuf, .tasks = 1};
+    RtStep s = {.kind = kind,
+                .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf),
+                .nbuf = nbuf,
+                .tasks = 1};
     s.label = b->label;
     s.span = b->span;
     vec_push(b->arena, &b->step, s);
@@ -76,8 +80,7 @@ RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
 }
 
 void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
-    if (!k)
-        return;
+    if (!k) return;
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf);
     kernel_arguments(k, step, b->arena);
     vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
@@ -122,8 +125,7 @@ static void build_concat(Build *b, const Node *group, const Node *n, int32_t out
 static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
     View whole = view_contiguous(n->type[0].rank, n->type[0].dim), src, dst = whole;
     int arg;
-    if (!body_argument(group, n->in[0], &src, &arg))
-        BUG("%s: pad of a computed value", b->label);
+    if (!body_argument(group, n->in[0], &src, &arg)) BUG("%s: pad of a computed value", b->label);
     for (int i = 0; i < whole.rank; i++) {
         dst.offset += n->attr.pad.lo[i] * whole.stride[i];
         dst.stride[i] *= 1 + n->attr.pad.gap[i];
@@ -133,7 +135,8 @@ static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
     build_copy(b, n->type[0].dtype, &src, build_value(b, group->in[arg]), &dst, out);
 }
 
-/* The parts of each reduction of a split kernel lie in scratch memory; a second kernel reduces them. */
+/* The parts of each reduction of a split kernel lie in scratch memory; a second kernel reduces
+ * them. */
 static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32_t *buf) {
     Graph *body = graph_new(b->arena, "parts");
     int32_t *from = NEW_N(b->arena, int32_t, 2 * n->nout), to[MAX_RESULTS_SPLIT];
@@ -141,8 +144,7 @@ static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32
     for (size_t s = 0; s < k->store.n; s++) {
         const Instr *i = &k->instr.at[k->store.at[s].instr];
         int32_t *slot = &buf[k->access.at[k->store.at[s].access].buf];
-        if (k->store.at[s].in_loop)
-            continue;
+        if (k->store.at[s].in_loop) continue;
         CHECK(count < MAX_RESULTS_SPLIT);
         int64_t kept = b->buffer.at[*slot].bytes / (int64_t)dtype_size(i->dtype);
         Type t = type_make(i->dtype, 2, (int64_t[]){parts, kept});
@@ -152,22 +154,20 @@ static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32
         from[count++] = *slot = build_scratch(b, parts * kept * (int64_t)dtype_size(i->dtype));
     }
     build_kernel(b, k, buf);
-    for (int i = 0; i < count; i++)
-        from[count + i] = to[i];
+    for (int i = 0; i < count; i++) from[count + i] = to[i];
     build_kernel(b, kernel_of_body(b->arena, body, count, b->err), from);
 }
 
 static void build_group(Build *b, uint32_t at, const Node *n) {
     const Node *only = graph_node(n->attr.body, n->attr.body->out[0].ref);
     if (only->op == OP_concat || only->op == OP_pad) {
-        (only->op == OP_concat ? build_concat : build_pad)(b, n, only, build_value(b, (Ref){at, 0}));
+        (only->op == OP_concat ? build_concat : build_pad)(b, n, only,
+                                                           build_value(b, (Ref){at, 0}));
         return;
     }
     int32_t *buf = NEW_N(b->arena, int32_t, n->nin + n->nout);
-    for (int i = 0; i < n->nin; i++)
-        buf[i] = build_value(b, n->in[i]);
-    for (int i = 0; i < n->nout; i++)
-        buf[n->nin + i] = build_value(b, (Ref){at, (uint32_t)i});
+    for (int i = 0; i < n->nin; i++) buf[i] = build_value(b, n->in[i]);
+    for (int i = 0; i < n->nout; i++) buf[n->nin + i] = build_value(b, (Ref){at, (uint32_t)i});
     Kernel *k = kernel_of_body(b->arena, n->attr.body, n->nin, b->err);
     int64_t parts = k ? kernel_split(k) : 1;
     if (parts > 1)
@@ -179,10 +179,8 @@ static void build_group(Build *b, uint32_t at, const Node *n) {
 static void build_table(Build *b, uint32_t at, const Node *n) {
     int32_t buf[5];
     int nbuf = 0;
-    for (int i = 0; i < n->nin; i++)
-        buf[nbuf++] = build_value(b, n->in[i]);
-    for (int i = 0; i < n->nout; i++)
-        buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
+    for (int i = 0; i < n->nin; i++) buf[nbuf++] = build_value(b, n->in[i]);
+    for (int i = 0; i < n->nout; i++) buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
     table_step(b->g, n, build_step(b, RT_KERNEL, buf, nbuf), b->arena);
 }
 
@@ -232,12 +230,15 @@ static void finish_outputs(Build *b) {
     for (size_t i = 0; i < b->g->nout; i++) {
         const Output *o = &b->g->out[i];
         const Type *t = graph_type(b->g, o->ref);
-        if (o->kind == OUT_state)
-            continue;
+        if (o->kind == OUT_state) continue;
         b->label = o->name ? o->name : "output";
-        out->out[out->nout++] = (RtOutput){.kind = (int)o->kind, .name = o->name, .index = o->index,
-                                           .buffer = push_buffer(b, &b->plan->out[i]), .dtype = t->dtype,
-                                           .count = type_count(t), .width = t->rank ? t->dim[t->rank - 1] : 1,
+        out->out[out->nout++] = (RtOutput){.kind = (int)o->kind,
+                                           .name = o->name,
+                                           .index = o->index,
+                                           .buffer = push_buffer(b, &b->plan->out[i]),
+                                           .dtype = t->dtype,
+                                           .count = type_count(t),
+                                           .width = t->rank ? t->dim[t->rank - 1] : 1,
                                            .span = o->span};
     }
 }
@@ -248,24 +249,24 @@ static int32_t *number_fields(Arena *a, const Plan *plan, const RtEntry *entry) 
     for (int i = 0; i < plan->nfield; i++) {
         number[i] = entry ? -1 : i;
         for (int k = 0; entry && k < entry->nfield; k++)
-            if (str_eq(entry->field[k].name, plan->field[i]))
-                number[i] = k;
+            if (str_eq(entry->field[k].name, plan->field[i])) number[i] = k;
         CHECK(number[i] >= 0);
     }
     return number;
 }
 
-static RtPlan *make_plan(Arena *a, const Program *p, const Graph *g, const RtEntry *entry, PendingList *pending, Err *e) {
+static RtPlan *make_plan(Arena *a, const Program *p, const Graph *g, const RtEntry *entry,
+                         PendingList *pending, Err *e) {
     Plan *plan = plan_graph(a, p, g);
     RtPlan *out = NEW(a, RtPlan);
-    Build b = {.arena = a, .program = p, .g = g, .plan = plan, .out = out, .pending = pending, .err = e};
+    Build b = {
+        .arena = a, .program = p, .g = g, .plan = plan, .out = out, .pending = pending, .err = e};
     b.field = number_fields(a, plan, entry);
     b.value = NEW_N(a, int32_t, plan->nvalue);
     memset(b.value, -1, (size_t)plan->nvalue * sizeof *b.value);
     bool *reached = graph_reached(g, a);
     for (uint32_t i = 0; i < g->n && !e->msg[0]; i++)
-        if (reached[i])
-            build_node(&b, i);
+        if (reached[i]) build_node(&b, i);
     finish_outputs(&b);
     out->name = g->name;
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
@@ -279,12 +280,10 @@ static bool compile_pending(Codegen *c, PendingList *pending, Err *e) {
     Arena *scratch = arena_new();
     Kernel **kernel = NEW_N(scratch, Kernel *, pending->n);
     RtKernel **fn = NEW_N(scratch, RtKernel *, pending->n);
-    for (size_t i = 0; i < pending->n; i++)
-        kernel[i] = pending->at[i].kernel;
+    for (size_t i = 0; i < pending->n; i++) kernel[i] = pending->at[i].kernel;
     bool ok = !e->msg[0] && jit_functions(c->jit, kernel, pending->n, fn, e);
     for (size_t i = 0; i < pending->n; i++) {
-        if (ok)
-            pending->at[i].plan->step[pending->at[i].step].kernel = fn[i];
+        if (ok) pending->at[i].plan->step[pending->at[i].step].kernel = fn[i];
         kernel_free(kernel[i]);
     }
     arena_free(scratch);
@@ -303,14 +302,19 @@ static void copy_tensors(Arena *a, const Program *p, RtProgram *out) {
     out->ntensor = (int)p->ntensor;
     for (size_t i = 0; i < p->ntensor; i++) {
         const Tensor *t = &p->tensor[i];
-        out->tensor[i] = (RtTensor){.name = t->name, .kind = (int)t->kind, .dtype = t->type.dtype, .rank = t->type.rank,
-                                    .like = t->like, .fill = t->fill};
+        out->tensor[i] = (RtTensor){.name = t->name,
+                                    .kind = (int)t->kind,
+                                    .dtype = t->type.dtype,
+                                    .rank = t->type.rank,
+                                    .like = t->like,
+                                    .fill = t->fill};
         memcpy(out->tensor[i].dim, t->type.dim, sizeof t->type.dim);
         out->tensor[i].bytes = type_count(&t->type) * (int64_t)dtype_size(t->type.dtype);
     }
 }
 
-/* The fields of an entry: all that its pipeline yields; without one (tests), those its graphs read. */
+/* The fields of an entry: all that its pipeline yields; without one (tests), those its graphs read.
+ */
 typedef VEC(Field) FieldList;
 static void add_graph_fields(Arena *a, const Graph *g, FieldList *list) {
     for (size_t i = 0; g && i < g->n; i++) {
@@ -318,8 +322,7 @@ static void add_graph_fields(Arena *a, const Graph *g, FieldList *list) {
         bool known = n->op != OP_field;
         for (size_t k = 0; k < list->n && !known; k++)
             known = str_eq(list->at[k].name, n->attr.name);
-        if (known)
-            continue;
+        if (known) continue;
         Field f = {.name = n->attr.name, .dtype = n->type[0].dtype, .rank = n->type[0].rank - 1};
         memcpy(f.dim, n->type[0].dim + 1, (RANK - 1) * sizeof *f.dim);
         vec_push(a, list, f);
@@ -341,7 +344,8 @@ static void set_fields(Arena *a, const Program *p, const Entry *from, RtEntry *t
 
 static const char *program_name(Arena *a, const Program *p) {
     const char *path = diag_sources(p->diag) ? diag_path(p->diag, 1) : "program";
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path,
+               *dot = strrchr(base, '.');
     return arena_strndup(a, base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
 }
 
@@ -351,18 +355,22 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
     out->name = program_name(a, p);
     out->spec = p->spec;
     copy_tensors(a, p, out);
-    if (p->init)
-        out->init = make_plan(a, p, p->init, NULL, &pending, e);
+    if (p->init) out->init = make_plan(a, p, p->init, NULL, &pending, e);
     out->entry = NEW_N(a, RtEntry, p->nentry);
     out->nentry = (int)p->nentry;
     for (size_t i = 0; i < p->nentry && !e->msg[0]; i++) {
         const Entry *from = &p->entry[i];
         RtEntry *to = &out->entry[i];
-        *to = (RtEntry){.train = from->kind == ENTRY_train, .name = from->name, .data = from->data, .batch = from->batch,
-                        .steps = from->steps, .epochs = from->epochs};
+        *to = (RtEntry){.train = from->kind == ENTRY_train,
+                        .name = from->name,
+                        .data = from->data,
+                        .batch = from->batch,
+                        .steps = from->steps,
+                        .epochs = from->epochs};
         set_fields(a, p, from, to);
         to->step = from->step ? make_plan(a, p, from->step, to, &pending, e) : NULL;
-        to->logged = from->logged && !e->msg[0] ? make_plan(a, p, from->logged, to, &pending, e) : NULL;
+        to->logged =
+            from->logged && !e->msg[0] ? make_plan(a, p, from->logged, to, &pending, e) : NULL;
     }
     return compile_pending(c, &pending, e) ? out : NULL;
 }

@@ -1,4 +1,5 @@
-/* Philox4x32-10 (Salmon et al., SC 2011) on 16 lanes; see random_block in base/base.h for which element takes which word. */
+/* Philox4x32-10 (Salmon et al., SC 2011) on 16 lanes; see random_block in base/base.h for which
+ * element takes which word. */
 #include "codegen/random.h"
 
 #include "codegen/vecmath.h"
@@ -12,7 +13,8 @@ static void multiply_wide(Emit *e, Value x, uint32_t m, Value *low, Value *high)
     LType pairs = LLVMVectorType(e->i64, LANES / 2);
     Value mask = c_int(LLVMConstNull(pairs), 0xffffffff), factor = c_int(mask, m);
     Value both = e_bits(e, x, pairs);
-    Value even = i_mul(e, i_and(e, both, mask), factor), odd = i_mul(e, i_lshr(e, both, 32), factor);
+    Value even = i_mul(e, i_and(e, both, mask), factor),
+          odd = i_mul(e, i_lshr(e, both, 32), factor);
     Value upper = c_int(mask, (int64_t)UINT64_C(0xffffffff00000000));
     Value low_odd = i_shl(e, odd, 32), low_even = i_and(e, even, mask);
     *low = e_bits(e, i_or(e, low_even, low_odd), e->vi32);
@@ -20,8 +22,12 @@ static void multiply_wide(Emit *e, Value x, uint32_t m, Value *low, Value *high)
     *high = e_bits(e, i_or(e, high_even, high_odd), e->vi32);
 }
 
-static Value low_word(Emit *e, Value x) { return e_splat(e, LLVMBuildTrunc(e->b, x, e->i32, "")); }
-static Value high_word(Emit *e, Value x) { return low_word(e, i_lshr(e, x, 32)); }
+static Value low_word(Emit *e, Value x) {
+    return e_splat(e, LLVMBuildTrunc(e->b, x, e->i32, ""));
+}
+static Value high_word(Emit *e, Value x) {
+    return low_word(e, i_lshr(e, x, 32));
+}
 
 static Words philox(Emit *e, const RandomSource *s, Value low, Value high) {
     Value step_low = low_word(e, s->step), step_high = high_word(e, s->step);
@@ -58,7 +64,8 @@ static void to_normal(Emit *e, Value even, Value odd, Value *with_cos, Value *wi
 }
 
 void random_aligned(Emit *e, Op op, const RandomSource *s, Value index, Value out[4]) {
-    Value block = i_lshr(e, index, 2); /* (index >> 6) << 4: the low four bits are free for the lane */
+    Value block =
+        i_lshr(e, index, 2); /* (index >> 6) << 4: the low four bits are free for the lane */
     Value low = i_or(e, low_word(e, block), c_lanes(e, e->vi32));
     Words w = philox(e, s, low, high_word(e, block));
     for (int i = 0; i < 4; i++) {
@@ -75,8 +82,10 @@ static Value permute_lanes(Emit *e, const RandomSource *s, Value index) {
     Value out = LLVMGetPoison(e->vi32);
     for (int i = 0; i < LANES; i++) { /* lanes beyond the end are clamped: they are not stored */
         Value last = i_sub(e, s->below, c_i64(e, 1)), at = i_min(e, e_lane(e, index, i), last);
-        Value y = e_extern(e, "random_permuted", e->i64, (Value[]){s->key, s->step, s->below, at}, 4);
-        out = LLVMBuildInsertElement(e->b, out, LLVMBuildTrunc(e->b, y, e->i32, ""), LLVMConstInt(e->i32, (unsigned)i, 0), "");
+        Value y =
+            e_extern(e, "random_permuted", e->i64, (Value[]){s->key, s->step, s->below, at}, 4);
+        out = LLVMBuildInsertElement(e->b, out, LLVMBuildTrunc(e->b, y, e->i32, ""),
+                                     LLVMConstInt(e->i32, (unsigned)i, 0), "");
     }
     return out;
 }
@@ -89,19 +98,19 @@ static Value pick_word(Emit *e, const Words *w, Value number) {
 }
 
 Value random_any(Emit *e, Op op, const RandomSource *s, Value index) {
-    if (op == OP_permutation)
-        return permute_lanes(e, s, index);
+    if (op == OP_permutation) return permute_lanes(e, s, index);
     Value lane = i_and(e, index, c_int(index, 15));
     Value block = i_or(e, i_shl(e, i_lshr(e, index, 6), 4), lane);
     Value high = LLVMBuildTrunc(e->b, i_lshr(e, block, 32), e->vi32, "");
     Words w = philox(e, s, LLVMBuildTrunc(e->b, block, e->vi32, ""), high);
-    Value number = LLVMBuildTrunc(e->b, i_and(e, i_lshr(e, index, 4), c_int(index, 3)), e->vi32, "");
-    if (op == OP_uniform)
-        return to_unit(e, pick_word(e, &w, number), 0);
-    if (op == OP_randint)
-        return to_below(e, pick_word(e, &w, number), s->below);
+    Value number =
+        LLVMBuildTrunc(e->b, i_and(e, i_lshr(e, index, 4), c_int(index, 3)), e->vi32, "");
+    if (op == OP_uniform) return to_unit(e, pick_word(e, &w, number), 0);
+    if (op == OP_randint) return to_below(e, pick_word(e, &w, number), s->below);
     Value with_cos, with_sin;
-    Value even = pick_word(e, &w, i_and(e, number, c_int(number, 2))), odd = pick_word(e, &w, i_or(e, number, c_int(number, 1)));
+    Value even = pick_word(e, &w, i_and(e, number, c_int(number, 2))),
+          odd = pick_word(e, &w, i_or(e, number, c_int(number, 1)));
     to_normal(e, even, odd, &with_cos, &with_sin);
-    return v_select(e, i_cmp(e, LLVMIntNE, i_and(e, number, c_int(number, 1)), c_int(number, 0)), with_sin, with_cos);
+    return v_select(e, i_cmp(e, LLVMIntNE, i_and(e, number, c_int(number, 1)), c_int(number, 0)),
+                    with_sin, with_cos);
 }

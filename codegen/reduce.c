@@ -1,25 +1,30 @@
-/* Reductions: accumulators that are vectors of lanes. By rows the lanes are joined at the end in a fixed tree; by columns a lane is
- * a column; in panels there is a lane for every column of the panel, in memory. */
+/* Reductions: accumulators that are vectors of lanes. By rows the lanes are joined at the end in a
+ * fixed tree; by columns a lane is a column; in panels there is a lane for every column of the
+ * panel, in memory. */
 #include "codegen/lanes.h"
 
 #include "codegen/mapop.h"
 
-static DType acc_type(const Instr *i) { return i->op == OP_argmax ? i->from : i->dtype; }
+static DType acc_type(const Instr *i) {
+    return i->op == OP_argmax ? i->from : i->dtype;
+}
 
 static int acc_count(const Loops *l, const Instr *i) {
     return l->k->mode != MODE_columns || i->by & BY_INNER ? l->k->unroll : 1;
 }
 
-/* In a panel, the accumulators of the columns at hand. A bool is kept in a bit of two bytes a vector. */
+/* In a panel, the accumulators of the columns at hand. A bool is kept in a bit of two bytes a
+ * vector. */
 static Value acc_at(Loops *l, Value base, LType t) {
-    if (l->k->mode != MODE_panels)
-        return base;
+    if (l->k->mode != MODE_panels) return base;
     return e_at(l->e, t == l->e->i1 ? l->e->i8 : t, base, i_sub(l->e, l->column, l->panel));
 }
 static Value acc_slot(Loops *l, size_t n, int u) {
     LType t = reg_type(l->e, acc_type(instr_at(l, n)));
     Value p = acc_at(l, l->acc[n].u[l->k->mode == MODE_panels ? 0 : u], t);
-    return l->k->mode == MODE_panels ? e_at(l->e, t == l->e->i1 ? l->e->i8 : t, p, c_i64(l->e, LANES * u)) : p;
+    return l->k->mode == MODE_panels
+               ? e_at(l->e, t == l->e->i1 ? l->e->i8 : t, p, c_i64(l->e, LANES * u))
+               : p;
 }
 static Value place_slot(Loops *l, size_t n, int u) {
     Value p = acc_at(l, l->place[n].u[l->k->mode == MODE_panels ? 0 : u], l->e->i32);
@@ -28,8 +33,7 @@ static Value place_slot(Loops *l, size_t n, int u) {
 
 static Value acc_alloca(Loops *l, LType t) {
     Emit *e = l->e;
-    if (l->k->mode != MODE_panels)
-        return e_alloca(e, e_vector(t));
+    if (l->k->mode != MODE_panels) return e_alloca(e, e_vector(t));
     Value p = e_alloca(e, LLVMArrayType2(t == e->i1 ? e->i8 : t, PANEL + UNROLL * LANES));
     LLVMSetAlignment(p, 128);
     return p;
@@ -50,8 +54,7 @@ void start_reductions(Loops *l, int stage) {
     Emit *e = l->e;
     for (size_t n = 0; n < l->k->instr.n; n++) {
         const Instr *i = instr_at(l, n);
-        if (!i->reduces || i->stage != stage)
-            continue;
+        if (!i->reduces || i->stage != stage) continue;
         for (int u = 0; u < acc_count(l, i); u++) {
             e_store(e, map_identity(e, i->op, acc_type(i)), acc_slot(l, n, u));
             if (i->op == OP_argmax)
@@ -68,8 +71,7 @@ static Value reduced_index(Loops *l, int u) {
         return i_add(e, e_splat(e, first), c_lanes(e, e->vi32));
     }
     for (int a = 0; a < inner_axis(l); a++)
-        if (l->k->reduced[a])
-            return e_splat(e, LLVMBuildTrunc(e->b, l->axis[a], e->i32, ""));
+        if (l->k->reduced[a]) return e_splat(e, LLVMBuildTrunc(e->b, l->axis[a], e->i32, ""));
     BUG("argmax reduces no axis");
 }
 
@@ -77,7 +79,8 @@ static void accumulate(Loops *l, size_t n, int u) {
     Emit *e = l->e;
     const Instr *i = instr_at(l, n);
     DType t = acc_type(i);
-    Value x = value_of(l, i->in[0], u), slot = acc_slot(l, n, u), acc = e_load(e, e_vector(reg_type(e, t)), slot);
+    Value x = value_of(l, i->in[0], u), slot = acc_slot(l, n, u),
+          acc = e_load(e, e_vector(reg_type(e, t)), slot);
     Value mask = l->k->mode == MODE_rows ? l->mask[u] : NULL;
     if (i->op == OP_argmax) {
         Value at = place_slot(l, n, u), best = e_load(e, e->vi32, at), here = reduced_index(l, u);
@@ -88,22 +91,19 @@ static void accumulate(Loops *l, size_t n, int u) {
         return;
     }
     x = map_cast(e, t, i->from, x);
-    if (mask)
-        x = v_select(e, mask, x, map_identity(e, i->op, t));
+    if (mask) x = v_select(e, mask, x, map_identity(e, i->op, t));
     e_store(e, map_accumulate(e, i->op, t, acc, x), slot);
 }
 
 void accumulate_all(Loops *l, int stage) {
     for (size_t n = 0; n < l->k->instr.n; n++)
         if (instr_at(l, n)->reduces && instr_at(l, n)->stage == stage)
-            for (int u = 0; u < acc_count(l, instr_at(l, n)); u++)
-                accumulate(l, n, u);
+            for (int u = 0; u < acc_count(l, instr_at(l, n)); u++) accumulate(l, n, u);
 }
 
 static Value rotate(Emit *e, Value x, int by) {
     Value lane[LANES];
-    for (int i = 0; i < LANES; i++)
-        lane[i] = LLVMConstInt(e->i32, (unsigned)((i + by) % LANES), 0);
+    for (int i = 0; i < LANES; i++) lane[i] = LLVMConstInt(e->i32, (unsigned)((i + by) % LANES), 0);
     return LLVMBuildShuffleVector(e->b, x, x, LLVMConstVector(lane, LANES), "");
 }
 
@@ -122,8 +122,7 @@ static void join(Loops *l, const Instr *n, Value *x, Value *i, Value y, Value j)
 /* By rows: the unrolled accumulators in order, then lanes in a tree; all lanes end up equal. */
 static void join_lanes(Loops *l, const Instr *n, Value *x, Value *i) {
     Emit *e = l->e;
-    for (int u = 1; u < l->k->unroll; u++)
-        join(l, n, &x[0], &i[0], x[u], i[u]);
+    for (int u = 1; u < l->k->unroll; u++) join(l, n, &x[0], &i[0], x[u], i[u]);
     for (int by = LANES / 2; by > 0; by /= 2) {
         Value j = n->op == OP_argmax ? rotate(e, i[0], by) : NULL;
         join(l, n, &x[0], &i[0], rotate(e, x[0], by), j);
@@ -152,7 +151,5 @@ static void finish_reduction(Loops *l, size_t n) {
 
 void finish_reductions(Loops *l, int stage) {
     for (size_t n = 0; n < l->k->instr.n; n++)
-        if (instr_at(l, n)->reduces && instr_at(l, n)->stage == stage)
-            finish_reduction(l, n);
+        if (instr_at(l, n)->reduces && instr_at(l, n)->stage == stage) finish_reduction(l, n);
 }
-

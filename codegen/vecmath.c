@@ -1,25 +1,29 @@
-/* Polynomials are minimax fits (Remez) made for these intervals; argument reductions follow Cody and Waite, Software Manual
- * for the Elementary Functions (1980), and for log1p Kahan's correction. sin, cos and pow reduce in f64, where the plain formulas
- * are exact enough; scaling by powers of two is done in two steps so that denormal results round once. */
+/* Polynomials are minimax fits (Remez) made for these intervals; argument reductions follow Cody
+ * and Waite, Software Manual for the Elementary Functions (1980), and for log1p Kahan's correction.
+ * sin, cos and pow reduce in f64, where the plain formulas are exact enough; scaling by powers of
+ * two is done in two steps so that denormal results round once. */
 #include "codegen/vecmath.h"
 
 #include <math.h>
 
-#define POLY(e, x, ...)                                                                                                 \
-    v_poly(e, x, (const double[]){__VA_ARGS__}, (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
+#define POLY(e, x, ...)                                                                            \
+    v_poly(e, x, (const double[]){__VA_ARGS__},                                                    \
+           (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
 #define INF ((double)INFINITY)
 
-static const double LN2_HI = 0.693145751953125, LN2_LO = 1.428606765330187e-6; /* the high part has 16 bits */
+static const double LN2_HI = 0.693145751953125,
+                    LN2_LO = 1.428606765330187e-6; /* the high part has 16 bits */
 
-/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 2^23 rounds to an integer and leaves it in the low bits: no conversion that a
- * NaN would make undefined. */
+/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 2^23 rounds to an integer and leaves it in
+ * the low bits: no conversion that a NaN would make undefined. */
 typedef struct Reduced {
     Value r, n; /* n: i32, n 2^23: an exponent */
 } Reduced;
 
 static Reduced reduce_exp(Emit *e, Value x) {
     const double magic = 0x1.8p23;
-    Value t = v_mad(e, x, c_float(x, 1.4426950408889634), c_float(x, magic)), n = v_addc(e, t, -magic);
+    Value t = v_mad(e, x, c_float(x, 1.4426950408889634), c_float(x, magic)),
+          n = v_addc(e, t, -magic);
     Value r = v_mad(e, n, c_float(x, -LN2_HI), x);
     r = v_mad(e, n, c_float(x, -LN2_LO), r);
     return (Reduced){r, i_shl(e, e_bits(e, t, e->vi32), 23)};
@@ -28,7 +32,8 @@ static Value power_of_two(Emit *e, Value exponent) { /* of n 2^23, n from -126 t
     return e_bits(e, i_add(e, exponent, c_int(exponent, 0x3f800000)), e->vf32);
 }
 static Value exp_minus_one(Emit *e, Value r) { /* e^r - 1 for a reduced r */
-    Value p = POLY(e, r, 0.5000000068, 0.1666666586, 0.04166629374, 0.008333497874, 0.001394475483, 0.0001979018378);
+    Value p = POLY(e, r, 0.5000000068, 0.1666666586, 0.04166629374, 0.008333497874, 0.001394475483,
+                   0.0001979018378);
     return v_mad(e, v_mul(e, r, r), p, r);
 }
 static Value clamp(Emit *e, Value x, double low, double high) { /* a NaN passes */
@@ -38,7 +43,8 @@ static Value clamp(Emit *e, Value x, double low, double high) { /* a NaN passes 
 static Value vm_exp(Emit *e, Value x) {
     Reduced t = reduce_exp(e, clamp(e, x, -104.0, 89.0));
     Value p = v_addc(e, exp_minus_one(e, t.r), 1.0);
-    Value half = i_and(e, LLVMBuildAShr(e->b, t.n, c_int(t.n, 1), ""), c_int(t.n, (int32_t)0xff800000));
+    Value half =
+        i_and(e, LLVMBuildAShr(e->b, t.n, c_int(t.n, 1), ""), c_int(t.n, (int32_t)0xff800000));
     Value second = power_of_two(e, i_sub(e, t.n, half));
     return v_mul(e, v_mul(e, p, power_of_two(e, half)), second);
 }
@@ -59,7 +65,8 @@ static Value vm_expm1(Emit *e, Value x) {
     return v_select(e, tiny, x, y);
 }
 
-/* ---- log: x = 2^k m with m in [sqrt 1/2, sqrt 2); returns m - 1, k as a float. x positive and finite. */
+/* ---- log: x = 2^k m with m in [sqrt 1/2, sqrt 2); returns m - 1, k as a float. x positive and
+ * finite. */
 static Value split_log(Emit *e, Value x, Value *k) {
     Value tiny = v_cmpc(e, LLVMRealOLT, x, 0x1p-126);
     Value bits = e_bits(e, v_select(e, tiny, v_mulc(e, x, 0x1p24), x), e->vi32);
@@ -72,8 +79,8 @@ static Value split_log(Emit *e, Value x, Value *k) {
 }
 /* k ln 2 + log(1 + f) + c */
 static Value join_log(Emit *e, Value f, Value k, Value c) {
-    Value p = POLY(e, f, 0.3333331262, -0.2500000949, 0.2000211774, -0.1666800196, 0.1421957094, -0.1240548877,
-                   0.1188795317, -0.1167618376, 0.06747712725);
+    Value p = POLY(e, f, 0.3333331262, -0.2500000949, 0.2000211774, -0.1666800196, 0.1421957094,
+                   -0.1240548877, 0.1188795317, -0.1167618376, 0.06747712725);
     Value square = v_mul(e, f, f);
     Value tail = v_mul(e, k, c_float(k, LN2_LO));
     tail = v_mad(e, v_mul(e, square, f), p, tail);
@@ -102,13 +109,18 @@ static Value vm_log1p(Emit *e, Value x) {
 }
 
 /* ---- roots */
-static Value vm_sqrt(Emit *e, Value x) { return v_call(e, "llvm.sqrt", x); }
-static Value vm_rsqrt(Emit *e, Value x) { return v_div(e, c_float(x, 1), vm_sqrt(e, x)); }
+static Value vm_sqrt(Emit *e, Value x) {
+    return v_call(e, "llvm.sqrt", x);
+}
+static Value vm_rsqrt(Emit *e, Value x) {
+    return v_div(e, c_float(x, 1), vm_sqrt(e, x));
+}
 
 /* ---- tanh, sigmoid, erf. e^-a for a >= 0 can neither overflow nor lose the sign. */
 static Value vm_tanh(Emit *e, Value x) {
     Value a = v_call(e, "llvm.fabs", x), square = v_mul(e, x, x);
-    Value p = POLY(e, square, -0.3333333081, 0.1333320609, -0.053946772, 0.02170074069, -0.008177464954, 0.002143002674);
+    Value p = POLY(e, square, -0.3333333081, 0.1333320609, -0.053946772, 0.02170074069,
+                   -0.008177464954, 0.002143002674);
     Value small = v_mad(e, v_mul(e, square, x), p, x);
     Value t = exp_normal(e, v_mulc(e, v_min(e, c_float(a, 20.0), a), -2.0));
     Value below = v_addc(e, t, 1.0), large = v_div(e, v_sub(e, c_float(x, 1), t), below);
@@ -120,28 +132,31 @@ static Value vm_sigmoid(Emit *e, Value x) {
     Value top = v_select(e, v_cmpc(e, LLVMRealOLT, x, 0), t, c_float(x, 1));
     return v_div(e, top, v_addc(e, t, 1.0));
 }
-/* Near 0 an odd polynomial; beyond 1, 1 - e^-q(|x|) with q a fit of -log(1 - erf), after the idea in N. Juffa's erff. */
+/* Near 0 an odd polynomial; beyond 1, 1 - e^-q(|x|) with q a fit of -log(1 - erf), after the idea
+ * in N. Juffa's erff. */
 static Value vm_erf(Emit *e, Value x) {
     Value a = v_call(e, "llvm.fabs", x), square = v_mul(e, x, x);
-    Value small = POLY(e, square, 0.12837916573, -0.376126258375, 0.112835852486, -0.026853814582, 0.00518833048245,
-                       -0.000801020269815, 7.85384982501e-5);
+    Value small = POLY(e, square, 0.12837916573, -0.376126258375, 0.112835852486, -0.026853814582,
+                       0.00518833048245, -0.000801020269815, 7.85384982501e-5);
     small = v_mad(e, x, small, x); /* the leading coefficient is 1 + 0.128... */
     Value t = v_min(e, c_float(a, 4.0), a);
-    Value q = POLY(e, t, -0.0001880235027, 1.129578351, 0.6332200274, 0.1084184428, -0.02520817737, 0.004204534333,
-                   -0.0004413311718, 2.168643674e-5);
+    Value q = POLY(e, t, -0.0001880235027, 1.129578351, 0.6332200274, 0.1084184428, -0.02520817737,
+                   0.004204534333, -0.0004413311718, 2.168643674e-5);
     Value large = v_sub(e, c_float(x, 1), exp_normal(e, v_neg(e, q)));
     large = v_copysign(e, large, x);
     return v_select(e, v_cmpc(e, LLVMRealOLT, a, 1.0), small, large);
 }
 
-/* ---- sin, cos: in f64. x = n pi/2 + r; pi/2 in two parts of which the first has 25 bits, so n times it is exact up to 2^28. */
+/* ---- sin, cos: in f64. x = n pi/2 + r; pi/2 in two parts of which the first has 25 bits, so n
+ * times it is exact up to 2^28. */
 static Value sine_poly(Emit *e, Value r, Value square) {
-    Value p = POLY(e, square, -0.16666666641620173, 0.0083333293847620327, -0.00019839334301852021, 2.718305176576199e-6);
+    Value p = POLY(e, square, -0.16666666641620173, 0.0083333293847620327, -0.00019839334301852021,
+                   2.718305176576199e-6);
     return v_mad(e, v_mul(e, square, r), p, r);
 }
 static Value cosine_poly(Emit *e, Value square) {
-    Value p = POLY(e, square, -0.5, 0.041666666622785936, -0.0013888883749858148, 2.4799519081717696e-5,
-                   -2.7210161550634825e-7);
+    Value p = POLY(e, square, -0.5, 0.041666666622785936, -0.0013888883749858148,
+                   2.4799519081717696e-5, -2.7210161550634825e-7);
     return v_mad(e, square, p, c_float(square, 1));
 }
 /* Quadrant q: its parity swaps the two, its second bit negates. */
@@ -179,8 +194,12 @@ static Value sine_shifted(Emit *e, Value x, int quadrant, const char *name) {
         y = v_select(e, v_cmpc(e, LLVMRealOEQ, x, 0), x, y);
     return huge_lanes(e, name, x, huge, y);
 }
-static Value vm_sin(Emit *e, Value x) { return sine_shifted(e, x, 0, "upt_sin_lanes"); }
-static Value vm_cos(Emit *e, Value x) { return sine_shifted(e, x, 1, "upt_cos_lanes"); }
+static Value vm_sin(Emit *e, Value x) {
+    return sine_shifted(e, x, 0, "upt_sin_lanes");
+}
+static Value vm_cos(Emit *e, Value x) {
+    return sine_shifted(e, x, 1, "upt_cos_lanes");
+}
 
 void vecmath_turn(Emit *e, Value t, Value *sine, Value *cosine) {
     Value n = v_call(e, "llvm.roundeven", v_mulc(e, t, 4.0));
@@ -199,19 +218,22 @@ static Value log2_wide(Emit *e, Value a) { /* a: f64, the value of a positive f3
     Value m = e_bits(e, i_sub(e, bits, i_shl(e, power, 52)), e->vf64);
     Value k = LLVMBuildSIToFP(e->b, LLVMBuildTrunc(e->b, power, e->vi32, ""), e->vf64, "");
     Value above_1 = v_addc(e, m, 1.0), s = v_div(e, v_addc(e, m, -1.0), above_1);
-    Value p = POLY(e, v_mul(e, s, s), 2.8853900817778493, 0.96179669411472133, 0.57707794192854454, 0.41220929974520286,
-                   0.319903630100303, 0.28293133901298739);
+    Value p = POLY(e, v_mul(e, s, s), 2.8853900817778493, 0.96179669411472133, 0.57707794192854454,
+                   0.41220929974520286, 0.319903630100303, 0.28293133901298739);
     return v_mad(e, s, p, k);
 }
 static Value exp2_wide(Emit *e, Value t) { /* clamped beyond f32's range on both sides */
     t = v_min(e, c_float(t, 160.0), v_max(e, c_float(t, -200.0), t));
     Value n = v_call(e, "llvm.roundeven", t), r = v_sub(e, t, n);
-    Value p = POLY(e, r, 0.99999999996168797, 0.69314718072837612, 0.24022651198118897, 0.05550410353630697,
-                   0.0096180272571728365, 0.0013333922434519938, 0.00015469290371786769, 1.5201948850859958e-5);
+    Value p = POLY(e, r, 0.99999999996168797, 0.69314718072837612, 0.24022651198118897,
+                   0.05550410353630697, 0.0096180272571728365, 0.0013333922434519938,
+                   0.00015469290371786769, 1.5201948850859958e-5);
     Value k = LLVMBuildSExt(e->b, LLVMBuildFPToSI(e->b, n, e->vi32, ""), e->vi64, "");
     return v_mul(e, p, e_bits(e, i_shl(e, i_add(e, k, c_int(k, 1023)), 52), e->vf64));
 }
-static Value is_integer(Emit *e, Value y) { return v_cmp(e, LLVMRealOEQ, v_call(e, "llvm.trunc", y), y); }
+static Value is_integer(Emit *e, Value y) {
+    return v_cmp(e, LLVMRealOEQ, v_call(e, "llvm.trunc", y), y);
+}
 
 Value vecmath_pow(Emit *e, Value x, Value y) {
     Value a = v_call(e, "llvm.fabs", x), wide = LLVMBuildFPExt(e->b, a, e->vf64, "");
@@ -225,7 +247,9 @@ Value vecmath_pow(Emit *e, Value x, Value y) {
     t = v_select(e, nan, c_float(t, 0), t);
     t = v_select(e, v_cmpc(e, LLVMRealOEQ, y, 0), c_float(t, 0), t); /* 0 times infinity */
     Value size = LLVMBuildFPTrunc(e->b, exp2_wide(e, t), e->vf32, "");
-    Value whole = is_integer(e, y), odd = LLVMBuildAnd(e->b, whole, LLVMBuildNot(e->b, is_integer(e, v_mulc(e, y, 0.5)), ""), "");
+    Value whole = is_integer(e, y),
+          odd = LLVMBuildAnd(e->b, whole, LLVMBuildNot(e->b, is_integer(e, v_mulc(e, y, 0.5)), ""),
+                             "");
     Value signed_ = v_select(e, odd, v_copysign(e, size, x), size);
     Value finite = v_cmpc(e, LLVMRealOLT, a, INF);
     Value bad = LLVMBuildAnd(e->b, v_cmpc(e, LLVMRealOLT, x, 0), finite, "");
@@ -236,42 +260,46 @@ Value vecmath_pow(Emit *e, Value x, Value y) {
 }
 
 VecMathFn *const vecmath_table[OP_COUNT] = {
-    [OP_exp] = vm_exp,   [OP_log] = vecmath_log, [OP_log1p] = vm_log1p,     [OP_expm1] = vm_expm1,
-    [OP_sqrt] = vm_sqrt, [OP_rsqrt] = vm_rsqrt,  [OP_tanh] = vm_tanh,       [OP_sigmoid] = vm_sigmoid,
+    [OP_exp] = vm_exp,   [OP_log] = vecmath_log, [OP_log1p] = vm_log1p, [OP_expm1] = vm_expm1,
+    [OP_sqrt] = vm_sqrt, [OP_rsqrt] = vm_rsqrt,  [OP_tanh] = vm_tanh,   [OP_sigmoid] = vm_sigmoid,
     [OP_erf] = vm_erf,   [OP_sin] = vm_sin,      [OP_cos] = vm_cos,
 };
 
 /* ---- lane by lane in C */
-static double rsqrt_double(double x) { return 1 / sqrt(x); }
-static double sigmoid_double(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
-#define LANES_OF(X)                                                                                                     \
-    X(exp, exp) X(log, log) X(log1p, log1p) X(expm1, expm1) X(sqrt, sqrt) X(rsqrt, rsqrt_double) X(tanh, tanh)          \
-    X(sigmoid, sigmoid_double) X(erf, erf) X(sin, sin) X(cos, cos)
-#define DEFINE(op, f)                                                                                                   \
-    static void lanes_##op(double *x) {                                                                                 \
-        for (int i = 0; i < LANES; i++)                                                                                 \
-            x[i] = f(x[i]);                                                                                             \
+static double rsqrt_double(double x) {
+    return 1 / sqrt(x);
+}
+static double sigmoid_double(double x) {
+    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+/* clang-format off */
+#define LANES_OF(X)                                                                                \
+    X(exp, exp) X(log, log) X(log1p, log1p) X(expm1, expm1) X(sqrt, sqrt)                          \
+    X(rsqrt, rsqrt_double) X(tanh, tanh) X(sigmoid, sigmoid_double) X(erf, erf) X(sin, sin)        \
+    X(cos, cos)
+/* clang-format on */
+#define DEFINE(op, f)                                                                              \
+    static void lanes_##op(double *x) {                                                            \
+        for (int i = 0; i < LANES; i++) x[i] = f(x[i]);                                            \
     }
 LANES_OF(DEFINE)
 static void lanes_pow(double *x, const double *y) {
-    for (int i = 0; i < LANES; i++)
-        x[i] = pow(x[i], y[i]);
+    for (int i = 0; i < LANES; i++) x[i] = pow(x[i], y[i]);
 }
 static void sin_lanes(float *x) {
-    for (int i = 0; i < LANES; i++)
-        x[i] = (float)sin((double)x[i]);
+    for (int i = 0; i < LANES; i++) x[i] = (float)sin((double)x[i]);
 }
 static void cos_lanes(float *x) {
-    for (int i = 0; i < LANES; i++)
-        x[i] = (float)cos((double)x[i]);
+    for (int i = 0; i < LANES; i++) x[i] = (float)cos((double)x[i]);
 }
 
-/* ISO C has no conversion of functions to void pointers; POSIX does, and a union says so quietly. */
+/* ISO C has no conversion of functions to void pointers; POSIX does, and a union says so quietly.
+ */
 #define SYMBOL(n, f) {n, (void *)(uintptr_t)(f)},
 #define LANES_SYMBOL(op, f) SYMBOL("upt_lanes_" #op, lanes_##op)
-const ExternSymbol vecmath_symbols[] = {
-    LANES_OF(LANES_SYMBOL) SYMBOL("upt_lanes_pow", lanes_pow) SYMBOL("upt_sin_lanes", sin_lanes)
-        SYMBOL("upt_cos_lanes", cos_lanes)};
+const ExternSymbol vecmath_symbols[] = {LANES_OF(LANES_SYMBOL) SYMBOL("upt_lanes_pow", lanes_pow)
+                                            SYMBOL("upt_sin_lanes", sin_lanes)
+                                                SYMBOL("upt_cos_lanes", cos_lanes)};
 const size_t vecmath_symbol_count = sizeof vecmath_symbols / sizeof *vecmath_symbols;
 
 #define LANES_NAME(op, f) [OP_##op] = "upt_lanes_" #op,
@@ -279,8 +307,7 @@ Value vecmath_lanes(Emit *e, Op op, Value x, Value y) {
     static const char *const name[OP_COUNT] = {LANES_OF(LANES_NAME)[OP_pow] = "upt_lanes_pow"};
     Value arg[2] = {e_alloca(e, e->vf64)};
     e_store(e, x, arg[0]);
-    if (y)
-        e_store(e, y, arg[1] = e_alloca(e, e->vf64));
+    if (y) e_store(e, y, arg[1] = e_alloca(e, e->vf64));
     e_extern(e, name[op], LLVMVoidTypeInContext(e->cx), arg, y ? 2 : 1);
     return e_load(e, e->vf64, arg[0]);
 }

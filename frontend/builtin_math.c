@@ -271,8 +271,7 @@ static bool grad_check(Call *c, const TVal *y, const Tree *x) {
 
 static bool grad_targets_current(Call *c, const TVal *y) {
     const Val *v = &c->arg[1];
-    if (!is_list(v))
-        return grad_is_current(c->cx, v, y->ref, c->arg_span[0], c->arg_span[1]);
+    if (!is_list(v)) return grad_is_current(c->cx, v, y->ref, c->arg_span[0], c->arg_span[1]);
     for (int i = 0; i < v->list.n; i++)
         if (!grad_is_current(c->cx, &v->list.at[i], y->ref, c->arg_span[0], c->arg_span[1]))
             return false;

@@ -1,21 +1,22 @@
-/* Fusion: every node that computes goes into a kernel. The new graph holds what is stored: leaves, products, tables, views that
- * move nothing, and one `fused` node a group, in an order that stays close to the old one. */
+/* Fusion: every node that computes goes into a kernel. The new graph holds what is stored: leaves,
+ * products, tables, views that move nothing, and one `fused` node a group, in an order that stays
+ * close to the old one. */
 #include "passes/fuse.h"
 
-/* Units of the new graph: groups, and stored nodes that are in none. Each is made when all it reads has been. */
+/* Units of the new graph: groups, and stored nodes that are in none. Each is made when all it reads
+ * has been. */
 typedef struct Order {
     Fuse *f;
-    uint32_t *unit;    /* node -> unit: that of its group's last member */
-    int *waiting;      /* by unit: how many it still waits for */
-    NodeList *user;    /* by unit */
-    uint32_t *heap;    /* units that can be made, the earliest first */
+    uint32_t *unit; /* node -> unit: that of its group's last member */
+    int *waiting;   /* by unit: how many it still waits for */
+    NodeList *user; /* by unit */
+    uint32_t *heap; /* units that can be made, the earliest first */
     size_t nheap;
 } Order;
 
 static void heap_push(Order *o, uint32_t unit) {
     size_t i = o->nheap++;
-    for (; i > 0 && o->heap[(i - 1) / 2] > unit; i = (i - 1) / 2)
-        o->heap[i] = o->heap[(i - 1) / 2];
+    for (; i > 0 && o->heap[(i - 1) / 2] > unit; i = (i - 1) / 2) o->heap[i] = o->heap[(i - 1) / 2];
     o->heap[i] = unit;
 }
 
@@ -23,10 +24,8 @@ static uint32_t heap_pop(Order *o) {
     uint32_t top = o->heap[0], last = o->heap[--o->nheap];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < o->nheap; i = child) {
-        if (child + 1 < o->nheap && o->heap[child + 1] < o->heap[child])
-            child++;
-        if (o->heap[child] >= last)
-            break;
+        if (child + 1 < o->nheap && o->heap[child + 1] < o->heap[child]) child++;
+        if (o->heap[child] >= last) break;
         o->heap[i] = o->heap[child];
     }
     o->heap[i] = last;
@@ -43,8 +42,7 @@ static void count_waiting(Order *o, uint32_t node) {
     uint32_t unit = o->unit[node];
     for (size_t i = 0; i < need->n; i++) {
         uint32_t from = o->unit[need->at[i]];
-        if (from == unit)
-            continue;
+        if (from == unit) continue;
         o->waiting[unit]++;
         vec_push(o->f->arena, &o->user[from], unit);
     }
@@ -52,8 +50,11 @@ static void count_waiting(Order *o, uint32_t node) {
 
 static Order order_new(Fuse *f) {
     size_t n = f->g->n;
-    Order o = {.f = f, .unit = NEW_N(f->arena, uint32_t, n), .waiting = NEW_N(f->arena, int, n),
-               .user = NEW_N(f->arena, NodeList, n), .heap = NEW_N(f->arena, uint32_t, n)};
+    Order o = {.f = f,
+               .unit = NEW_N(f->arena, uint32_t, n),
+               .waiting = NEW_N(f->arena, int, n),
+               .user = NEW_N(f->arena, NodeList, n),
+               .heap = NEW_N(f->arena, uint32_t, n)};
     for (uint32_t i = 0; i < n; i++) {
         o.unit[i] = i;
         if (f->group[i] >= 0) {
@@ -62,11 +63,9 @@ static Order order_new(Fuse *f) {
         }
     }
     for (uint32_t i = 0; i < n; i++)
-        if (f->reached[i] && (f->group[i] >= 0 || f->stored[i]))
-            count_waiting(&o, i);
+        if (f->reached[i] && (f->group[i] >= 0 || f->stored[i])) count_waiting(&o, i);
     for (uint32_t i = 0; i < n; i++)
-        if (is_unit(&o, i) && o.waiting[i] == 0)
-            heap_push(&o, i);
+        if (is_unit(&o, i) && o.waiting[i] == 0) heap_push(&o, i);
     return o;
 }
 
@@ -78,7 +77,8 @@ static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
     const Node *n = f->g->node[unit];
     if (op_info[n->op].lower == LOWER_VIEW) { /* moves nothing: whatever it is called, it renames */
         Ref x = refmap_get(value, n->in[0]);
-        refmap_set(value, (Ref){unit, 0}, g_reshape(to, x, n->type[0].rank, n->type[0].dim, n->span));
+        refmap_set(value, (Ref){unit, 0},
+                   g_reshape(to, x, n->type[0].rank, n->type[0].dim, n->span));
         return;
     }
     refmap_set_node(value, f->g, unit, graph_copy_node(to, n, refmap_inputs(value, n, f->arena)));
@@ -87,9 +87,14 @@ static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
 static Graph *fuse_graph(const Program *p, const Graph *g, PassCx *cx) {
     (void)p;
     Arena *scratch = arena_new();
-    Fuse f = {.arena = scratch, .g = g, .reached = graph_reached(g, scratch), .stored = NEW_N(scratch, bool, g->n),
-              .inlined = NEW_N(scratch, bool, g->n), .group = NEW_N(scratch, int, g->n),
-              .size = NEW_N(scratch, int, g->n), .need = NEW_N(scratch, NodeList, g->n),
+    Fuse f = {.arena = scratch,
+              .g = g,
+              .reached = graph_reached(g, scratch),
+              .stored = NEW_N(scratch, bool, g->n),
+              .inlined = NEW_N(scratch, bool, g->n),
+              .group = NEW_N(scratch, int, g->n),
+              .size = NEW_N(scratch, int, g->n),
+              .need = NEW_N(scratch, NodeList, g->n),
               .memo = NEW_N(scratch, struct Memo *, g->n)};
     fuse_decide(&f);
     Graph *to = graph_new(cx->arena, g->name);
@@ -99,12 +104,13 @@ static Graph *fuse_graph(const Program *p, const Graph *g, PassCx *cx) {
         uint32_t unit = heap_pop(&o);
         make_unit(&f, unit, to, &value);
         for (size_t i = 0; i < o.user[unit].n; i++)
-            if (--o.waiting[o.user[unit].at[i]] == 0)
-                heap_push(&o, o.user[unit].at[i]);
+            if (--o.waiting[o.user[unit].at[i]] == 0) heap_push(&o, o.user[unit].at[i]);
     }
     refmap_outputs(&value, g, to);
     arena_free(scratch);
     return to;
 }
 
-Program *pass_fuse(const Program *in, PassCx *cx) { return program_map(in, cx, fuse_graph); }
+Program *pass_fuse(const Program *in, PassCx *cx) {
+    return program_map(in, cx, fuse_graph);
+}

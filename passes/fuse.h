@@ -1,8 +1,10 @@
-/* Inside fusion. Values of a graph are of three kinds: `stored` ones have a buffer, `inlined` ones are computed wherever they
- * are needed, and the members of a group are computed in its kernel, which stores those that others need.
+/* Inside fusion. Values of a graph are of three kinds: `stored` ones have a buffer, `inlined` ones
+ * are computed wherever they are needed, and the members of a group are computed in its kernel,
+ * which stores those that others need.
  *
- * A group has a domain: its sizes without those of 1, and the axes that its reductions reduce. Every member is `full` (all
- * axes) or `reduced` (the kept ones). Inside a body all values have the domain's rank, so they line up by position. */
+ * A group has a domain: its sizes without those of 1, and the axes that its reductions reduce.
+ * Every member is `full` (all axes) or `reduced` (the kept ones). Inside a body all values have the
+ * domain's rank, so they line up by position. */
 #ifndef UPT_FUSE_H
 #define UPT_FUSE_H
 
@@ -31,10 +33,11 @@ typedef struct Fuse {
     Arena *arena; /* scratch */
     const Graph *g;
     bool *reached;
-    bool *stored;  /* by node: has a buffer because others need one (leaves, products and tables always do) */
-    bool *inlined; /* by node */
-    int *group;    /* by node: its group, -1: none */
-    int *size;     /* by node that computes: of its expression down to what it reads */
+    bool *stored;   /* by node: has a buffer because others need one (leaves, products and tables
+                       always do) */
+    bool *inlined;  /* by node */
+    int *group;     /* by node: its group, -1: none */
+    int *size;      /* by node that computes: of its expression down to what it reads */
     NodeList *need; /* by node that is stored or in a group: the nodes it reads */
     VEC(GroupInfo) groups;
     struct Memo **memo; /* by node: what the body at hand has emitted */
@@ -42,14 +45,15 @@ typedef struct Fuse {
 
 /* fuse_decide.c: what is stored, inlined, grouped. */
 void fuse_decide(Fuse *f);
-/* What node `n`, computed or stored by a group or by itself, reads from memory: nodes, each once. */
+/* What node `n`, computed or stored by a group or by itself, reads from memory: nodes, each once.
+ */
 void fuse_needs(const Fuse *f, uint32_t n, NodeList *out);
 
 /* fuse_merge.c: puts groups together where one kernel can do them. */
 void fuse_merge(Fuse *f);
 
 /* fuse_body.c */
-bool fuse_is_index(Op op);    /* computed from indices, constants or the clock alone */
+bool fuse_is_index(Op op);         /* computed from indices, constants or the clock alone */
 bool fuse_computes(const Node *n); /* MAP with inputs, or REDUCE */
 Domain fuse_domain(const Graph *g, uint32_t n); /* of a node alone */
 Frame frame_full(const Domain *d, const Type *t);
@@ -59,9 +63,11 @@ bool frame_fits(const Domain *d, const Type *t, Frame *out);
 bool frame_through(const Graph *g, const Node *view, const Frame *f, Frame *in);
 Frame frame_input(const Type *result, const Frame *f, const Type *in); /* of a pointwise operator */
 Frame frame_reduced_input(const Domain *d, const Type *in);
-uint32_t reduced_sizes(const Node *n, const Type *in); /* axes that it reduces and that are not of size 1 */
+uint32_t reduced_sizes(const Node *n,
+                       const Type *in); /* axes that it reduces and that are not of size 1 */
 
-/* Builds the kernel of a group in `to`; `value` has the stored values it reads and gets those it stores. */
+/* Builds the kernel of a group in `to`; `value` has the stored values it reads and gets those it
+ * stores. */
 void fuse_emit_group(Fuse *f, const GroupInfo *group, Graph *to, RefMap *value);
 
 #endif

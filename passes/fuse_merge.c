@@ -1,6 +1,7 @@
-/* Merging groups: a producer into its consumer, then groups that read the same. Two groups become one when a domain fits both,
- * every value that passes inside has its axes where both sides expect them, and no path leads out of one and into the
- * other through something else (which would be a cycle). */
+/* Merging groups: a producer into its consumer, then groups that read the same. Two groups become
+ * one when a domain fits both, every value that passes inside has its axes where both sides expect
+ * them, and no path leads out of one and into the other through something else (which would be a
+ * cycle). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,27 +13,26 @@ typedef struct Merge {
     Fuse *f;
     uint32_t *stamp; /* by node: last search that saw it (the first member of a group) */
     uint32_t now;
-    int *over;       /* by node: groups with members both up to it and after it */
+    int *over; /* by node: groups with members both up to it and after it */
 } Merge;
 
-static GroupInfo *group_of(const Fuse *f, uint32_t n) { return &f->groups.at[f->group[n]]; }
+static GroupInfo *group_of(const Fuse *f, uint32_t n) {
+    return &f->groups.at[f->group[n]];
+}
 
 /* ---- domains */
 static bool kept_equals(const Domain *d, const Domain *small) {
     int at = 0;
     for (int i = 0; i < d->rank; i++) {
-        if (d->reduced >> i & 1)
-            continue;
-        if (at == small->rank || small->dim[at++] != d->dim[i])
-            return false;
+        if (d->reduced >> i & 1) continue;
+        if (at == small->rank || small->dim[at++] != d->dim[i]) return false;
     }
     return at == small->rank;
 }
 
 static bool domain_join(const Domain *a, const Domain *b, Domain *out) {
     bool same = a->rank == b->rank;
-    for (int i = 0; same && i < a->rank; i++)
-        same = a->dim[i] == b->dim[i];
+    for (int i = 0; same && i < a->rank; i++) same = a->dim[i] == b->dim[i];
     if (same) {
         *out = *a;
         out->reduced |= b->reduced;
@@ -49,7 +49,8 @@ static bool domain_join(const Domain *a, const Domain *b, Domain *out) {
     return false;
 }
 
-/* A reduction of much to little is cut into parts (codegen/split.c), after which nothing may follow in the same kernel. */
+/* A reduction of much to little is cut into parts (codegen/split.c), after which nothing may follow
+ * in the same kernel. */
 static bool is_deep(const Domain *d) {
     double kept = 1, all = 1;
     for (int i = 0; i < d->rank; i++) {
@@ -87,15 +88,13 @@ static bool agree_inputs(Agree *a, uint32_t at, const Frame *f) {
         Domain own = fuse_domain(a->f->g, at), *d = &own;
         bool fits = own.reduced == a->domain->reduced && own.rank == a->domain->rank &&
                     memcmp(own.dim, a->domain->dim, (size_t)own.rank * sizeof *own.dim) == 0;
-        if (!fits)
-            return false;
+        if (!fits) return false;
         full = frame_full(d, in);
         return agree_at(a, n->in[0], &full);
     }
     for (int i = 0; i < n->nin; i++) {
         Frame to = frame_input(&n->type[0], f, graph_type(a->f->g, n->in[i]));
-        if (!agree_at(a, n->in[i], &to))
-            return false;
+        if (!agree_at(a, n->in[i], &to)) return false;
     }
     return true;
 }
@@ -105,15 +104,13 @@ static bool agree_at(Agree *a, Ref r, const Frame *frame) {
     Frame f = *frame, own, in;
     for (const Node *n; !is_inside(a, r.node) && !fu->stored[r.node]; r = n->in[0], f = in) {
         n = graph_node(fu->g, r);
-        if (op_info[n->op].lower != LOWER_VIEW)
-            break;
-        if (!frame_through(fu->g, n, &f, &in))
-            return !is_inside(a, view_of(fu->g, r).base.node);
+        if (op_info[n->op].lower != LOWER_VIEW) break;
+        if (!frame_through(fu->g, n, &f, &in)) return !is_inside(a, view_of(fu->g, r).base.node);
     }
     if (is_inside(a, r.node))
-        return frame_fits(a->domain, graph_type(fu->g, r), &own) && memcmp(&own, &f, sizeof own) == 0;
-    if (!fu->inlined[r.node])
-        return true;
+        return frame_fits(a->domain, graph_type(fu->g, r), &own) &&
+               memcmp(&own, &f, sizeof own) == 0;
+    if (!fu->inlined[r.node]) return true;
     for (size_t i = 0; i < a->seen.n; i++)
         if (a->seen.at[i].node == r.node && memcmp(&a->seen.at[i].frame, &f, sizeof f) == 0)
             return true;
@@ -128,11 +125,11 @@ static bool members_agree(const Fuse *f, const Domain *d, int first, int second)
         for (size_t i = 0; i < member->n; i++) {
             const Node *n = f->g->node[member->at[i]];
             Frame frame, in;
-            if (!frame_fits(d, &n->type[0], &frame))
-                return false;
+            if (!frame_fits(d, &n->type[0], &frame)) return false;
             if (op_info[n->op].lower == LOWER_VIEW) {
                 bool whole = frame_through(f->g, n, &frame, &in);
-                if (whole ? !agree_at(&a, n->in[0], &in) : is_inside(&a, view_of(f->g, (Ref){member->at[i], 0}).base.node))
+                if (whole ? !agree_at(&a, n->in[0], &in)
+                          : is_inside(&a, view_of(f->g, (Ref){member->at[i], 0}).base.node))
                     return false;
             } else if (!agree_inputs(&a, member->at[i], &frame)) {
                 return false;
@@ -143,16 +140,17 @@ static bool members_agree(const Fuse *f, const Domain *d, int first, int second)
 }
 
 /* ---- cycles */
-static uint32_t unit_first(const Fuse *f, uint32_t n) { return f->group[n] < 0 ? n : group_of(f, n)->member.at[0]; }
+static uint32_t unit_first(const Fuse *f, uint32_t n) {
+    return f->group[n] < 0 ? n : group_of(f, n)->member.at[0];
+}
 static uint32_t unit_last(const Fuse *f, uint32_t n) {
     return f->group[n] < 0 ? n : group_of(f, n)->member.at[group_of(f, n)->member.n - 1];
 }
 
-/* The last node at or before `begin` that no group reaches across. Units that end before it read only others that do: what
- * begins at `begin` or later does not come before them. */
+/* The last node at or before `begin` that no group reaches across. Units that end before it read
+ * only others that do: what begins at `begin` or later does not come before them. */
 static uint32_t last_cut(const Merge *m, uint32_t begin) {
-    while (begin > 0 && m->over[begin - 1])
-        begin--;
+    while (begin > 0 && m->over[begin - 1]) begin--;
     return begin;
 }
 
@@ -172,11 +170,11 @@ static bool reaches(Merge *m, uint32_t from, int target) {
             for (size_t k = 0; k < f->need[member->at[i]].n; k++) {
                 uint32_t need = f->need[member->at[i]].at[k], unit = unit_first(f, need);
                 if (f->group[need] == target) {
-                    if (!direct)
-                        return true;
+                    if (!direct) return true;
                     continue;
                 }
-                if (m->stamp[unit] == m->now || unit_last(f, need) < cut || unit == unit_first(f, from))
+                if (m->stamp[unit] == m->now || unit_last(f, need) < cut ||
+                    unit == unit_first(f, from))
                     continue;
                 m->stamp[unit] = m->now;
                 vec_push(f->arena, &stack, unit);
@@ -216,10 +214,8 @@ static int count_arguments(const Fuse *f, int first, int second) {
             for (size_t j = 0; j < need->n; j++) {
                 uint32_t n = need->at[j];
                 bool known = f->group[n] >= 0 && (f->group[n] == first || f->group[n] == second);
-                for (size_t s = 0; s < all.n && !known; s++)
-                    known = all.at[s] == n;
-                if (!known)
-                    vec_push(f->arena, &all, n);
+                for (size_t s = 0; s < all.n && !known; s++) known = all.at[s] == n;
+                if (!known) vec_push(f->arena, &all, n);
             }
         }
     return (int)all.n;
@@ -231,8 +227,7 @@ static bool stands_alone(const Fuse *f, int group) {
 }
 
 static void count_over(Merge *m, const NodeList *member, int add) {
-    for (uint32_t i = member->at[0]; i < member->at[member->n - 1]; i++)
-        m->over[i] += add;
+    for (uint32_t i = member->at[0]; i < member->at[member->n - 1]; i++) m->over[i] += add;
 }
 
 static void join_groups(Merge *m, int from, int to, const Domain *d) {
@@ -243,8 +238,7 @@ static void join_groups(Merge *m, int from, int to, const Domain *d) {
         bool first = j == b->member.n || (i < a->member.n && a->member.at[i] < b->member.at[j]);
         vec_push(f->arena, &all, first ? a->member.at[i++] : b->member.at[j++]);
     }
-    for (size_t i = 0; i < a->member.n; i++)
-        f->group[a->member.at[i]] = to;
+    for (size_t i = 0; i < a->member.n; i++) f->group[a->member.at[i]] = to;
     count_over(m, &a->member, -1);
     count_over(m, &b->member, -1);
     count_over(m, &all, 1);
@@ -258,17 +252,14 @@ static bool try_merge(Merge *m, uint32_t producer, uint32_t consumer) {
     Fuse *f = m->f;
     int a = f->group[producer], b = f->group[consumer];
     Domain d;
-    if (a < 0 || b < 0 || a == b || stands_alone(f, a) || stands_alone(f, b))
-        return false;
+    if (a < 0 || b < 0 || a == b || stands_alone(f, a) || stands_alone(f, b)) return false;
     const GroupInfo *ga = &f->groups.at[a], *gb = &f->groups.at[b];
     if (ga->size + gb->size > MAX_SIZE || ga->member.n + gb->member.n > MAX_RESULTS_OF_GROUP)
         return false;
     if (!domain_join(&ga->domain, &gb->domain, &d) || (is_deep(&d) && follows_reduction(f, a, b)))
         return false;
-    if (!members_agree(f, &d, a, b) || count_arguments(f, a, b) > MAX_ARGS)
-        return false;
-    if (reaches(m, consumer, a) || reaches(m, producer, b))
-        return false;
+    if (!members_agree(f, &d, a, b) || count_arguments(f, a, b) > MAX_ARGS) return false;
+    if (reaches(m, consumer, a) || reaches(m, producer, b)) return false;
     join_groups(m, a, b, &d);
     return true;
 }
@@ -276,10 +267,10 @@ static bool try_merge(Merge *m, uint32_t producer, uint32_t consumer) {
 /* Groups that read the same large value and reduce it alike. */
 static void merge_siblings(Merge *m) {
     Fuse *f = m->f;
-    uint32_t *last = NEW_N(f->arena, uint32_t, f->g->n); /* by node: the last reducing member that read it, + 1 */
+    uint32_t *last = NEW_N(f->arena, uint32_t,
+                           f->g->n); /* by node: the last reducing member that read it, + 1 */
     for (uint32_t i = 0; i < f->g->n; i++) {
-        if (f->group[i] < 0 || !reduces(f, i))
-            continue;
+        if (f->group[i] < 0 || !reduces(f, i)) continue;
         for (size_t k = 0; k < f->need[i].n; k++) {
             uint32_t need = f->need[i].at[k];
             if (last[need] && type_count(&f->g->node[need]->type[0]) >= 4096)
@@ -290,10 +281,10 @@ static void merge_siblings(Merge *m) {
 }
 
 void fuse_merge(Fuse *f) {
-    Merge m = {.f = f, .stamp = NEW_N(f->arena, uint32_t, f->g->n), .over = NEW_N(f->arena, int, f->g->n)};
+    Merge m = {
+        .f = f, .stamp = NEW_N(f->arena, uint32_t, f->g->n), .over = NEW_N(f->arena, int, f->g->n)};
     for (uint32_t i = 0; i < f->g->n; i++)
         if (f->group[i] >= 0)
-            for (size_t k = f->need[i].n; k-- > 0;)
-                try_merge(&m, f->need[i].at[k], i);
+            for (size_t k = f->need[i].n; k-- > 0;) try_merge(&m, f->need[i].at[k], i);
     merge_siblings(&m);
 }

@@ -274,21 +274,14 @@ const void *exec_output(const Exec *x, const RtPlan *plan, int out) {
 double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
     const void *at = exec_output(x, plan, out);
     switch (plan->out[out].dtype) {
-    case DT_f32:
-        return *(const float *)at;
-    case DT_f64:
-        return *(const double *)at;
-    case DT_bf16:
-        return bf16_to_float(*(const uint16_t *)at);
-    case DT_i32:
-        return *(const int32_t *)at;
-    case DT_i64:
-        return (double)*(const int64_t *)at;
+    case DT_f32: return *(const float *)at;
+    case DT_f64: return *(const double *)at;
+    case DT_bf16: return bf16_to_float(*(const uint16_t *)at);
+    case DT_i32: return *(const int32_t *)at;
+    case DT_i64: return (double)*(const int64_t *)at;
     case DT_u8:
-    case DT_bool:
-        return *(const uint8_t *)at;
-    case DT_COUNT:
-        break;
+    case DT_bool: return *(const uint8_t *)at;
+    case DT_COUNT: break;
     }
     BUG("output of no type");
 }
@@ -297,27 +290,16 @@ double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
 
 static void put_value(char *at, DType t, double v) {
     switch (t) {
-    case DT_f32:
-        *(float *)(void *)at = (float)v;
-        return;
-    case DT_f64:
-        *(double *)(void *)at = v;
-        return;
-    case DT_bf16:
-        *(uint16_t *)(void *)at = bf16_from_float((float)v);
-        return;
-    case DT_i32:
-        *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
-        return;
+    case DT_f32: *(float *)(void *)at = (float)v; return;
+    case DT_f64: *(double *)(void *)at = v; return;
+    case DT_bf16: *(uint16_t *)(void *)at = bf16_from_float((float)v); return;
+    case DT_i32: *(int32_t *)(void *)at = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX); return;
     case DT_i64:
         *(int64_t *)(void *)at = v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v;
         return;
     case DT_u8:
-    case DT_bool:
-        *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255);
-        return;
-    case DT_COUNT:
-        break;
+    case DT_bool: *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255); return;
+    case DT_COUNT: break;
     }
     BUG("accumulator of no type");
 }

@@ -12,22 +12,22 @@ LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
         LLVMDisposeMessage(message);
         return NULL;
     }
-    LLVMTargetMachineRef m = LLVMCreateTargetMachine(target, h->triple, h->cpu, h->features, LLVMCodeGenLevelDefault,
-                                                     LLVMRelocPIC, LLVMCodeModelDefault);
-    if (!m)
-        err_set(e, "LLVM cannot make code for the processor '%s'", h->cpu);
+    LLVMTargetMachineRef m =
+        LLVMCreateTargetMachine(target, h->triple, h->cpu, h->features, LLVMCodeGenLevelDefault,
+                                LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!m) err_set(e, "LLVM cannot make code for the processor '%s'", h->cpu);
     return m;
 }
 
 bool host_init(Host *h, Err *e) {
-    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() || LLVMInitializeNativeAsmParser())
+    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() ||
+        LLVMInitializeNativeAsmParser())
         return err_set(e, "this build of LLVM cannot make code for this machine");
     h->triple = LLVMGetDefaultTargetTriple();
     h->cpu = LLVMGetHostCPUName();
     h->features = LLVMGetHostCPUFeatures();
     LLVMTargetMachineRef m = host_machine(h, e);
-    if (!m)
-        return false;
+    if (!m) return false;
     LLVMTargetDataRef data = LLVMCreateTargetDataLayout(m);
     h->layout = LLVMCopyStringRepOfTargetData(data);
     LLVMDisposeTargetData(data);
@@ -39,6 +39,5 @@ void host_free(Host *h) {
     LLVMDisposeMessage(h->triple);
     LLVMDisposeMessage(h->cpu);
     LLVMDisposeMessage(h->features);
-    if (h->layout)
-        LLVMDisposeMessage(h->layout);
+    if (h->layout) LLVMDisposeMessage(h->layout);
 }

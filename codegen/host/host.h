@@ -1,5 +1,6 @@
-/* What is particular to the processor that compiles and runs: its name, its features and the machine that makes code
- * for it. Everything else in codegen/ speaks of vectors of 16 lanes, which LLVM splits where the processor's are shorter. */
+/* What is particular to the processor that compiles and runs: its name, its features and the
+ * machine that makes code for it. Everything else in codegen/ speaks of vectors of 16 lanes, which
+ * LLVM splits where the processor's are shorter. */
 #ifndef UPT_HOST_H
 #define UPT_HOST_H
 
