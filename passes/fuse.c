@@ -3,17 +3,6 @@
  * close to the old one. */
 #include "passes/fuse.h"
 
-/* Units of the new graph: groups, and stored nodes that are in none. Each is made when all it reads
- * has been. */
-typedef struct Order {
-    Fuse *f;
-    uint32_t *unit; /* node -> unit: that of its group's last member */
-    int *waiting;   /* by unit: how many it still waits for */
-    NodeList *user; /* by unit */
-    uint32_t *heap; /* units that can be made, the earliest first */
-    size_t nheap;
-} Order;
-
 static void heap_push(Order *o, uint32_t unit) {
     size_t i = o->nheap++;
     for (; i > 0 && o->heap[(i - 1) / 2] > unit; i = (i - 1) / 2) o->heap[i] = o->heap[(i - 1) / 2];
@@ -48,7 +37,7 @@ static void count_waiting(Order *o, uint32_t node) {
     }
 }
 
-static Order order_new(Fuse *f) {
+Order fuse_order(Fuse *f) {
     size_t n = f->g->n;
     Order o = {.f = f,
                .unit = NEW_N(f->arena, uint32_t, n),
@@ -64,8 +53,9 @@ static Order order_new(Fuse *f) {
     }
     for (uint32_t i = 0; i < n; i++)
         if (f->reached[i] && (f->group[i] >= 0 || f->stored[i])) count_waiting(&o, i);
+    /* An `arg` stands for a value from outside: whoever gives it says when it is there. */
     for (uint32_t i = 0; i < n; i++)
-        if (is_unit(&o, i) && o.waiting[i] == 0) heap_push(&o, i);
+        if (is_unit(&o, i) && o.waiting[i] == 0 && f->g->node[i]->op != OP_arg) heap_push(&o, i);
     return o;
 }
 
@@ -84,9 +74,20 @@ static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
     refmap_set_node(value, f->g, unit, graph_copy_node(to, n, refmap_inputs(value, n, f->arena)));
 }
 
-static Graph *fuse_graph(const Program *p, const Graph *g, PassCx *cx) {
-    (void)p;
-    Arena *scratch = arena_new();
+void fuse_unit_done(Order *o, uint32_t unit) {
+    for (size_t i = 0; i < o->user[unit].n; i++)
+        if (--o->waiting[o->user[unit].at[i]] == 0) heap_push(o, o->user[unit].at[i]);
+}
+
+void fuse_make_units(Order *o, Graph *to, RefMap *value) {
+    while (o->nheap) {
+        uint32_t unit = heap_pop(o);
+        make_unit(o->f, unit, to, value);
+        fuse_unit_done(o, unit);
+    }
+}
+
+Fuse fuse_new(Arena *scratch, const Graph *g) {
     Fuse f = {.arena = scratch,
               .g = g,
               .reached = graph_reached(g, scratch),
@@ -97,20 +98,34 @@ static Graph *fuse_graph(const Program *p, const Graph *g, PassCx *cx) {
               .need = NEW_N(scratch, NodeList, g->n),
               .memo = NEW_N(scratch, struct Memo *, g->n)};
     fuse_decide(&f);
+    return f;
+}
+
+Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx) {
+    Fuse f = fuse_new(scratch, g);
     Graph *to = graph_new(cx->arena, g->name);
-    RefMap value = refmap_new(scratch, g);
-    Order o = order_new(&f);
-    while (o.nheap) {
-        uint32_t unit = heap_pop(&o);
-        make_unit(&f, unit, to, &value);
-        for (size_t i = 0; i < o.user[unit].n; i++)
-            if (--o.waiting[o.user[unit].at[i]] == 0) heap_push(&o, o.user[unit].at[i]);
-    }
-    refmap_outputs(&value, g, to);
-    arena_free(scratch);
+    *value = refmap_new(scratch, g);
+    Order o = fuse_order(&f);
+    fuse_make_units(&o, to, value);
+    refmap_outputs(value, g, to);
     return to;
 }
 
 Program *pass_fuse(const Program *in, PassCx *cx) {
-    return program_map(in, cx, fuse_graph);
+    Program *p = program_like(in);
+    Arena *scratch = arena_new();
+    RefMap value;
+    bool ok = true;
+    if (in->init) p->init = fuse_graph(scratch, in->init, &value, cx);
+    for (size_t i = 0; i < in->nentry; i++) {
+        Entry *e = &p->entry[i];
+        if (e->kind == ENTRY_train && e->step && e->logged) {
+            ok = fuse_step(scratch, e, cx) && ok;
+            continue;
+        }
+        if (e->step) e->step = fuse_graph(scratch, e->step, &value, cx);
+        if (e->logged) e->logged = fuse_graph(scratch, e->logged, &value, cx);
+    }
+    arena_free(scratch);
+    return ok ? p : NULL;
 }

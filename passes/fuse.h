@@ -70,4 +70,27 @@ uint32_t reduced_sizes(const Node *n,
  * stores. */
 void fuse_emit_group(Fuse *f, const GroupInfo *group, Graph *to, RefMap *value);
 
+/* ---- fuse.c */
+/* Units of the new graph: groups, and stored nodes that are in none. Each is made when all it reads
+ * has been. */
+typedef struct Order {
+    Fuse *f;
+    uint32_t *unit; /* node -> unit: that of its group's last member */
+    int *waiting;   /* by unit: how many it still waits for */
+    NodeList *user; /* by unit */
+    uint32_t *heap; /* units that can be made, the earliest first */
+    size_t nheap;
+} Order;
+Fuse fuse_new(Arena *scratch, const Graph *g); /* all decided */
+Order fuse_order(Fuse *f);
+/* What waits for `unit` may be one step nearer to being made. */
+void fuse_unit_done(Order *o, uint32_t unit);
+/* Makes in `to` all units whose inputs are there. */
+void fuse_make_units(Order *o, Graph *to, RefMap *value);
+/* All of it; `value` gets what of `g` is stored. */
+Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx);
+
+/* fuse_logged.c: both steps of a train entry; false: reported. */
+bool fuse_step(Arena *scratch, Entry *e, PassCx *cx);
+
 #endif
