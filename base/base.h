@@ -103,6 +103,9 @@ uint64_t hash_str(const char *s, uint64_t seed);
 uint64_t hash_mix(uint64_t a, uint64_t b); /* order matters */
 bool str_eq(const char *a, const char *b);
 bool str_starts(const char *s, const char *prefix);
+/* A number of bytes as a person writes it: "512M", "1.5G", "8_000k", powers of 1024. False: it is
+ * not, or less than 1k, where a suffix was forgotten. */
+bool size_read(const char *s, int64_t *bytes);
 
 /* ---- files */
 bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */

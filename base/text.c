@@ -105,6 +105,23 @@ bool str_starts(const char *s, const char *prefix) {
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+bool size_read(const char *s, int64_t *bytes) {
+    static const char suffixes[] = "kMG";
+    char digits[32];
+    size_t n = 0;
+    for (; *s && strchr("0123456789._", *s) && n + 1 < sizeof digits; s++)
+        if (*s != '_') digits[n++] = *s;
+    digits[n] = 0;
+    char *end;
+    double v = strtod(digits, &end);
+    const char *suffix = *s ? strchr(suffixes, *s) : NULL;
+    if (suffix) s++;
+    for (; suffix && suffix >= suffixes; suffix--) v *= 1024;
+    if (end == digits || *end || *s || v < 1024 || v >= 0x1p63) return false;
+    *bytes = (int64_t)v;
+    return true;
+}
+
 /* Edit distance with swaps of neighbours (optimal string alignment), for names short enough. */
 enum { NAME_LIMIT = 64 };
 static size_t least(size_t a, size_t b) {

@@ -15,6 +15,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 typedef enum OptKind {
     OPT_flag,
     OPT_count, /* a whole number, also with k, M or G */
+    OPT_some,  /* one of at least 1 */
+    OPT_size,  /* bytes; k, M and G are powers of 1024 */
     OPT_str,
     OPT_define, /* name=value; may repeat */
 } OptKind;
@@ -68,6 +70,7 @@ typedef struct CompileOptions {
     StrList define;
     const char *emit; /* a stage, or NULL */
     bool check_each, time;
+    int64_t fit, micro; /* in place of the program's `memory` and `micro`; 0: not given */
 } CompileOptions;
 /* Each stops with its own sentence on stderr and returns false. */
 bool session_elaborate(Session *s, const char *path, const CompileOptions *o); /* to BUILT */

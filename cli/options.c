@@ -86,21 +86,31 @@ static void list_add(Arena *a, StrList *l, const char *value) {
     l->at = grown;
 }
 
-static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
-    char *at = (char *)options + o->at;
-    int64_t n;
-    if (o->kind == OPT_count) {
-        if (!read_count(value, &n))
-            return usage("%s needs a whole number, such as 500 or 10k, not '%s'", o->name, value);
-        memcpy(at, &n, sizeof n);
-    } else if (o->kind == OPT_define) {
-        const char *eq = strchr(value, '=');
-        if (!eq || eq == value) return usage("%s needs name=value, not '%s'", o->name, value);
-        list_add(a, (StrList *)(void *)at, value);
-    } else {
-        memcpy(at, &value, sizeof value);
-    }
+static int store_define(Arena *a, StrList *to, const char *name, const char *value) {
+    const char *eq = strchr(value, '=');
+    if (!eq || eq == value) return usage("%s needs name=value, not '%s'", name, value);
+    list_add(a, to, value);
     return EXIT_OK;
+}
+
+static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
+    void *at = (char *)options + o->at;
+    switch (o->kind) {
+    case OPT_some:
+        if (!read_count(value, at) || *(int64_t *)at < 1)
+            return usage("%s needs a whole number of at least 1, not '%s'", o->name, value);
+        return EXIT_OK;
+    case OPT_count:
+        if (read_count(value, at)) return EXIT_OK;
+        return usage("%s needs a whole number, such as 500 or 10k, not '%s'", o->name, value);
+    case OPT_size:
+        if (size_read(value, at)) return EXIT_OK;
+        return usage("%s needs a number of bytes, such as 512M or 8G, not '%s'", o->name, value);
+    case OPT_define: return store_define(a, at, o->name, value);
+    case OPT_str: memcpy(at, &value, sizeof value); return EXIT_OK;
+    case OPT_flag: break;
+    }
+    BUG("%s takes no value", o->name);
 }
 
 /* Where the value joined to a flag begins, or NULL; `n`: the length of the flag's name. */

@@ -70,6 +70,18 @@ static void tell_time(const Session *s, const char *what, double since) {
     if (s->time) fprintf(stderr, "%-12s %8.1f ms\n", what, (seconds() - since) * 1e3);
 }
 
+/* What the flags say in place of the program, and whether its entries can follow. */
+static void settle_run(Session *s, const CompileOptions *o) {
+    const Program *p = s->program;
+    RunSpec *run = &s->program->spec.run;
+    if (o->fit) run->memory = o->fit;
+    if (o->micro) run->micro = o->micro;
+    for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
+        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
+            diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",
+                       (long long)run->micro, (long long)p->entry[i].batch);
+}
+
 bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     char *text;
     size_t n;
@@ -82,6 +94,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     FrontendHost host = {s, host_module, host_tokenizer};
     s->program = frontend_compile(s->arena, s->diag, path, text, n, &host,
                                   split_defines(s->arena, &o->define), o->define.n);
+    if (s->program) settle_run(s, o);
     tell_time(s, "frontend", start);
     return !diag_flush(s) && s->program;
 }

@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 
 static const char MAGIC[8] = {'U', 'P', 'T', '.', 'U', 'P', 'X', '\n'};
-enum { VERSION = 1, HEADER = 32, NAME = 16, MAX_SECTIONS = 4096 };
+enum { VERSION = 2, HEADER = 32, NAME = 16, MAX_SECTIONS = 4096 };
 
 typedef struct Section {
     char name[NAME + 1];

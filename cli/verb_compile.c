@@ -137,15 +137,24 @@ static int check(Arena *a, const void *options, const char *file) {
     }
 #define TIME_OPT                                                                                   \
     { "--time", OPT_flag, NULL, "say where compile time goes", offsetof(Options, c.time) }
+#define FIT_OPT                                                                                    \
+    {                                                                                              \
+        "--fit", OPT_size, "size", "use no more memory than this, such as 2G",                     \
+            offsetof(Options, c.fit)                                                               \
+    }
+#define MICRO_OPT                                                                                  \
+    { "--micro", OPT_some, "n", "compute a batch n samples at a time", offsetof(Options, c.micro) }
 static const Opt compile_opts[] = {
     {"-o", OPT_str, "file.upx", "where to write (default: NAME.upx here)", offsetof(Options, out)},
     DEFINE_OPT,
     {"--emit", OPT_str, "stage", "print a stage instead: ast ir grad fused plan llvm asm",
      offsetof(Options, c.emit)},
+    FIT_OPT,
+    MICRO_OPT,
     CHECK_OPT,
     TIME_OPT,
 };
-static const Opt check_opts[] = {DEFINE_OPT, CHECK_OPT, TIME_OPT};
+static const Opt check_opts[] = {DEFINE_OPT, FIT_OPT, MICRO_OPT, CHECK_OPT, TIME_OPT};
 
 const Verb verb_compile = {
     .name = "compile",

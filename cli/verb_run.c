@@ -40,11 +40,16 @@ static void tell_failure(const Session *s, const Err *e) {
     diag_flush(s);
 }
 
+static const char *changes_program(const CompileOptions *c) {
+    return c->define.n ? "-D" : c->fit ? "--fit" : c->micro ? "--micro" : NULL;
+}
+
 static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
     const char *path = file ? file : newest_upx(a);
     if (!path) return EXIT_FAILED;
-    if (o->c.define.n && name_ends(path, ".upx"))
-        return usage("-D changes a .upm when it is compiled; %s is compiled already", path);
+    const char *flag = changes_program(&o->c);
+    if (flag && name_ends(path, ".upx"))
+        return usage("%s changes a .upm when it is compiled; %s is compiled already", flag, path);
     Session s = {.arena = a, .log = o->quiet ? NULL : stderr};
     int code = EXIT_FAILED;
     if (session_open(&s, path, &o->c)) {
@@ -85,6 +90,8 @@ static const Opt run_opts[] = {
     OPT("--log-every", OPT_count, "n", "a line in metrics.jsonl every n steps", log_every),
     OPT("--eval-every", OPT_count, "n", "evaluate every n steps", eval_every),
     OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--fit", OPT_size, "size", "use no more memory than this (of a .upm)", c.fit),
+    OPT("--micro", OPT_some, "n", "compute a batch n samples at a time (of a .upm)", c.micro),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
     OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),

@@ -132,9 +132,22 @@ static bool set_order(const RunCx *r) {
     return true;
 }
 
-static bool set_later(const RunCx *r) {
-    return report_error(r->cx, r->arg->span, "this version does not carry the setting '%s'",
-                        r->arg->name);
+/* What a literal says, its suffix counts here in powers of 1024. */
+static bool size_literal(const RunCx *r, int64_t *bytes) {
+    const Expr *e = r->arg->value;
+    return (e->kind == EXPR_int || e->kind == EXPR_float) &&
+           size_read(span_text(r->cx, e->span), bytes);
+}
+
+static bool set_memory(const RunCx *r) {
+    if (size_literal(r, &r->run->memory)) return true;
+    return report_error(r->cx, r->arg->value->span,
+                        "memory is a number of bytes, such as 512M or 8G, not %s",
+                        span_text(r->cx, r->arg->value->span));
+}
+
+static bool set_micro(const RunCx *r) {
+    return run_count(r, 1, &r->run->micro);
 }
 
 static bool every_eval(const RunCx *r) {
@@ -155,7 +168,7 @@ typedef struct Setting {
 } Setting;
 static const Setting settings[] = {
     {"seed", set_seed},   {"precision", set_precision}, {"keep", set_keep},
-    {"order", set_order}, {"memory", set_later},        {"micro", set_later},
+    {"order", set_order}, {"memory", set_memory},       {"micro", set_micro},
 };
 static const Setting everies[] = {{"eval", every_eval}, {"save", every_save}, {"log", every_log}};
 

@@ -33,7 +33,9 @@ const Record run_record = {{{"seed", KEY_hex, AT(RunSpec, seed), 0},
                             {"save_every", KEY_int64, AT(RunSpec, save_every), 0},
                             {"log_every", KEY_int64, AT(RunSpec, log_every), 0},
                             {"keep", KEY_int64, AT(RunSpec, keep), 0},
-                            {"alternate", KEY_bool, AT(RunSpec, alternate), 0}}};
+                            {"alternate", KEY_bool, AT(RunSpec, alternate), 0},
+                            {"memory", KEY_int64, AT(RunSpec, memory), 0},
+                            {"micro", KEY_int64, AT(RunSpec, micro), 0}}};
 
 const Record tokenizer_record = {{{"name", KEY_str, AT(TokenizerSpec, name), 0},
                                   {"kind", KEY_str, AT(TokenizerSpec, kind), 0},

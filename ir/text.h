@@ -23,7 +23,7 @@ typedef struct Key {
     KeyKind kind;
     size_t at, rank_at; /* offsets in the structure; rank_at of KEY_axes and KEY_dims */
 } Key;
-enum { RECORD_MAX = 8 };
+enum { RECORD_MAX = 10 };
 typedef struct Record {
     Key key[RECORD_MAX]; /* in order; ends with a NULL name */
 } Record;

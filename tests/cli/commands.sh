@@ -41,7 +41,18 @@ compile one.upm --emit
 compile one.upm --chek-each
 compile one.upm --time=yes
 compile one.upm -x
+compile one.upm --fit
+compile one.upm --fit all
+compile one.upm --fit 8
+compile one.upm --fit -1G
+compile one.upm --fit 2GB
+compile one.upm --fit 1.2.3G
+compile one.upm --fit 99999999999G
+compile one.upm --micro 0
+compile one.upm --micro 2.5
 run one.upx -D d=3
+run one.upx --fit 2G
+run one.upx --micro 4
 run one.upx --step 3
 run one.upx --steps
 run one.upx --steps many

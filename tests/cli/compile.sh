@@ -45,6 +45,19 @@ try uptc compile mean.upm -D rate=
 try uptc compile mean.upm -D rate=1+
 try uptc compile mean.upm -D rate=none
 
+echo "=== memory and micro"
+sed 's/batch 1/batch 6/; 1i run { memory = 1.5G; micro = 3 }' mean.upm >small.upm
+for flags in '' '--fit 512M' '--micro 2' '--fit=3_000k --micro=6'; do
+    uptc compile small.upm --emit=ir $flags | grep '^run'
+done
+uptc compile small.upm && uptc show small.upx | grep -c .
+try uptc compile small.upm --micro 4
+try uptc check small.upm -D rate=2
+sed -i 's/memory = .*/memory = 8; micro = 0 }/' small.upm
+try uptc check small.upm
+sed -i 's/memory = .*/memory = rate; micro = 4 }/' small.upm
+try uptc check small.upm
+
 echo "=== UPT_STD"
 cp -r "$SOURCE/models/std" std
 sed -i 's/^rule sgd/rule sgdd/' std/optim.upm

@@ -10,7 +10,7 @@ for wrong in 'nothing.ir' 'grad.ir -p nonsense' '--nonsense' 'grad.ir -o' 'grad.
     echo "exit code $?"
 done
 echo "--- text cut short"
-head -c 700 grad.ir >cut.ir
+head -c 719 grad.ir >cut.ir
 upt-opt cut.ir
 echo "exit code $?"
 echo "--- a rule of the stage broken"

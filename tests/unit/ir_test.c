@@ -197,8 +197,12 @@ static void test_whole_program_round_trips(void) {
              odd = diag_add_source(d, "my \"file\".upm", NULL, 0);
     p->stage = STAGE_BUILT | STAGE_WHOLE_SET;
     Span s1 = {plain, 3, 5, 3, 9}, s2 = {odd, 1, 1, 2, 4294967295u};
-    p->spec.run =
-        (RunSpec){.seed = UINT64_MAX, .eval_every = -1, .save_every = INT64_MAX, .alternate = true};
+    p->spec.run = (RunSpec){.seed = UINT64_MAX,
+                            .eval_every = -1,
+                            .save_every = INT64_MAX,
+                            .alternate = true,
+                            .memory = 1 << 30,
+                            .micro = 8};
     TokenizerSpec tok = {"tok", "bytes", "", "a\\b/*.txt", 256, 0xdeadbeefcafe, s1};
     p->spec.tokenizer = &tok;
     p->spec.ntokenizer = 1;
@@ -306,7 +310,8 @@ static void test_specification(void) {
 static const char *header =
     "program built\nrun {seed=0x0, precision=none, eval_every=0, save_every=0, log_every=0, "
     "keep=0, "
-    "alternate=false}\nentry eval {name=\"e\", data=0, batch=1, steps=0, epochs=0}\n";
+    "alternate=false, memory=0, micro=0}\nentry eval {name=\"e\", data=0, batch=1, steps=0, "
+    "epochs=0}\n";
 
 /* Reads a broken graph; it is refused with the sentence. */
 static void refused(const char *graph, const char *sentence) {
