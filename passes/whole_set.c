@@ -4,8 +4,9 @@
  *
  * Rows of an incomplete batch that are not real enter a reduction as its identity. What is computed
  * from a whole-set value is computed once, so it must not meet single samples again: that would
- * take a second pass over the set, and is the user's error. Limits: sums are kept in the type of
- * the sum (f32: each batch's part is exact to its own rounding), no second pass. */
+ * take a second pass over the set, and is the user's error. Sums, and what is computed from them at
+ * the end, are in f64 and i64, so that a set may have any number of batches. Limit: a product over
+ * the batch is rounded to f32 once a batch. */
 #include "passes/internal.h"
 
 #include <math.h>
@@ -67,6 +68,11 @@ static Op combiner_of(Op op, DType t) {
     if (op == OP_max) return t == DT_bool ? OP_or : OP_maximum;
     if (op == OP_min) return t == DT_bool ? OP_and : OP_minimum;
     return OP_add;
+}
+
+/* What an element of a sum over many batches takes: f32 counts to 2^24 only. */
+static DType wide_of(DType t) {
+    return dtype_is_float(t) ? DT_f64 : t == DT_i32 ? DT_i64 : t;
 }
 
 /* ---- when each value is known */
@@ -201,6 +207,7 @@ static int add_accumulator(Split *s, const Node *n) {
     Tensor t = {.kind = TENSOR_acc, .type = n->type[0], .like = -1, .span = n->span};
     t.name = arena_printf(s->p->arena, "acc.%s.%d", s->entry->name, s->naccs++);
     t.type.batch_axis = NO_BATCH;
+    if (combiner_of(n->op, t.type.dtype) == OP_add) t.type.dtype = wide_of(t.type.dtype);
     t.fill = identity_of(n->op, t.type.dtype);
     return program_add_tensor(s->p, &t);
 }
@@ -213,12 +220,13 @@ static Ref read_accumulator(const Split *s, Graph *g, uint32_t i) {
 
 static void accumulate(Split *s, Graph *g, uint32_t i, Ref *in) {
     const Node *n = s->from->node[i];
-    for (int k = 0; k < n->nin; k++) in[k] = masked_input(s, g, n, k, in[k]);
-    Ref part = graph_copy_node(g, n, in);
     s->tensor[i] = add_accumulator(s, n);
-    Ref sum =
-        g_binary(g, combiner_of(n->op, n->type[0].dtype), read_accumulator(s, g, i), part, n->span);
-    graph_out(g, OUT_state, NULL, s->tensor[i], sum, n->span);
+    DType t = s->p->tensor[s->tensor[i]].type.dtype;
+    for (int k = 0; k < n->nin; k++) in[k] = masked_input(s, g, n, k, in[k]);
+    if (n->op == OP_sum) in[0] = g_cast(g, in[0], t, n->span);
+    Ref part = g_cast(g, graph_copy_node(g, n, in), t, n->span), all = read_accumulator(s, g, i);
+    all = g_binary(g, combiner_of(n->op, t), all, part, n->span);
+    graph_out(g, OUT_state, NULL, s->tensor[i], all, n->span);
 }
 
 static bool of_batch(const Split *s, const Output *o) {
@@ -229,8 +237,10 @@ static bool of_batch(const Split *s, const Output *o) {
 static void copy_outputs(const Split *s, const RefMap *map, Graph *g, bool batch) {
     for (size_t i = 0; i < s->from->nout; i++) {
         const Output *o = &s->from->out[i];
-        if (of_batch(s, o) == batch)
-            graph_out(g, o->kind, o->name, o->index, refmap_get(map, o->ref), o->span);
+        if (of_batch(s, o) != batch) continue;
+        Ref r = refmap_get(map, o->ref);
+        if (o->kind == OUT_text) r = g_cast(g, r, DT_i32, o->span);
+        graph_out(g, o->kind, o->name, o->index, r, o->span);
     }
 }
 
@@ -252,6 +262,20 @@ static Graph *batch_graph(Split *s) {
     return graph_prune(s->p->arena, g, g->name, NULL);
 }
 
+/* At the end a value of the set is as wide as the sums, where the operator takes any type; products
+ * and tables get the types that the program says. */
+static Ref set_node(Split *s, Graph *g, const Node *n, Ref *in) {
+    Lower lower = op_info[n->op].lower;
+    bool wide = lower == LOWER_MAP || lower == LOWER_VIEW || lower == LOWER_REDUCE;
+    for (int k = 0; k < n->nin; k++) {
+        DType t = graph_type(s->from, n->in[k])->dtype;
+        in[k] = g_cast(g, in[k], wide ? wide_of(t) : t, n->span);
+    }
+    Node to = *n;
+    if (n->op == OP_cast) to.attr.dtype = wide_of(n->attr.dtype);
+    return graph_copy_node(g, &to, in);
+}
+
 /* What happens once at the end. */
 static Graph *report_graph(Split *s) {
     Graph *g = graph_new(s->p->arena, s->from->name);
@@ -259,11 +283,11 @@ static Graph *report_graph(Split *s) {
     for (uint32_t i = 0; i < s->from->n; i++) {
         const Node *n = s->from->node[i];
         if (!s->reached[i] || s->known[i] == KNOWN_batch) continue;
-        if (s->tensor[i] >= 0)
-            refmap_set_node(&map, s->from, i, read_accumulator(s, g, i));
-        else
-            refmap_set_node(&map, s->from, i,
-                            graph_copy_node(g, n, refmap_inputs(&map, n, s->scratch)));
+        Ref *in = s->tensor[i] < 0 ? refmap_inputs(&map, n, s->scratch) : NULL;
+        Ref to = !in                        ? read_accumulator(s, g, i)
+                 : s->known[i] == KNOWN_set ? set_node(s, g, n, in)
+                                            : graph_copy_node(g, n, in);
+        refmap_set_node(&map, s->from, i, to);
     }
     copy_outputs(s, &map, g, false);
     return graph_prune(s->p->arena, g, g->name, NULL);

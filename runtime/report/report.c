@@ -26,11 +26,17 @@ static bool has_value(const Report *r, const char *name) {
     return false;
 }
 
+/* A count that was kept as f64, too long for the digits that others are shown with. */
+static bool is_count(DType t, double v) {
+    return t == DT_f64 && v == floor(v) && fabs(v) >= 1e6 && fabs(v) <= 0x1p53;
+}
+
 static void add_value(Report *r, const Exec *x, const RtPlan *plan, int i, const char *prefix) {
     const RtOutput *o = &plan->out[i];
     const char *name = arena_printf(r->arena, "%s%s", prefix, o->name ? o->name : "loss");
     if (has_value(r, name)) return; /* the loss is often reported too */
-    ReportValue v = {name, exec_scalar(x, plan, i), !dtype_is_float(o->dtype)};
+    ReportValue v = {.name = name, .value = exec_scalar(x, plan, i)};
+    v.integer = !dtype_is_float(o->dtype) || is_count(o->dtype, v.value);
     vec_push(r->arena, &r->value, v);
 }
 
