@@ -114,6 +114,8 @@ bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);
 /* So that a rename in the folder of `path` reaches the disk; else errno says why. */
 bool file_sync_folder(const char *path);
 
+double clock_seconds(void); /* since an arbitrary start */
+
 /* ---- random numbers that are counted, not drawn: Philox4x32-10 (Salmon et al., SC 2011).
  * A value depends on (seed, place, step, index) alone. Element i of a tensor takes word (i >> 4) &
  * 3 of the block with counter (i >> 6) << 4 | (i & 15): sixteen neighbouring lanes share a word

@@ -33,7 +33,7 @@ typedef struct StrList {
 } StrList;
 typedef struct Verb {
     const char *name, *what;
-    const char *takes;     /* its one argument, as help shows it: "FILE.upm" */
+    const char *takes;     /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
     const char *ending[3]; /* what the argument may end in; none: anything */
     bool may_lack;         /* the argument may be left out */
     const char *examples;  /* lines of help */
@@ -51,7 +51,8 @@ void options_help(FILE *f, const Verb *v);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
-extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show, verb_tokenizer;
+extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show, verb_tokenizer,
+    verb_doctor;
 
 /* ---- sessions */
 typedef struct Session {
@@ -80,6 +81,9 @@ bool session_generate(Session *s, const CompileOptions *o);                    /
 bool session_open(Session *s, const char *path, const CompileOptions *o);
 void session_close(Session *s);
 bool diag_flush(const Session *s); /* prints what was found; true when there were errors */
+/* Where compiled kernels and what doctor measured are kept: $UPT_CACHE (empty: nowhere), else upt/
+ * in the user's cache folder. NULL: there is no safe one, `why`. */
+const char *cache_folder(Arena *a, const char **why);
 /* The newest .upx in the working directory; NULL with a sentence when there is none. */
 const char *newest_upx(Arena *a);
 

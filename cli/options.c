@@ -31,8 +31,9 @@ int usage(const char *fmt, ...) {
 }
 
 void options_help(FILE *f, const Verb *v) {
-    fprintf(f, "uptc %s %s%s%s\n  %s\n", v->name, v->may_lack ? "[" : "", v->takes,
-            v->may_lack ? "]" : "", v->what);
+    fprintf(f, "uptc %s", v->name);
+    if (v->takes) fprintf(f, v->may_lack ? " [%s]" : " %s", v->takes);
+    fprintf(f, "\n  %s\n", v->what);
     if (v->nopt) fputs("\noptions:\n", f);
     for (size_t i = 0; i < v->nopt; i++) {
         const Opt *o = &v->opt[i];
@@ -152,6 +153,7 @@ bool name_ends(const char *name, const char *ending) {
 }
 
 static int take_file(const Verb *v, const char *given, const char **file) {
+    if (!v->takes) return usage("'%s' takes no file such as '%s'", v->name, given);
     if (*file) return usage("'%s' takes one file; '%s' is one too many", v->name, given);
     *file = given;
     if (!v->ending[0]) return EXIT_OK;
@@ -173,7 +175,7 @@ bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options
         else
             code = take_file(v, argv[i], file);
     }
-    if (code == EXIT_OK && !*file && !v->may_lack)
+    if (code == EXIT_OK && !*file && v->takes && !v->may_lack)
         code = usage("'%s' needs a file: uptc %s %s", v->name, v->name, v->takes);
     return code == EXIT_OK;
 }

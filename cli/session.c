@@ -1,10 +1,10 @@
 /* From a path to a program that runs: reads the file, elaborates, optimises and generates code, and
  * keeps the vocabularies that elaboration opened. Every failure prints its own sentence. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -60,14 +60,8 @@ static const char *base_name(Arena *a, const char *path) {
     return arena_strndup(a, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void tell_time(const Session *s, const char *what, double since) {
-    if (s->time) fprintf(stderr, "%-12s %8.1f ms\n", what, (seconds() - since) * 1e3);
+    if (s->time) fprintf(stderr, "%-12s %8.1f ms\n", what, (clock_seconds() - since) * 1e3);
 }
 
 /* What the flags say in place of the program, and whether its entries can follow. */
@@ -86,7 +80,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     char *text;
     size_t n;
     Err e = {0};
-    double start = seconds();
+    double start = clock_seconds();
     s->time = o->time;
     s->name = base_name(s->arena, path);
     s->diag = diag_new(s->arena);
@@ -100,7 +94,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
 }
 
 bool session_optimise(Session *s, const CompileOptions *o) {
-    double start = seconds();
+    double start = clock_seconds();
     Diag *d = s->diag;
     size_t before = diag_errors(d);
     s->program =
@@ -110,30 +104,41 @@ bool session_optimise(Session *s, const CompileOptions *o) {
     return s->program && diag_errors(d) == before;
 }
 
-/* Where compiled kernels are kept: $UPT_CACHE (empty: nowhere), else upt/ in the user's cache
- * folder. What is loaded from there runs, so a folder that others own or can write to is not used.
- */
-static const char *cache_folder(Arena *a) {
+/* What is loaded from the cache runs, so a folder that others own or can write to is not used. */
+static const char *folder_flaw(Arena *a, const char *path) {
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return arena_printf(a, "'%s' cannot be made: %s", path, strerror(errno));
+    if (stat(path, &st) != 0) return arena_printf(a, "'%s': %s", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode)) return arena_printf(a, "'%s' is not a folder", path);
+    if (st.st_uid != geteuid()) return arena_printf(a, "'%s' belongs to another user", path);
+    if (st.st_mode & 022)
+        return arena_printf(a, "others can write to '%s': chmod go-w '%s'", path, path);
+    return access(path, W_OK) ? arena_printf(a, "'%s' cannot be written to", path) : NULL;
+}
+
+const char *cache_folder(Arena *a, const char **why) {
     const char *own = getenv("UPT_CACHE"), *cache = getenv("XDG_CACHE_HOME"),
                *home = getenv("HOME");
-    if (own && !*own) return NULL;
-    if (!own && !(cache && *cache) && !(home && *home)) return NULL;
+    *why = NULL;
+    if (own && !*own) *why = "UPT_CACHE is empty";
+    if (!own && !(cache && *cache) && !(home && *home))
+        *why = "neither UPT_CACHE, XDG_CACHE_HOME nor HOME names a folder";
+    if (*why) return NULL;
     if (!own) {
         if (!cache || !*cache) cache = arena_printf(a, "%s/.cache", home);
         mkdir(cache, 0700);
         own = arena_printf(a, "%s/upt", cache);
     }
-    mkdir(own, 0700);
-    struct stat st;
-    bool safe =
-        stat(own, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
-    return safe ? own : NULL;
+    *why = folder_flaw(a, own);
+    return *why ? NULL : own;
 }
 
 bool session_generate(Session *s, const CompileOptions *o) {
-    double start = seconds();
+    double start = clock_seconds();
     Err e = {0};
-    CodegenOptions co = {.cache = cache_folder(s->arena)};
+    const char *why;
+    CodegenOptions co = {.cache = cache_folder(s->arena, &why)};
     if (o->emit && str_eq(o->emit, "llvm")) co.emit_llvm = stdout;
     if (o->emit && str_eq(o->emit, "asm")) co.emit_asm = stdout;
     s->codegen = codegen_new(&co, &e);

@@ -5,7 +5,8 @@
 #include "cli/cli.h"
 
 static const Verb *const verbs[] = {&verb_compile, &verb_run,  &verb_check,
-                                    &verb_eval,    &verb_show, &verb_tokenizer};
+                                    &verb_eval,    &verb_show, &verb_tokenizer,
+                                    &verb_doctor};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static void help(FILE *f) {

@@ -2,7 +2,6 @@
  * compiled. */
 #include "passes/internal.h"
 
-#include <time.h>
 
 #define NEEDS(stage) STAGE_##stage
 #define GIVES(stage) STAGE_##stage
@@ -33,12 +32,6 @@ static const Pass *find_pass(const char *name) {
     return NULL;
 }
 
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static size_t program_nodes(const Program *p) {
     size_t n = p->init ? p->init->n : 0;
     for (size_t i = 0; i < p->nentry; i++)
@@ -61,13 +54,13 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
         hint_order(d);
         return NULL;
     }
-    double start = seconds_now();
+    double start = clock_seconds();
     PassCx cx = {.arena = in->arena, .diag = d};
     Program *out = pass->run(in, &cx);
     if (!out) return NULL;
     out->stage |= pass->gives;
     if (o->time)
-        fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (seconds_now() - start),
+        fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (clock_seconds() - start),
                 program_nodes(out));
     if (o->check_each) check_program(out, pass->name);
     if (o->check_each && pass->keeps_meaning) check_meaning(in, out, pass->name);

@@ -50,6 +50,18 @@ typedef struct RtGemm {
     } loop[GEMM_LOOPS];
 } RtGemm;
 
+/* Loops that show what the processor can do (codegen/probe.c), over vectors [first, last) of 16
+ * floats; buf: c, a, b, each aligned to a vector. */
+typedef enum RtProbe {
+    RT_PROBE_fma,  /* a multiply-add each, in registers; 12 vectors at c are written, 2 at a read */
+    RT_PROBE_copy, /* c = a */
+    RT_PROBE_copy_streaming, /* its stores go past the caches */
+    RT_PROBE_triad,          /* c = a + 3 b */
+    RT_PROBE_triad_streaming,
+    RT_PROBES
+} RtProbe;
+typedef void RtProbeFn(float *const *buf, int64_t first, int64_t last);
+
 typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
 typedef struct RtBuffer { /* where a value lies */
     enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;

@@ -35,6 +35,10 @@ void gemm_init(void) {
     openblas_set_num_threads(1);
 }
 
+const char *gemm_processor(void) {
+    return openblas_get_corename();
+}
+
 /* ---- operands */
 
 static bool fits(int64_t n) {

@@ -10,7 +10,6 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "runtime/run.h"
 
@@ -42,12 +41,6 @@ static void signals_give_back(const Signals *old) {
     sigaction(SIGINT, &old->interrupt, NULL);
     sigaction(SIGTERM, &old->terminate, NULL);
     sigaction(SIGXFSZ, &old->file_size, NULL);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ---- what is to be done */
@@ -240,11 +233,11 @@ static bool train_step(Run *r, int i, Err *e) {
     int64_t number = r->at.entry[i] + 1;
     bool logged = number == 1 || number == r->total[i] || is_due(r->log_every, number);
     const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
-    double start = now(), loss = 0;
+    double start = clock_seconds(), loss = 0;
     if (!compute_step(r, i, plan, &loss, e)) return false;
     r->at.entry[i]++;
     r->at.step++;
-    double end = now();
+    double end = clock_seconds();
     r->busy += end - start;
     r->since_log += end - start;
     r->done++;

@@ -20,6 +20,7 @@ void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_
 
 /* ---- matrix products */
 void gemm_init(void);
+const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
 /* Work is cut into tiles by its sizes alone. */
 void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c);
 
