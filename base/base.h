@@ -159,8 +159,8 @@ void diag_note(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_hint(Diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t diag_errors(const Diag *d);
 bool diag_full(const Diag *d); /* DIAG_MAX errors: stop looking for more */
-/* Prints what it has not printed yet, in the form that docs/language.md shows. A repeated error
- * (same place, same text) is printed once. */
+/* Prints what it has not printed yet, by file and line, in the form that docs/language.md shows. A
+ * repeated error (same place, same text) is printed once. */
 void diag_print(Diag *d, FILE *f, bool colour);
 /* The nearest of n names within a third of its length (Damerau-Levenshtein), or NULL: 'did you
  * mean'. */

@@ -1,4 +1,4 @@
-/* Diagnostics: collected while compiling, printed at the end in the order they were found, each
+/* Diagnostics: collected while compiling, printed at the end file by file and line by line, each
  * with its source line, a caret span, notes and a hint. After DIAG_MAX errors further ones are
  * dropped, with their notes; a repetition (same place, same text) is dropped at once. */
 #include "base/base.h"
@@ -224,8 +224,37 @@ static void print_message(const Diag *d, FILE *f, const Message *m, const char *
     print_source(d, f, m->at, colour, c);
 }
 
+/* Does `a`, found after `b`, come before it? */
+static bool precedes(const Item *a, const Item *b) {
+    Span x = a->head.at, y = b->head.at;
+    return x.file == y.file && (x.line < y.line || (x.line == y.line && x.col < y.col));
+}
+
+/* The first place from `from` on where the item at `i` belongs: before one of its file that is
+ * further down, else after the last one of its file, else at the end. */
+static size_t place_of(const Diag *d, size_t from, size_t i) {
+    const Item *item = d->item.at;
+    size_t place = i;
+    for (size_t k = from; k < i; k++) {
+        if (precedes(&item[i], &item[k])) return k;
+        if (item[k].head.at.file == item[i].head.at.file) place = k + 1;
+    }
+    return place;
+}
+
+/* Files in order of their first message, then by place; of one place, as found. */
+static void sort_items(Diag *d, size_t from) {
+    for (size_t i = from; i < d->item.n; i++) {
+        size_t place = place_of(d, from, i);
+        Item item = d->item.at[i];
+        memmove(&d->item.at[place + 1], &d->item.at[place], (i - place) * sizeof item);
+        d->item.at[place] = item;
+    }
+}
+
 void diag_print(Diag *d, FILE *f, bool colour) {
     const Colours *c = colour ? &coloured : &plain;
+    sort_items(d, d->printed);
     for (; d->printed < d->item.n; d->printed++) {
         const Item *item = &d->item.at[d->printed];
         print_message(d, f, &item->head, item->warning ? "warning" : "error",

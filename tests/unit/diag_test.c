@@ -51,6 +51,30 @@ static void test_form(void) {
     arena_free(a);
 }
 
+static void test_order(void) {
+    Arena *a = arena_new();
+    Diag *d = diag_new(a);
+    uint32_t main = diag_add_source(d, "main.upm", NULL, 0),
+             other = diag_add_source(d, "other.upm", NULL, 0);
+    diag_error(d, at(other, 9, 1, 2), "nine");
+    diag_error(d, at(main, 5, 4, 5), "five");
+    diag_note(d, at(other, 1, 1, 2), "of five");
+    diag_error(d, (Span){0}, "nowhere");
+    diag_error(d, at(main, 5, 1, 2), "before five");
+    diag_warn(d, at(other, 2, 1, 2), "two");
+    diag_error(d, at(main, 5, 4, 5), "five, found later");
+    expect_text(d, "other.upm:2:1: warning: two\n"
+                   "other.upm:9:1: error: nine\n"
+                   "main.upm:5:1: error: before five\n"
+                   "main.upm:5:4: error: five\n"
+                   "other.upm:1:1: note: of five\n"
+                   "main.upm:5:4: error: five, found later\n"
+                   "error: nowhere\n");
+    diag_error(d, at(main, 1, 1, 2), "one");
+    expect_text(d, "main.upm:1:1: error: one\n");
+    arena_free(a);
+}
+
 static void test_long_line(void) {
     Arena *a = arena_new();
     Diag *d = diag_new(a);
@@ -94,6 +118,7 @@ static void test_spans(void) {
 
 int main(void) {
     test_form();
+    test_order();
     test_long_line();
     test_limits();
     test_spans();
