@@ -1,6 +1,7 @@
 /* Products: `a @ b` and einsum. Both become the IR's two-operand contraction, whose labels say
  * everything: no transposes are made. More than two operands are contracted from the left; labels
- * that only one operand has and nobody needs are summed out of it first. */
+ * that only one operand has and nobody needs are summed out of it first, and of a label that stands
+ * twice in one operand the diagonal is taken. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -194,6 +195,24 @@ static int label_index(const Einsum *es, const char *name) {
     return -1;
 }
 
+/* What `...` stands for broadcasts: a size of 1 gives way. */
+static bool label_size(Einsum *es, int i, int64_t size, const char *text, const PatternAxis *p) {
+    const char *name = es->label[i];
+    bool hidden = pattern_label_hidden(name);
+    if (es->size[i] == size || (hidden && size == 1)) return true;
+    if (hidden && es->size[i] == 1) {
+        es->size[i] = size;
+        es->dim[i] = text;
+        es->where[i] = p->span;
+        return true;
+    }
+    const char *shown = hidden ? "`...`" : arena_printf(es->cx->arena, "'%s'", name);
+    diag_error(es->cx->diag, p->span, "label %s is %s here, and %s before", shown, text,
+               es->dim[i]);
+    diag_note(es->cx->diag, es->where[i], "%s is %s here", shown, es->dim[i]);
+    return report_calls(es->cx);
+}
+
 static bool label_axis(Einsum *es, Term *term, int axis, const PatternAxis *p) {
     const char *name = p->label[0], *text = dim_text(es->cx, &term->t, axis);
     int64_t size = term->t.type.dim[axis];
@@ -209,16 +228,57 @@ static bool label_axis(Einsum *es, Term *term, int axis, const PatternAxis *p) {
         es->name[i] = pattern_label_hidden(name) ? term->t.name[axis] : name;
         es->where[i] = p->span;
     }
-    if (strchr(term->lab, letter(i)))
-        return report_error(es->cx, p->span, "label '%s' stands twice in one operand", name);
-    if (es->size[i] != size) {
-        diag_error(es->cx->diag, p->span, "label '%s' is %s here, and %s before", name, text,
-                   es->dim[i]);
-        diag_note(es->cx->diag, es->where[i], "'%s' is %s here", name, es->dim[i]);
-        return report_calls(es->cx);
-    }
     term->lab[axis] = letter(i);
-    return true;
+    return label_size(es, i, size, text, p);
+}
+
+/* Axes i < k of one label become one: of their square, every (size + 1)-th element in a row. */
+static void take_diagonal(Einsum *es, Term *term, int i, int k) {
+    int perm[RANK], n = 0;
+    int64_t size = term->t.type.dim[i], dim[RANK];
+    char lab[RANK + 1] = {0};
+    Attr cut = {.slice = {.rank = term->t.type.rank - 1}};
+    for (int axis = 0; axis < term->t.type.rank; axis++) {
+        if (axis == i || axis == k) continue;
+        cut.slice.size[n] = dim[n] = term->t.type.dim[axis];
+        cut.slice.step[n] = 1;
+        lab[n] = term->lab[axis];
+        perm[n++] = axis;
+    }
+    perm[n] = i;
+    perm[n + 1] = k;
+    lab[n] = term->lab[i];
+    dim[n] = size * size;
+    cut.slice.size[n] = size;
+    cut.slice.step[n] = size > 1 ? size + 1 : 1;
+    TVal square = tensor_permute(es->cx, &term->t, perm, es->at);
+    square = tensor_reshape(es->cx, &square, n + 1, dim, es->at);
+    term->t = tensor_add(es->cx, OP_slice, &cut, &square, 1, NULL, es->at);
+    memcpy(term->lab, lab, sizeof lab);
+}
+
+static void take_diagonals(Einsum *es, Term *term) {
+    for (int k = 1; tensor_ok(&term->t) && k < term->t.type.rank; k++) {
+        const char *first = strchr(term->lab, term->lab[k]);
+        if (first == &term->lab[k]) continue;
+        take_diagonal(es, term, (int)(first - term->lab), k);
+        k = 0;
+    }
+}
+
+/* Axes of size 1 that broadcast against another operand's are left out. */
+static void drop_ones(Einsum *es, Term *term) {
+    int64_t dim[RANK];
+    char lab[RANK + 1] = {0};
+    int n = 0;
+    for (int i = 0; i < term->t.type.rank; i++) {
+        if (term->t.type.dim[i] != es->size[letter_index(term->lab[i])]) continue;
+        lab[n] = term->lab[i];
+        dim[n++] = term->t.type.dim[i];
+    }
+    if (n == term->t.type.rank) return;
+    term->t = tensor_reshape(es->cx, &term->t, n, dim, es->at);
+    memcpy(term->lab, lab, sizeof lab);
 }
 
 static bool einsum_operand(Einsum *es, Scope *s, const Expr *e, int *leading) {
@@ -233,8 +293,9 @@ static bool einsum_operand(Einsum *es, Scope *s, const Expr *e, int *leading) {
         if (!label_axis(es, term, i, &p.axis[i])) return false;
     }
     if (dots > *leading) *leading = dots;
+    take_diagonals(es, term);
     es->nterm++;
-    return true;
+    return tensor_ok(&term->t);
 }
 
 static bool einsum_result(Einsum *es, const Expr *to, int leading) {
@@ -329,6 +390,7 @@ static bool einsum_dtypes(Einsum *es, const Expr *e) {
 }
 
 static bool einsum_contract(Einsum *es, Val *out) {
+    for (int i = 0; i < es->nterm; i++) drop_ones(es, &es->term[i]);
     Term acc = es->term[0];
     for (int i = 1; i < es->nterm; i++)
         if (!contract(es, &acc, i)) return false;

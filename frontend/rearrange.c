@@ -7,6 +7,7 @@
 
 /* ---- reading patterns */
 
+/* Of the dimensions that `...` stands for, counted from the last, as they align. */
 static const char *const hidden_label[RANK] = {"...0", "...1", "...2", "...3",
                                                "...4", "...5", "...6", "...7"};
 
@@ -49,7 +50,8 @@ bool pattern_read(Elab *cx, const Exprs *at, int leading, bool groups, Span span
         for (int k = 0; k < more; k++) {
             PatternAxis *axis = &out->axis[out->n++];
             if (ellipsis)
-                *axis = (PatternAxis){.label = {hidden_label[k]}, .n = 1, .span = at->at[i]->span};
+                *axis = (PatternAxis){
+                    .label = {hidden_label[more - 1 - k]}, .n = 1, .span = at->at[i]->span};
             else if (!pattern_axis(cx, at->at[i], groups, axis))
                 return false;
         }

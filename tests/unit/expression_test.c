@@ -79,6 +79,20 @@ static const Case cases[] = {
     {"sum(einsum(x[b, t] -> [t]) * iota4)", 52},
     {"einsum(x[b, t] -> [t, b])[3, 1]", 7}, {"einsum(x[b, t], iota4[t], iota4[t] -> [b])[1]", 92},
     {"einsum(x[..., t], iota4[t] -> [...])[1]", 38},
+    {"einsum(sq[i, i] -> [])", 15}, {"sum(einsum(sq[i, i] -> [i]) * iota4)", 32.5},
+    {"einsum(ids[:, :2][i, i] -> [])", 5},
+    {"einsum(cube[i, i, i] -> [i])[1]", 7}, {"einsum(cube[i, j, i] -> [j, i])[1, 0]", 2},
+    {"einsum(cube[i, j, i] -> [i, j])[1, 0]", 5}, {"einsum(cube[j, i, i], x[:, :2][i, j] -> [])", 51},
+    {"einsum(quad[i, j, i, j] -> [i, j])[1, 0]", 10}, {"einsum(quad[i, i, j, j] -> [])", 30},
+    {"einsum(x[:1, :1][i, i] -> [])", 0}, {"einsum(sq[i, i], iota4[i] -> [])", 32.5},
+    {"einsum(x[b, t], iota4[s] -> [b])[1]", 132}, {"einsum(x[b, t], iota4[s] -> [])", 168},
+    {"einsum(x[b, t], sq[t, s], x[c, s] -> [b, c])[0, 1]", 564.5},
+    {"einsum(iota4[i], iota4[j], iota4[k], iota4[l] -> [])", 1296},
+    {"einsum(sq[i, j], sq[j, k], sq[k, i] -> [])", 2883.9375},
+    {"einsum(cube[..., t], x[:, :2][..., t] -> [...])[1, 0]", 5},
+    {"einsum(cube[..., t], iota4[:2][t] -> [...])[1, 0]", 5},
+    {"sum(einsum(x[:, None][..., t], x[..., t] -> [...]))", 216},
+    {"einsum(quad[i, ..., i] -> [...])[0, 1]", 13},
     {"rearrange(x[b, t] -> [(t b)])[3]", 5},
     {"rearrange(x[b, (h e)] -> [h, b, e], h = 2)[1, 0, 1]", 3},
     {"rearrange(x[b, t] -> [b, 1, t]).dim(1)", 1},
@@ -112,17 +126,23 @@ static const Case cases[] = {
 /* clang-format on */
 enum { CASES = sizeof cases / sizeof *cases };
 
-static const char prelude[] = "tokenizer tok = bytes()\n"
-                              "const T = 4\n"
-                              "data text = lines(\"none\") | encode(tok) | pad(T)\n"
-                              "fn pick(c) { if c { return 1 } else { return 0 } }\n"
-                              "fn twice(f) = fn (x) { return f(f(x)) }\n"
-                              "fn total(x over axes) = sum(x over axes)\n"
-                              "eval on text batch 2 {\n"
-                              "    x = cast(ids, f32)\n"
-                              "    iota4 = cast(iota(4), f32)\n"
-                              "    jumble = (iota(100) * 37 + 11) % 100\n"
-                              "    (at, real) = compact(ids % 3 == 0, 2 over T)\n";
+static const char prelude[] =
+    "tokenizer tok = bytes()\n"
+    "const T = 4\n"
+    "data text = lines(\"none\") | encode(tok) | pad(T)\n"
+    "fn pick(c) { if c { return 1 } else { return 0 } }\n"
+    "fn twice(f) = fn (x) { return f(f(x)) }\n"
+    "fn total(x over axes) = sum(x over axes)\n"
+    "eval on text batch 2 {\n"
+    "    x = cast(ids, f32)\n"
+    "    iota4 = cast(iota(4), f32)\n"
+    "    sq = iota4[:, None] + iota4 + cast(eye(4), f32) * 0.75\n"
+    "    cube = rearrange(cast(iota(8), f32)[(a b c)] -> [a, b, c], "
+    "a = 2, b = 2)\n"
+    "    quad = rearrange(cast(iota(16), f32)[(a b c d)] -> [a, b, c, d], "
+    "a = 2, b = 2, c = 2)\n"
+    "    jumble = (iota(100) * 37 + 11) % 100\n"
+    "    (at, real) = compact(ids % 3 == 0, 2 over T)\n";
 
 static const char *core_text(void *cx, const char *name, size_t *n, const char **path) {
     Err e = {0};
