@@ -40,7 +40,10 @@ static bool parts_of(Call *c, TVal **part, int *n) {
         if (!val_is_tensor(one) && !val_is_number(one) && one->kind != VAL_bool)
             return report_error(c->cx, one->span, "%s takes tensors, not %s", c->b->name,
                                 val_describe(c->cx, one));
-        if (!tensor_of(c->cx, one, c->arg_span[0], &(*part)[i])) return false;
+        if (one->kind == VAL_empty && c->b->run == run_concat)
+            (*part)[i] = one->t;
+        else if (!tensor_of(c->cx, one, c->arg_span[0], &(*part)[i]))
+            return false;
     }
     return true;
 }
@@ -76,11 +79,21 @@ static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at) {
     return t;
 }
 
+/* Empty slices, which have no node, vanish. */
+static int drop_empty(TVal *part, int n) {
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (tensor_ok(&part[i])) part[kept++] = part[i];
+    return kept;
+}
+
 bool run_concat(Call *c, Val *out) {
     TVal *part;
     int n, axis;
     if (!parts_of(c, &part, &n) || !call_axis(c, &part[0], &axis) || !parts_match(c, part, n, axis))
         return false;
+    n = drop_empty(part, n);
+    if (n == 0) return report_error(c->cx, c->arg_span[0], "every part of this concat is empty");
     TVal t = join(c->cx, part, n, axis, c->at);
     return call_return(&t, out);
 }

@@ -409,17 +409,19 @@ bool eval_einsum(Elab *cx, Scope *s, const Expr *e, Val *out) {
     Einsum es = {.cx = cx, .at = e->span};
     size_t n = e->call.arg.n;
     int leading = 0;
+    for (size_t i = 0; i < n; i++) {
+        const Arg *a = &e->call.arg.at[i];
+        if (a->name) return report_error(cx, a->span, "einsum has no argument '%s'", a->name);
+    }
     const Expr *arrow = n ? e->call.arg.at[n - 1].value : NULL;
     if (!arrow || arrow->kind != EXPR_arrow) {
         report_error(cx, e->span, "einsum needs a result: einsum(a[i, k], b[k, j] -> [i, j])");
         return false;
     }
-    for (size_t i = 0; i < n; i++) {
-        const Arg *a = &e->call.arg.at[i];
-        if (a->name) return report_error(cx, a->span, "einsum has no argument '%s'", a->name);
-        if (!einsum_operand(&es, s, i + 1 == n ? arrow->arrow.from : a->value, &leading))
+    for (size_t i = 0; i < n; i++)
+        if (!einsum_operand(&es, s, i + 1 == n ? arrow->arrow.from : e->call.arg.at[i].value,
+                            &leading))
             return false;
-    }
     return einsum_dtypes(&es, e) && einsum_result(&es, arrow->arrow.to, leading) &&
            einsum_contract(&es, out);
 }

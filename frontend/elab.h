@@ -59,7 +59,8 @@ typedef enum ValKind {
     VAL_array,    /* of instances */
     VAL_param,    /* a persistent tensor; used as a value it becomes its current VAL_tensor */
     VAL_tensor,
-    VAL_tree, /* tensors by path within an instance: ema(key, query, 0.99) */
+    VAL_empty, /* a slice without elements: `t` with a size of 0, and no node. A part of concat */
+    VAL_tree,  /* tensors by path within an instance: ema(key, query, 0.99) */
     VAL_module,
     VAL_tokenizer,
     VAL_data,

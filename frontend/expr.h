@@ -7,7 +7,7 @@
 
 /* ---- value.c */
 bool val_is_number(const Val *v);
-bool val_is_tensor(const Val *v); /* VAL_tensor or VAL_param */
+bool val_is_tensor(const Val *v); /* VAL_tensor, VAL_param, VAL_empty */
 bool val_is_tree(const Val *v);   /* VAL_tree or VAL_instance */
 double val_double(const Val *v);  /* of a number */
 /* A compile-time scalar as strings show it; NULL: it has no text. */

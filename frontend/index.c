@@ -1,6 +1,7 @@
 /* x[...]: elements and slices of lists, and the basic indexing of tensors (integers, slices, `...`,
  * None), which is one IR slice and one reshape. Positions outside are errors, also in slices: a
- * program that cuts less than it says is wrong. */
+ * program that cuts less than it says is wrong. A slice that says it keeps nothing is a value
+ * without a node, which only concat takes. */
 #include "frontend/expr.h"
 
 #include <string.h>
@@ -118,7 +119,6 @@ static bool slice_axis(Indexing *ix, const Expr *e) {
     int64_t n = ix->x.type.dim[ix->axis];
     const char *of = axis_text(ix->cx, &ix->x, ix->axis);
     if (!cut_slice(ix->cx, ix->s, e, n, of, &cut)) return false;
-    if (cut.size == 0) return report_error(ix->cx, e->span, "this slice of %s is empty", of);
     if (cut.size == n && cut.step == 1) return whole_axis(ix, e->span);
     int i = ix->axis++;
     ix->slice.slice.start[i] = cut.start;
@@ -189,11 +189,22 @@ static bool index_items(Indexing *ix, const Exprs *items, int rest) {
     return true;
 }
 
+static bool index_empty(const Indexing *ix, Val *out) {
+    TVal t = {.ref = REF_NONE, .type = type_scalar(ix->x.type.dtype)};
+    t.type.rank = (int8_t)ix->rank;
+    memcpy(t.type.dim, ix->dim, (size_t)ix->rank * sizeof ix->dim[0]);
+    memcpy(t.name, ix->name, sizeof t.name);
+    *out = (Val){.kind = VAL_empty, .t = t};
+    return true;
+}
+
 static bool index_finish(Indexing *ix, Val *out) {
     TVal t = ix->x;
     bool cuts = false;
-    for (int i = 0; i < t.type.rank; i++)
+    for (int i = 0; i < t.type.rank; i++) {
+        if (ix->slice.slice.size[i] == 0) return index_empty(ix, out);
         if (ix->slice.slice.size[i] != t.type.dim[i] || ix->slice.slice.step[i] != 1) cuts = true;
+    }
     if (cuts) t = tensor_add(ix->cx, OP_slice, &ix->slice, &ix->x, 1, NULL, ix->at);
     if (!tensor_ok(&t)) return false;
     t = tensor_reshape(ix->cx, &t, ix->rank, ix->dim, ix->at);
@@ -223,6 +234,7 @@ bool eval_index(Elab *cx, Scope *s, const Expr *e, Val *out) {
     case VAL_array:
     case VAL_axes: return index_list(cx, s, &of, e, out);
     case VAL_tensor:
+    case VAL_empty:
     case VAL_param: return index_tensor(cx, s, &of, e, out);
     default: return report_error(cx, e->span, "%s cannot be indexed", val_describe(cx, &of));
     }

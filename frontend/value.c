@@ -47,7 +47,7 @@ bool val_is_number(const Val *v) {
     return v->kind == VAL_int || v->kind == VAL_float;
 }
 bool val_is_tensor(const Val *v) {
-    return v->kind == VAL_tensor || v->kind == VAL_param;
+    return v->kind == VAL_tensor || v->kind == VAL_param || v->kind == VAL_empty;
 }
 bool val_is_tree(const Val *v) {
     return v->kind == VAL_tree || v->kind == VAL_instance;
@@ -173,7 +173,8 @@ const char *val_describe(Elab *cx, const Val *v) {
         TVal t = param_shape(&cx->tensor.at[v->tensor]);
         return tval_describe(cx, &t);
     }
-    case VAL_tensor: return tval_describe(cx, &v->t);
+    case VAL_tensor:
+    case VAL_empty: return tval_describe(cx, &v->t);
     case VAL_tree: return "the tensors of an instance";
     case VAL_module: return "a module";
     case VAL_tokenizer: return "a tokenizer";
@@ -325,11 +326,19 @@ static bool number_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out
     return tensor_ok(out);
 }
 
+static bool report_empty(Elab *cx, const Val *v, Span at) {
+    diag_error(cx->diag, at, "%s has no elements: an empty slice can only be a part of concat",
+               tval_describe(cx, &v->t));
+    if (v->span.file && !span_inside(v->span, at)) diag_note(cx->diag, v->span, "it is cut here");
+    return report_calls(cx);
+}
+
 bool val_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out) {
     *out = (TVal){.ref = REF_NONE};
     switch (v->kind) {
     case VAL_error: return false;
     case VAL_tensor: *out = v->t; return tensor_ok(out);
+    case VAL_empty: return report_empty(cx, v, at);
     case VAL_param:
         if (!cx->g) {
             report_error(cx, at, "'%s' has a value only while an entry runs",

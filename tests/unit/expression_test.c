@@ -99,6 +99,8 @@ static const Case cases[] = {
     {"rearrange(x[..., (h e)] -> [..., e, h], e = 2)[1, 0, 1]", 6},
     /* moving elements */
     {"sum(concat([x, x + 1] over 0)[2:])", 36}, {"sum(concat([x, x] over T)[0])", 12},
+    {"sum(concat([x + 1, x[:-B]] over 0))", 36}, {"rank(concat([x[2:], x[1:], x[:0]] over 0))", 2},
+    {"concat([x[2:], x[1:], x[:0]] over 0)[0, 0]", 4}, {"sum(concat([x[:, :0], x] over 1))", 28},
     {"stack([x, 2 * x] over 1)[1, 1, 0]", 8},
     {"sum(stack([1, 2, 3.5] over 0))", 6.5}, {"pad(x, 1, 2 over T)[1, 1]", 4},
     {"flip(x over T)[0, 0]", 3},
