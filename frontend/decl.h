@@ -78,11 +78,14 @@ typedef struct Decls {
     int64_t train_batch; /* of the last train entry; 0: none */
 } Decls;
 
-/* ---- names: scope.c suggest.c */
+/* ---- names: scope.c suggest.c names.c */
 /* "'pre' has no 'x'" */
 void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at);
 void suggest(Elab *cx, const char *name, const char *const *names, size_t n);
 void scope_import(Elab *cx, Scope *imports, const char *name, Val *v, const char *from);
+
+bool name_elsewhere(const char *name); /* a data stage, or what only a later version has */
+void check_names(Elab *cx);            /* names.c: also where nothing runs */
 
 /* ---- statements: stmt.c */
 bool exec_stmt(Elab *cx, Exec *x, const Stmt *s);

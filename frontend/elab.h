@@ -10,7 +10,7 @@
  *   builtin*.c           the primitive functions, listed in builtins.def
  * Declarations (decl.h):
  *   elaborate.c          files, imports, constants; the whole of it
- *   scope.c suggest.c    names, and 'did you mean'
+ *   scope.c suggest.c    names, and 'did you mean';  names.c  in what nobody calls
  *   stmt.c call.c sign.c statements, calls, signatures
  *   block.c declare.c    instances and their persistent tensors
  *   entry.c minimize.c   train and eval; minimize and update

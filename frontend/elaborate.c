@@ -264,5 +264,6 @@ Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text,
     module_load(cx, cx->main, path, text, n);
     check_defines(cx);
     if (diag_errors(d) == errors) program_finish(cx);
+    check_names(cx);
     return diag_errors(d) == errors ? cx->program : NULL;
 }

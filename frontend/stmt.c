@@ -58,8 +58,10 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
     case STMT_tokenizer:
     case STMT_data:
     case STMT_assign:
-        for (int i = 0; i < stmt->assign.ntarget; i++)
+        for (int i = 0; i < stmt->assign.ntarget; i++) {
             bind_error(cx, s, stmt->assign.target[i].name);
+            bind_error(cx, s, stmt->assign.target[i].index);
+        }
         break;
     case STMT_param:
     case STMT_state:
@@ -73,6 +75,7 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
         for (size_t i = 0; i < stmt->cond.other.n; i++) bind_errors(cx, s, stmt->cond.other.at[i]);
         break;
     case STMT_for:
+        bind_error(cx, s, stmt->loop.name);
         for (size_t i = 0; i < stmt->loop.body.n; i++) bind_errors(cx, s, stmt->loop.body.at[i]);
         break;
     default: break;

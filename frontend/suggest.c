@@ -61,12 +61,17 @@ static bool is_stage(const char *name) {
 
 /* Of the language's design, and in no version yet. */
 static bool is_later(const char *name) {
-    static const char *const later[] = {"scan",     "conv",         "conv_transpose",
-                                        "max_pool", "avg_pool",     "grid_sample",
-                                        "knn",      "linear_probe", "retrieval"};
+    static const char *const later[] = {
+        "scan",          "conv",      "conv_transpose", "max_pool",  "avg_pool",
+        "grid_sample",   "knn",       "linear_probe",   "retrieval", "Conv",
+        "ConvTranspose", "BatchNorm", "CausalAttention"};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (str_eq(name, later[i])) return true;
     return false;
+}
+
+bool name_elsewhere(const char *name) {
+    return is_stage(name) || is_later(name);
 }
 
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at) {
