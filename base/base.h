@@ -109,7 +109,13 @@ bool size_read(const char *s, int64_t *bytes);
 
 /* ---- files */
 bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */
-/* Written aside, synced, renamed over the old one, and the folder synced. */
+/* `put` writes the content to a file aside, which is synced and renamed over the old one, and the
+ * folder synced: whatever happens, power loss too, a reader finds the old file or the whole new
+ * one. A process that is killed may leave PATH FILE_ASIDE number behind. */
+#define FILE_ASIDE ".tmp"
+typedef bool FilePut(int fd, const void *cx); /* false: errno says why */
+bool file_replace(const char *path, FilePut *put, const void *cx, Err *e);
+bool file_put(int fd, const void *p, size_t n); /* all of it; false: errno says why */
 bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);
 /* So that a rename in the folder of `path` reaches the disk; else errno says why. */
 bool file_sync_folder(const char *path);

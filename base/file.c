@@ -33,12 +33,12 @@ bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e) {
     return ok || err_set(e, "cannot read '%s': %s", path, strerror(why));
 }
 
-static bool write_all(int fd, const char *p, size_t n) {
-    while (n) {
-        ssize_t put = write(fd, p, n);
+bool file_put(int fd, const void *p, size_t n) {
+    for (const char *at = p; n;) {
+        ssize_t put = write(fd, at, n);
         if (put < 0 && errno == EINTR) continue;
         if (put <= 0) return false;
-        p += put;
+        at += put;
         n -= (size_t)put;
     }
     return true;
@@ -60,10 +60,10 @@ bool file_sync_folder(const char *path) {
     return ok;
 }
 
-static bool write_synced(const char *path, const void *p, size_t n) {
+static bool put_synced(const char *path, FilePut *put, const void *cx) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return false;
-    bool ok = write_all(fd, p, n) && fsync(fd) == 0;
+    bool ok = put(fd, cx) && fsync(fd) == 0;
     int why = errno;
     if (close(fd) != 0 && ok) return false;
     errno = why;
@@ -76,11 +76,11 @@ static bool may_replace(const char *path) {
     return stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 }
 
-bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
+bool file_replace(const char *path, FilePut *put, const void *cx, Err *e) {
     if (!may_replace(path)) return err_set(e, "cannot write '%s': it is not a regular file", path);
     Buf aside = {0};
-    buf_printf(&aside, "%s.tmp%ld", path, (long)getpid());
-    bool ok = write_synced(aside.data, p, n) && rename(aside.data, path) == 0;
+    buf_printf(&aside, "%s" FILE_ASIDE "%ld", path, (long)getpid());
+    bool ok = put_synced(aside.data, put, cx) && rename(aside.data, path) == 0;
     int why = errno;
     if (!ok)
         unlink(aside.data);
@@ -88,4 +88,18 @@ bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
         why = errno;
     buf_free(&aside);
     return ok || err_set(e, "cannot write '%s': %s", path, strerror(why));
+}
+
+typedef struct Bytes {
+    const void *p;
+    size_t n;
+} Bytes;
+
+static bool put_bytes(int fd, const void *cx) {
+    const Bytes *b = cx;
+    return file_put(fd, b->p, b->n);
+}
+
+bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
+    return file_replace(path, put_bytes, &(Bytes){p, n}, e);
 }

@@ -366,7 +366,8 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
                         .data = from->data,
                         .batch = from->batch,
                         .steps = from->steps,
-                        .epochs = from->epochs};
+                        .epochs = from->epochs,
+                        .graph = from->step ? graph_fingerprint(p, from->step) : 0};
         set_fields(a, p, from, to);
         to->step = from->step ? make_plan(a, p, from->step, to, &pending, e) : NULL;
         to->logged =

@@ -247,6 +247,8 @@ bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b);
 void program_print(Buf *b, const Program *p);
 Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n);
 void graph_print(Buf *b, const Program *p, const Graph *g);
+/* Of the text of what it computes: tensors by name, without places in the source. */
+uint64_t graph_fingerprint(const Program *p, const Graph *g);
 /* BUG about a graph: prints it first, as far as it has been built. */
 void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...)
     PRINTF_LIKE(4, 5) NORETURN;

@@ -111,10 +111,11 @@ static void print_place(Buf *b, const Diag *d, Span s) {
 typedef struct Printer {
     Buf *b;
     const Program *p; /* may be NULL: no places, no names */
+    bool bare;        /* no places, and names in place of the numbers of tensors */
 } Printer;
 
 static const Diag *sources(const Printer *pr) {
-    return pr->p ? pr->p->diag : NULL;
+    return pr->p && !pr->bare ? pr->p->diag : NULL;
 }
 
 static void print_ref(Buf *b, Ref r) {
@@ -142,7 +143,7 @@ static void print_node(const Printer *pr, const Node *n, size_t number, int inde
         buf_puts(b, i ? ", " : " ");
         print_ref(b, n->in[i]);
     }
-    print_record(b, &attr_record[attr], &n->attr);
+    if (attr != ATTR_TENSOR || !pr->bare) print_record(b, &attr_record[attr], &n->attr);
     if (attr == ATTR_BODY) {
         buf_puts(b, " ");
         print_body(pr, n->attr.body, indent);
@@ -165,7 +166,10 @@ static void print_output(const Printer *pr, const Output *o, int indent) {
         buf_puts(b, " ");
         print_str(b, o->name);
     }
-    if (o->index || o->kind == OUT_state || o->kind == OUT_text) buf_printf(b, " %d", o->index);
+    if (pr->bare && o->kind == OUT_state)
+        buf_printf(b, " %s", pr->p->tensor[o->index].name);
+    else if (o->index || o->kind == OUT_state || o->kind == OUT_text)
+        buf_printf(b, " %d", o->index);
     buf_puts(b, " = ");
     print_ref(b, o->ref);
     print_place(b, sources(pr), o->span);
@@ -190,7 +194,15 @@ static void print_graph(const Printer *pr, const char *what, const Graph *g) {
 }
 
 void graph_print(Buf *b, const Program *p, const Graph *g) {
-    print_graph(&(Printer){b, p}, "", g);
+    print_graph(&(Printer){.b = b, .p = p}, "", g);
+}
+
+uint64_t graph_fingerprint(const Program *p, const Graph *g) {
+    Buf b = {0};
+    print_graph(&(Printer){.b = &b, .p = p, .bare = true}, "", g);
+    uint64_t hash = hash_bytes(b.data, b.n, 0);
+    buf_free(&b);
+    return hash;
 }
 
 void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...) {
@@ -306,7 +318,7 @@ static void print_entry(const Printer *pr, const Entry *e) {
 }
 
 void program_print(Buf *b, const Program *p) {
-    Printer pr = {b, p};
+    Printer pr = {.b = b, .p = p};
     buf_puts(b, "program");
     for (int i = 0; i < 4; i++)
         if (p->stage >> i & 1) buf_printf(b, " %s", stage_names[i]);

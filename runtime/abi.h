@@ -122,6 +122,7 @@ typedef struct RtEntry {
     const char *name;
     int data; /* in Spec.data */
     int64_t batch, steps, epochs;
+    uint64_t graph;     /* hash of what a step computes */
     const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
                            in front are [batch, dim...] */
     int nfield;

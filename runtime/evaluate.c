@@ -138,7 +138,8 @@ static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
     if (!path && !(path = last_checkpoint(r, e))) return false;
     r->pool = pool_new(r->o->threads, e);
     r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
-    if (!r->x || !state_load(path, r->p, r->x, r->tok, false, &r->at, e)) return false;
+    State s = run_state(r);
+    if (!r->x || !state_read(path, &s, &r->at, e)) return false;
     if (r->o->has_seed) r->at.seed = r->o->seed;
     Report *out = report_new(r->at.step);
     bool ok = evaluate_all(r, false, out, e);

@@ -83,12 +83,16 @@ static int64_t usual_log_every(int64_t steps) {
     return steps < 20 ? 1 : every;
 }
 
+/* The data of evaluations too, though they come later: what is wrong with it is said before hours
+ * of training, and text that several entries share is read once. */
 static bool open_data(Run *r, Err *e) {
     r->total = NEW_N(r->arena, int64_t, r->p->nentry);
     for (int i = 0; i < r->p->nentry; i++) {
         if (!r->p->entry[i].train) continue;
         if (!run_reader(r, i, r->at.entry[i], e) || !entry_steps(r, i, e)) return false;
     }
+    for (int i = 0; i < r->p->nentry && r->at.step < r->total_all; i++)
+        if (!r->p->entry[i].train && !run_reader(r, i, 0, e)) return false;
     if (r->log_every < 0) r->log_every = usual_log_every(r->total_all);
     return true;
 }
@@ -110,12 +114,13 @@ static bool init_fresh(Run *r, Err *e) {
     r->at.seed = r->o->has_seed ? r->o->seed : r->p->spec.run.seed;
     RtClock clock = {.seed = r->at.seed};
     FILE *log = r->o->quiet || r->o->json ? NULL : r->o->out;
-    return (!r->p->init || exec_plan(r->x, r->p->init, &clock, e)) &&
-           state_load_declared(r->p, r->x, r->tok, log, e);
+    State s = run_state(r);
+    return (!r->p->init || exec_plan(r->x, r->p->init, &clock, e)) && load_declared(&s, log, e);
 }
 
 static bool init_resumed(Run *r, Err *e) {
-    if (!state_load(r->dir.last, r->p, r->x, r->tok, true, &r->at, e)) return false;
+    State s = run_state(r);
+    if (!state_resume(r->dir.last, &s, &r->at, e)) return false;
     r->saved = r->at.step;
     if (!r->o->has_seed || r->o->seed == r->at.seed) return true;
     return err_set(e,
@@ -196,9 +201,11 @@ static bool evaluate(Run *r, Err *e) {
 static bool save(Run *r, Err *e) {
     if (r->saved == r->at.step) return true;
     const char *path = rundir_step(&r->dir, r->at.step);
-    if (!metrics_sync(&r->metrics, e) || !state_save(path, r->p, r->x, r->tok, &r->at, e) ||
-        !rundir_publish(&r->dir, r->at.step, r->keep, e))
-        return false;
+    State s = run_state(r);
+    Err why = {0};
+    if (!metrics_sync(&r->metrics, &why) || !state_save(path, &s, &r->at, &why) ||
+        !rundir_publish(&r->dir, r->at.step, r->keep, &why))
+        return err_set(e, "%.600s; run again once it can be written: %s", why.msg, last_good(r));
     r->saved = r->at.step;
     return true;
 }
@@ -262,13 +269,23 @@ static int stop(Run *r, Err *e) {
     return STOPPED;
 }
 
+/* The step is good, though its evaluation failed: nothing of it is lost. */
+static int give_up(Run *r, Err *e) {
+    Err why = {0};
+    if (save(r, &why)) {
+        why = *e;
+        err_set(e, "%.600s; step %" PRId64 " is saved in '%s'", why.msg, r->at.step, r->dir.last);
+    }
+    return FAILED;
+}
+
 static int train_all(Run *r, Err *e) {
     for (int i; (i = next_entry(r)) >= 0;) {
         if (stop_asked) return stop(r, e);
         if (!train_step(r, i, e)) return FAILED;
         close_finished(r, i);
         bool last = r->at.step >= r->total_all;
-        if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return FAILED;
+        if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return give_up(r, e);
         if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
     }
     if (r->done) progress_note(&r->progress, "done; the checkpoint is '%s'", r->dir.last);
@@ -277,15 +294,7 @@ static int train_all(Run *r, Err *e) {
 
 /* ---- a run */
 
-static bool prepare(Run *r, Err *e) {
-    const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
-    if (!rundir_open(&r->dir, dir, e)) return false;
-    r->pool = pool_new(r->o->threads, e);
-    if (!r->pool || !(r->x = exec_new(r->p, r->pool, e))) return false;
-    bool resumed = rundir_has_last(&r->dir);
-    if (!(resumed ? init_resumed(r, e) : init_fresh(r, e)) || !open_data(r, e)) return false;
-    const char *metrics = arena_printf(r->arena, "%s/metrics.jsonl", r->dir.path);
-    if (!metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e)) return false;
+static void tell_start(Run *r, bool resumed, const Buf *changed) {
     progress_init(&r->progress, r->o->out, r->o->quiet, r->o->json, r->total_all);
     if (r->at.step >= r->total_all && resumed)
         progress_note(&r->progress,
@@ -297,7 +306,30 @@ static bool prepare(Run *r, Err *e) {
                       r->dir.last);
     else if (r->total_all == 0)
         progress_note(&r->progress, "nothing to do: 0 steps are asked for");
-    return true;
+    if (changed->n)
+        progress_note(&r->progress, "changed since then: %s; the run goes on as it is now",
+                      changed->data);
+}
+
+/* What the run starts from: its last checkpoint, or initial values. */
+static bool start(Run *r, bool resumed, Buf *changed, Err *e) {
+    return (resumed ? init_resumed(r, e) : init_fresh(r, e)) && open_data(r, e) &&
+           mark_entries(r, changed, e);
+}
+
+static bool prepare(Run *r, Err *e) {
+    const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
+    if (!rundir_open(&r->dir, dir, e)) return false;
+    r->pool = pool_new(r->o->threads, e);
+    if (!r->pool || !(r->x = exec_new(r->p, r->pool, e))) return false;
+    bool resumed = rundir_has_last(&r->dir);
+    const char *metrics = arena_printf(r->arena, "%s/metrics.jsonl", r->dir.path);
+    Buf changed = {0};
+    bool ok = start(r, resumed, &changed, e) &&
+              metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e);
+    if (ok) tell_start(r, resumed, &changed);
+    buf_free(&changed);
+    return ok;
 }
 
 static void release(Run *r) {
@@ -317,6 +349,7 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
     Arena *a = arena_new();
     Run r = {.p = p, .tok = tok, .o = o, .arena = a, .dir = {.lock = -1}};
     r.at.entry = NEW_N(a, int64_t, p->nentry);
+    r.at.mark = NEW_N(a, EntryMark, p->nentry);
     r.reader = NEW_N(a, Reader *, p->nentry);
     take_settings(&r);
     Signals old;

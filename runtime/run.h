@@ -33,4 +33,10 @@ void run_reader_close(Run *r, int entry);
  * `out`, with the entry's name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);
 int64_t count_entries(const RtProgram *p, bool train);
+/* Marks what every entry's steps are made of, readers being open; adds to `changed` what is not as
+ * it was when the run was saved. False: its text is another, which is refused. */
+bool mark_entries(Run *r, Buf *changed, Err *e);
+static inline State run_state(const Run *r) {
+    return (State){.p = r->p, .x = r->x, .tok = r->tok};
+}
 #endif

@@ -55,28 +55,34 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
 int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
              Err *e);
 
-/* ---- checkpoints: safetensors, names by path; __metadata__ has step, seed and vocabularies. */
+/* ---- checkpoints: safetensors, names by path; __metadata__ has step, seed and what the run was
+ * made of. */
 typedef struct CheckTensor {
     const char *name;
     DType dtype;
     int rank;
     int64_t dim[RANK];
-    const void *data; /* in the mapped file, or to be written */
+    const void *data; /* to be written; NULL in a checkpoint that was opened */
     int64_t bytes;
+    int64_t at; /* in the file that was opened */
 } CheckTensor;
 typedef struct Checkpoint {
     CheckTensor *tensor;
     int ntensor;
     MapEntry *meta; /* string values */
     int nmeta;
-    void *map;
-    size_t map_bytes;
     Arena *arena;
+    const char *path;
+    int fd;
+    int64_t bytes, changed; /* of the file when it was opened: its size and time of change */
 } Checkpoint;
-bool checkpoint_open(const char *path, Checkpoint *c, Err *e); /* every size and offset checked */
+/* Reads and checks the header; tensors are read one by one. */
+bool checkpoint_open(const char *path, Checkpoint *c, Err *e);
 void checkpoint_close(Checkpoint *c);
 const CheckTensor *checkpoint_find(const Checkpoint *c, const char *name);
 const char *checkpoint_meta(const Checkpoint *c, const char *key);
+/* The tensor's bytes. False: the file fails, or is not any more what was opened. */
+bool checkpoint_read(const Checkpoint *c, const CheckTensor *t, void *out, Err *e);
 /* A reader sees the old file or the whole new one. */
 bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta,
                       int nmeta, Err *e);

@@ -54,6 +54,7 @@ static bool end_document(Corpus *c, uint64_t *ended, Err *e) {
     if (c->nsentence == *ended) return true;
     *ended = c->nsentence;
     c->ndocument++;
+    c->hash = hash_mix(c->hash, c->ndocument);
     return store_put(&c->document, &c->nsentence, sizeof c->nsentence, e);
 }
 
@@ -67,6 +68,7 @@ static bool append(Corpus *c, const Work *w, uint64_t *ended, Err *e) {
                 !store_put(&c->sentence, &c->nids, sizeof c->nids, e))
                 return false;
             c->nsentence++;
+            c->hash = hash_bytes(w->ids.at + at, n * sizeof *w->ids.at, c->hash);
         }
         at = w->end[i];
     }

@@ -45,7 +45,10 @@ typedef struct ReaderOptions {
     const Reader *share; /* NULL, or a reader whose encoded text is used if it is the same text */
 } ReaderOptions;
 Reader *reader_open(const ReaderOptions *o, Err *e);
-int64_t reader_records(const Reader *r); /* in one epoch */
+int64_t reader_records(const Reader *r);   /* in one epoch */
+const char *reader_files(const Reader *r); /* the pattern they are named by */
+uint64_t reader_text(const Reader *r);     /* hash of the text, as encoded */
+uint64_t reader_stages(const Reader *r);   /* hash of what is made of it */
 /* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows
  * beyond *live zero). *live is the number of real rows; 0: the pass is over. False: the environment
  * failed (a file shrank). */

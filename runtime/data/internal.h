@@ -68,6 +68,7 @@ typedef struct Corpus {
     bool wide;                     /* ids are i32, else u16 */
     Store ids, sentence, document; /* sentence: u64 end in ids; document: u64 end in sentences */
     uint64_t nids, nsentence, ndocument;
+    uint64_t hash; /* of all ids, sentence by sentence and document by document */
     Arena *arena;
 } Corpus;
 typedef struct Stretch {
@@ -117,10 +118,11 @@ struct Pipeline {
     Field field[FIELDS];
     int nfield;
     int64_t seq;
-    double random; /* sentence_pairs: share of second sentences from elsewhere among records that
-                      have a choice */
-    uint64_t key;  /* of the row stage's choices */
-    Store table;   /* the row stage's own */
+    double random;   /* sentence_pairs: share of second sentences from elsewhere among records that
+                        have a choice */
+    uint64_t key;    /* of the row stage's choices */
+    uint64_t stages; /* hash of what they are and of their numbers */
+    Store table;     /* the row stage's own */
 };
 typedef struct PipelineOptions {
     const Spec *spec;

@@ -108,6 +108,19 @@ static bool apply(Pipeline *p, const DataSpec *d, int depth, Err *e) {
     return err_set(e, "there is no data stage '%s'", d->stage);
 }
 
+/* What makes other records of the same text. Which files it came from does not, and a vocabulary
+ * shows in its ids. */
+static uint64_t stage_hash(const DataSpec *d, uint64_t so_far) {
+    uint64_t hash = hash_str(d->stage, so_far);
+    for (int i = 0; i < d->narg; i++) {
+        const SpecArg *a = &d->arg[i];
+        if (a->kind != ARG_int && a->kind != ARG_float) continue;
+        double v = a->kind == ARG_int ? (double)a->i : a->f;
+        hash = hash_bytes(&v, sizeof v, hash_str(a->name, hash));
+    }
+    return hash;
+}
+
 /* ---- the chain */
 typedef struct Chain {
     const DataSpec **at; /* source first */
@@ -161,8 +174,10 @@ static bool open_corpus(const PipelineOptions *o, Pipeline *p, const Chain *c, E
 static bool build(const PipelineOptions *o, Pipeline *p, Err *e) {
     Chain c = {0};
     if (!find_chain(p->arena, o->spec, o->data, &c, e) || !open_corpus(o, p, &c, e)) return false;
-    for (int i = 0; i < c.n; i++)
+    for (int i = 0; i < c.n; i++) {
         if (!apply(p, c.at[i], i, e)) return false;
+        p->stages = stage_hash(c.at[i], p->stages);
+    }
     if (!p->records)
         return err_set(
             e,

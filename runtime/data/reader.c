@@ -200,6 +200,19 @@ bool reader_seek(Reader *r, int64_t start, Err *e) {
     return start_thread(r, e);
 }
 
+/* ---- what it reads */
+const char *reader_files(const Reader *r) {
+    return r->pipeline.corpus->pattern;
+}
+
+uint64_t reader_text(const Reader *r) {
+    return r->pipeline.corpus->hash;
+}
+
+uint64_t reader_stages(const Reader *r) {
+    return r->pipeline.stages;
+}
+
 /* ---- reading */
 int64_t reader_records(const Reader *r) {
     return (int64_t)pipeline_records(&r->pipeline);

@@ -1,16 +1,17 @@
 /* Reading safetensors: eight bytes of header length (little endian), a JSON header, the tensors'
  * bytes.
  *
- * The file is mapped and nothing in it is believed: the header must fit the file, every tensor's
- * offsets must lie in the data and hold exactly its shape and dtype, and together tensors must
- * cover the data without gap or overlap. A file that passes can be read without further checks.
- * Limits: the dtypes upt has, RANK dimensions, headers of 100 MB. */
+ * Nothing in the file is believed: the header must fit the file, every tensor's offsets must lie in
+ * the data and hold exactly its shape and dtype, and together tensors must cover the data without
+ * gap or overlap. The file is read, never mapped, so that one that shrinks meanwhile is an error
+ * and not a signal, and one that is written over is noticed. Limits: the dtypes upt has, RANK
+ * dimensions, headers of 100 MB. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,8 +32,7 @@ const char *checkpoint_dtype(DType t) {
 typedef struct Opening {
     const char *path;
     Checkpoint *c;
-    const char *data; /* after the header */
-    int64_t data_bytes;
+    int64_t data, data_bytes; /* after the header */
     Err *e;
 } Opening;
 
@@ -55,7 +55,9 @@ static bool read_dtype(const Opening *o, CheckTensor *t, const json_t *j) {
             t->dtype = (DType)i;
             return true;
         }
-    return err_set(o->e, "'%s': tensor '%.200s' is of dtype %.20s, which upt does not have",
+    return err_set(o->e,
+                   "'%s': tensor '%.200s' is of dtype %.20s, which upt does not have: convert it "
+                   "to F32",
                    o->path, t->name, s);
 }
 
@@ -83,14 +85,7 @@ static bool read_offsets(const Opening *o, CheckTensor *t, const json_t *j) {
     if (begin < 0 || end < begin || end > o->data_bytes)
         return bad(o, t->name, "lies outside the file");
     if (end - begin != t->bytes) return bad(o, t->name, "has another size than its shape says");
-    t->data = o->data + begin;
-    return true;
-}
-
-static bool is_bool_data(const CheckTensor *t) {
-    const unsigned char *p = t->data;
-    for (int64_t i = 0; i < t->bytes; i++)
-        if (p[i] > 1) return false;
+    t->at = o->data + begin;
     return true;
 }
 
@@ -102,8 +97,6 @@ static bool read_tensor(const Opening *o, const char *name, const json_t *j) {
         !read_shape(o, t, json_object_get(j, "shape")) ||
         !read_offsets(o, t, json_object_get(j, "data_offsets")))
         return false;
-    if (t->dtype == DT_bool && !is_bool_data(t))
-        return bad(o, name, "is BOOL and holds other than 0 and 1");
     o->c->ntensor++;
     return true;
 }
@@ -126,8 +119,7 @@ static bool read_meta(const Opening *o, json_t *j) {
 
 static int by_place(const void *a, const void *b) {
     const CheckTensor *const *x = a, *const *y = b;
-    if ((*x)->data != (*y)->data)
-        return (const char *)(*x)->data < (const char *)(*y)->data ? -1 : 1;
+    if ((*x)->at != (*y)->at) return (*x)->at < (*y)->at ? -1 : 1;
     return ((*x)->bytes > (*y)->bytes) - ((*x)->bytes < (*y)->bytes);
 }
 
@@ -137,10 +129,10 @@ static bool check_cover(const Opening *o) {
     CheckTensor **order = NEW_N(o->c->arena, CheckTensor *, n);
     for (size_t i = 0; i < n; i++) order[i] = &o->c->tensor[i];
     if (n) qsort(order, n, sizeof *order, by_place);
-    const char *at = o->data;
+    int64_t at = o->data;
     for (size_t i = 0; i < n; i++) {
-        if ((const char *)order[i]->data < at) return bad(o, order[i]->name, "overlaps another");
-        if ((const char *)order[i]->data > at) return bad(o, order[i]->name, "comes after a gap");
+        if (order[i]->at < at) return bad(o, order[i]->name, "overlaps another");
+        if (order[i]->at > at) return bad(o, order[i]->name, "comes after a gap");
         at += order[i]->bytes;
     }
     return at == o->data + o->data_bytes || damaged(o, "bytes are left over at its end");
@@ -158,54 +150,94 @@ static bool read_header(const Opening *o, json_t *root) {
     return check_cover(o);
 }
 
-static bool read_mapped(Opening *o) {
-    const unsigned char *p = o->c->map;
-    uint64_t length = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)p[i] << (8 * i);
-    if (length > o->c->map_bytes - LENGTH_BYTES)
-        return damaged(o, "its header is longer than the file");
-    if (length > HEADER_MAX) return damaged(o, "its header is longer than 100 MB");
-    o->data = (const char *)p + LENGTH_BYTES + length;
-    o->data_bytes = (int64_t)(o->c->map_bytes - LENGTH_BYTES - length);
+/* ---- the file */
+
+static bool read_at(const Checkpoint *c, int64_t at, void *out, size_t n, Err *e) {
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(c->fd, (char *)out + done, n - done, at + (int64_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return err_set(e, "cannot read '%s': %s", c->path, strerror(errno));
+        if (got == 0)
+            return err_set(e, "'%s' became shorter while it was read: it ends at byte %" PRId64,
+                           c->path, at + (int64_t)done);
+        done += (size_t)got;
+    }
+    return true;
+}
+
+static bool look_at(const Checkpoint *c, struct stat *st, Err *e) {
+    return fstat(c->fd, st) == 0 || err_set(e, "cannot read '%s': %s", c->path, strerror(errno));
+}
+
+static int64_t time_of_change(const struct stat *st) {
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+static bool is_bool_data(const unsigned char *p, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (p[i] > 1) return false;
+    return true;
+}
+
+bool checkpoint_read(const Checkpoint *c, const CheckTensor *t, void *out, Err *e) {
+    struct stat st;
+    if (!read_at(c, t->at, out, (size_t)t->bytes, e) || !look_at(c, &st, e)) return false;
+    if (st.st_size != c->bytes || time_of_change(&st) != c->changed)
+        return err_set(e, "'%s' changed while it was read", c->path);
+    if (t->dtype == DT_bool && !is_bool_data(out, t->bytes))
+        return err_set(e, "'%s' is damaged: tensor '%.200s' is BOOL and holds other than 0 and 1",
+                       c->path, t->name);
+    return true;
+}
+
+static bool read_text(Opening *o, uint64_t length) {
+    char *text = heap_resize(NULL, (size_t)length + 1);
     json_error_t why;
-    json_t *root =
-        json_loadb((const char *)p + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &why);
-    if (!root)
-        return err_set(o->e, "'%s' is damaged or not a checkpoint: its header: %s", o->path,
-                       why.text);
-    bool ok = read_header(o, root);
+    bool ok = read_at(o->c, LENGTH_BYTES, text, (size_t)length, o->e);
+    json_t *root = ok ? json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &why) : NULL;
+    heap_free(text);
+    if (ok && !root)
+        err_set(o->e, "'%s' is damaged or not a checkpoint: its header, at byte %d: %s", o->path,
+                why.position, why.text);
+    ok = root && read_header(o, root);
     json_decref(root);
     return ok;
 }
 
-static bool map_file(Opening *o, int fd) {
+static bool read_file(Opening *o) {
     struct stat st;
-    if (fstat(fd, &st) != 0) return err_set(o->e, "cannot read '%s': %s", o->path, strerror(errno));
+    unsigned char p[LENGTH_BYTES];
+    if (!look_at(o->c, &st, o->e)) return false;
     if (!S_ISREG(st.st_mode)) return err_set(o->e, "cannot read '%s': it is not a file", o->path);
     if (st.st_size < LENGTH_BYTES) return damaged(o, "it is too short");
-    void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (at == MAP_FAILED) return err_set(o->e, "cannot map '%s': %s", o->path, strerror(errno));
-    o->c->map = at;
-    o->c->map_bytes = (size_t)st.st_size;
-    return true;
+    o->c->bytes = st.st_size;
+    o->c->changed = time_of_change(&st);
+    if (!read_at(o->c, 0, p, sizeof p, o->e)) return false;
+    uint64_t length = 0;
+    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)p[i] << (8 * i);
+    if (length > (uint64_t)st.st_size - LENGTH_BYTES)
+        return damaged(o, "its header is longer than the file");
+    if (length > HEADER_MAX) return damaged(o, "its header is longer than 100 MB");
+    o->data = LENGTH_BYTES + (int64_t)length;
+    o->data_bytes = st.st_size - o->data;
+    return read_text(o, length);
 }
 
 bool checkpoint_open(const char *path, Checkpoint *c, Err *e) {
-    memset(c, 0, sizeof *c);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_set(e, "cannot open '%s': %s", path, strerror(errno));
+    *c = (Checkpoint){.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    if (c->fd < 0) return err_set(e, "cannot open '%s': %s", path, strerror(errno));
     c->arena = arena_new();
+    c->path = arena_strdup(c->arena, path);
     Opening o = {.path = path, .c = c, .e = e};
-    bool ok = map_file(&o, fd) && read_mapped(&o);
-    close(fd);
+    bool ok = read_file(&o);
     if (!ok) checkpoint_close(c);
     return ok;
 }
 
 void checkpoint_close(Checkpoint *c) {
-    if (c->map) munmap(c->map, c->map_bytes);
+    if (c->fd >= 0) close(c->fd);
     if (c->arena) arena_free(c->arena);
-    memset(c, 0, sizeof *c);
+    *c = (Checkpoint){.fd = -1};
 }
 
 const CheckTensor *checkpoint_find(const Checkpoint *c, const char *name) {

@@ -1,7 +1,11 @@
 /* The folder of a run: step-<n>.safetensors, last.safetensors (the newest of them under a name that
  * never changes), metrics.jsonl, and a lock so that two runs cannot write there at once.
- * last.safetensors is a hard link, or a copy where the file system has none, and is always replaced
- * by a rename. */
+ *
+ * At every instant, and after a loss of power, last.safetensors is a whole checkpoint or absent:
+ * the step's file is on disk, under its name, before last.safetensors becomes a hard link to it (a
+ * copy where the file system has none) by a rename, and older steps go only once that is on disk. A
+ * run killed in between goes on from the step before; what it left aside is cleared away by the
+ * next. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +33,9 @@ static bool make_folders(const char *path, Err *e) {
         char c = *at;
         if (c && c != '/') continue;
         *at = 0;
-        if (mkdir(b.data, 0777) != 0 && errno != EEXIST)
+        if (mkdir(b.data, 0777) == 0)
+            file_sync_folder(b.data); /* where it cannot be, the run still can */
+        else if (errno != EEXIST)
             ok = err_set(e, "cannot make the folder '%s': %s", b.data, strerror(errno));
         *at = c;
         if (!c) break;
@@ -53,11 +59,6 @@ static bool take_lock(RunDir *d, Err *e) {
         d->path);
 }
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && str_eq(s + n - m, end);
-}
-
 /* Calls `visit` with every name in the folder; one that vanishes meanwhile does no harm. */
 static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void *cx), void *cx) {
     DIR *dir = opendir(d->path);
@@ -66,9 +67,10 @@ static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void
     closedir(dir);
 }
 
+/* Whoever wrote it is gone: the lock is ours. */
 static void remove_aside(RunDir *d, const char *name, void *cx) {
     (void)cx;
-    if (ends_with(name, STEP_SUFFIX ASIDE_SUFFIX))
+    if (strstr(name, STEP_SUFFIX FILE_ASIDE))
         unlink(arena_printf(d->arena, "%s/%s", d->path, name));
 }
 
@@ -102,19 +104,24 @@ bool rundir_has_last(const RunDir *d) {
 
 /* ---- publishing */
 
-static bool copy_file(const char *from, const char *to, Err *e) {
-    Arena *a = arena_new();
-    char *text;
-    size_t n;
-    bool ok = file_read(a, from, &text, &n, e) && file_write_atomic(to, text, n, e);
-    arena_free(a);
+static bool put_copy(int fd, const void *cx) {
+    char part[1 << 16];
+    int from = open(cx, O_RDONLY | O_CLOEXEC);
+    if (from < 0) return false;
+    ssize_t n;
+    bool ok = true;
+    while (ok && (n = read(from, part, sizeof part)) != 0)
+        ok = n > 0 ? file_put(fd, part, (size_t)n) : errno == EINTR;
+    int why = errno;
+    close(from);
+    errno = why;
     return ok;
 }
 
 static bool replace_last(RunDir *d, const char *step, Err *e) {
-    char *aside = arena_printf(d->arena, "%s" ASIDE_SUFFIX, d->last);
+    char *aside = arena_printf(d->arena, "%s" FILE_ASIDE, d->last);
     unlink(aside);
-    if (link(step, aside) != 0) return copy_file(step, d->last, e);
+    if (link(step, aside) != 0) return file_replace(d->last, put_copy, step, e);
     bool ok = rename(aside, d->last) == 0;
     if (ok) unlink(aside); /* still there when both were one file already */
     ok = ok && file_sync_folder(d->last);
@@ -123,7 +130,7 @@ static bool replace_last(RunDir *d, const char *step, Err *e) {
 
 /* The step in a checkpoint's name, or -1. */
 static int64_t step_of_name(const char *name) {
-    if (!str_starts(name, STEP_PREFIX) || !ends_with(name, STEP_SUFFIX)) return -1;
+    if (!str_starts(name, STEP_PREFIX)) return -1;
     const char *digits = name + strlen(STEP_PREFIX);
     char *end;
     errno = 0;

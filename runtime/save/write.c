@@ -1,15 +1,9 @@
-/* Writing safetensors, so that a reader sees the old file or the whole new one: everything goes to
- * a file aside in the same folder, is synced, renamed over the old, and the folder synced. On any
- * failure the file aside is removed and the old one is untouched. The bytes are a function of the
- * tensors and the metadata alone; tensors lie from wide to narrow dtype and by name, which keeps
- * each aligned. */
-#include <errno.h>
-#include <fcntl.h>
+/* Writing safetensors, by file_replace: a reader sees the old file or the whole new one. The bytes
+ * are a function of the tensors and the metadata alone; tensors lie from wide to narrow dtype and
+ * by name, which keeps each aligned. */
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/runtime.h"
 #include "runtime/save/save.h"
@@ -56,37 +50,19 @@ static bool header_text(CheckTensor *const *order, size_t n, const MapEntry *met
     return ok;
 }
 
-static bool put(int fd, const void *data, size_t n) {
-    const char *p = data;
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
+typedef struct Content {
+    const Buf *header;
+    CheckTensor *const *order;
+    size_t n;
+} Content;
 
-static bool put_all(int fd, const Buf *header, CheckTensor *const *order, size_t n) {
+static bool put_content(int fd, const void *cx) {
+    const Content *c = cx;
     unsigned char length[8];
-    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header->n >> (8 * i));
-    if (!put(fd, length, sizeof length) || !put(fd, header->data, header->n)) return false;
-    for (size_t i = 0; i < n; i++)
-        if (!put(fd, order[i]->data, (size_t)order[i]->bytes)) return false;
-    return fsync(fd) == 0;
-}
-
-static bool write_aside(const char *aside, const char *path, const Buf *header,
-                        CheckTensor *const *order, size_t n) {
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return false;
-    bool ok = put_all(fd, header, order, n);
-    int why = errno;
-    if (close(fd) != 0 && ok) ok = false, why = errno;
-    if (ok && rename(aside, path) != 0) ok = false, why = errno;
-    if (!ok) unlink(aside);
-    errno = why;
+    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)c->header->n >> (8 * i));
+    bool ok = file_put(fd, length, sizeof length) && file_put(fd, c->header->data, c->header->n);
+    for (size_t i = 0; ok && i < c->n; i++)
+        ok = file_put(fd, c->order[i]->data, (size_t)c->order[i]->bytes);
     return ok;
 }
 
@@ -98,12 +74,12 @@ bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEn
     for (int i = 0; i < n; i++) order[i] = &copy[i];
     if (n) qsort(order, (size_t)n, sizeof *order, by_width_and_name);
     Buf header = {0};
-    bool ok = header_text(order, (size_t)n, meta, nmeta, &header);
-    if (!ok)
-        err_set(e, "cannot write '%s': two tensors have one name, or a name is not UTF-8", path);
-    char *aside = arena_printf(a, "%s" ASIDE_SUFFIX, path);
-    if (ok && !(ok = write_aside(aside, path, &header, order, (size_t)n) && file_sync_folder(path)))
-        err_set(e, "cannot write '%s': %s", path, strerror(errno));
+    bool ok = header_text(order, (size_t)n, meta, nmeta, &header)
+                  ? file_replace(path, put_content, &(Content){&header, order, (size_t)n}, e)
+                  : err_set(e,
+                            "cannot write '%s': two tensors have one name, or a name is not UTF-8; "
+                            "rename one in the program",
+                            path);
     buf_free(&header);
     arena_free(a);
     return ok;

@@ -8,5 +8,7 @@ for again in true false; do
     uptc compile remat.upm -D again=$again --emit=fused | grep -c ' = dot ' >$again.products
 done
 [ "$(cat true.products)" -gt "$(cat false.products)" ] && echo "more products"
-cmp true/last.safetensors false/last.safetensors && echo "the same bytes"
+tensors true/last.safetensors >true.bytes
+tensors false/last.safetensors >false.bytes
+[ -s true.bytes ] && cmp true.bytes false.bytes && echo "the same bytes"
 near "loss of step 30" "$(metric true 30 loss)" "$(metric false 30 loss)" 0

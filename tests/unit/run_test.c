@@ -1,6 +1,7 @@
 /* Runs, with plans made by hand and kernels in C: training, resuming after an interruption and
  * after kill -9 (same bytes as the run that was never stopped), 1 and 2 threads, losses that are no
- * number, faults, declared loads, evaluation. */
+ * number, faults, what changed while a run stood still, made-up positions, declared loads,
+ * evaluation. */
 #include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,12 +11,20 @@
 #include <unistd.h>
 
 #include "runtime/runtime.h"
+#include "runtime/save/save.h"
 #include "tests/unit/check.h"
 
 enum { N = 4096, SEQ = 8, BATCH = 4, STEPS = 40 };
 
 /* ---- what goes wrong, and when; constants of the kernel's call, as places are */
-enum { NOTHING, INTERRUPT, KILL, NOT_A_NUMBER, FAULT };
+enum { NOTHING, INTERRUPT, KILL, NOT_A_NUMBER, FAULT, REMOVE };
+static const char *text_file; /* what REMOVE removes */
+
+static void fault(const RtCall *c) {
+    c->fault->index = 300;
+    c->fault->limit = 256;
+    atomic_store(&c->fault->set, 1 + c->number);
+}
 
 /* w[N], m[N], ids[BATCH,SEQ] -> w, m; an optimiser of sorts whose every bit depends on all that
  * resume must restore. */
@@ -42,11 +51,8 @@ static void loss_kernel(const RtCall *c, int64_t first, int64_t last) {
     case INTERRUPT: raise(SIGINT); break;
     case KILL: raise(SIGKILL); break;
     case NOT_A_NUMBER: *(float *)(void *)c->buf[1] = NAN; break;
-    case FAULT:
-        c->fault->index = 300;
-        c->fault->limit = 256;
-        atomic_store(&c->fault->set, 1 + c->number);
-        break;
+    case FAULT: fault(c); break;
+    case REMOVE: unlink(text_file); break;
     }
 }
 
@@ -61,6 +67,7 @@ static void init_kernel(const RtCall *c, int64_t first, int64_t last) {
 static void count_kernel(const RtCall *c, int64_t first, int64_t last) {
     (void)first, (void)last;
     *(float *)(void *)c->buf[0] += (float)c->clock->live;
+    if (c->word[0] == FAULT) fault(c);
 }
 
 /* ---- a program around them */
@@ -74,7 +81,7 @@ typedef struct Fixture {
     Tokenizer *tok[1];
     SpecArg arg[3];
     RtBuffer buffer[8];
-    uint64_t word[2];
+    uint64_t word[2], eval_word[1];
     RtStep step[2], init_step, count_step;
     int32_t index[16];
     int64_t size[1];
@@ -137,6 +144,8 @@ static void make_plans(Fixture *f) {
     f->step[1].nword = 2;
     f->init_step = kernel_step(init_kernel, f->index, 2, N, "init");
     f->count_step = kernel_step(count_kernel, f->index + 5, 1, 1, "count");
+    f->count_step.word = f->eval_word;
+    f->count_step.nword = 1;
     f->out[0] =
         (RtOutput){.kind = RT_OUT_loss, .name = "loss", .buffer = 3, .dtype = DT_f32, .count = 1};
     f->out[1] =
@@ -170,6 +179,7 @@ static void make_program(Fixture *f) {
     f->tensor[3] = tensor("copy.weight", RT_TENSOR_param, N, 0);
     RtEntry entry = {.name = "train",
                      .train = true,
+                     .graph = 11,
                      .data = 2,
                      .batch = BATCH,
                      .steps = STEPS,
@@ -190,14 +200,19 @@ static void make_program(Fixture *f) {
 }
 
 /* 37 records: nine whole batches and one of a single record. */
+static void write_text(const Fixture *f, char last) {
+    FILE *t = fopen(f->text, "w");
+    for (int i = 1; i < 37 * SEQ; i++) fputc('a' + ((i - 1) * (i - 1) / 7) % 26, t);
+    fprintf(t, "%c\n", last);
+    fclose(t);
+}
+
 static void make_text(Fixture *f) {
     strcpy(f->folder, "/tmp/upt-run-XXXXXX");
     EXPECT(mkdtemp(f->folder), "%s", f->folder);
     snprintf(f->text, sizeof f->text, "%s/text.txt", f->folder);
-    FILE *t = fopen(f->text, "w");
-    for (int i = 0; i < 37 * SEQ; i++) fputc('a' + (i * i / 7) % 26, t);
-    fputc('\n', t);
-    fclose(t);
+    text_file = f->text;
+    write_text(f, 'z');
 }
 
 static RunOptions options(Fixture *f, const char *dir, char *path, size_t n) {
@@ -307,6 +322,26 @@ static void test_kill(Fixture *f) {
     expect_same_metrics(f, "plain", "killed");
 }
 
+/* Killed between a checkpoint and its publication, with lines of metrics that belong to no
+ * checkpoint yet and half of one: what lies about is as after kill -9 at the worst moment. */
+static void test_torn(Fixture *f) {
+    char command[1024];
+    snprintf(command, sizeof command,
+             "cd '%s' && mkdir torn && cp plain/step-40.safetensors plain/metrics.jsonl torn && "
+             "cp plain/step-35.safetensors torn/last.safetensors && "
+             "ln torn/step-40.safetensors torn/last.safetensors.tmp && "
+             "head -c 100 torn/step-40.safetensors >torn/step-42.safetensors.tmp77 && "
+             "printf '{\"step\":41,\"si' >>torn/metrics.jsonl",
+             f->folder);
+    Err e = {0};
+    EXPECT(system(command) == 0, "%s", command);
+    EXPECT(train(f, "torn", 2, NOTHING, 0, &e) == 0, "%s", e.msg);
+    expect_same(f, "plain", "torn");
+    expect_same_metrics(f, "plain", "torn");
+    snprintf(command, sizeof command, "ls '%s'/torn/*.tmp* 2>/dev/null", f->folder);
+    EXPECT(system(command) != 0, "something was left aside");
+}
+
 static void test_not_a_number(Fixture *f) {
     Err e = {0};
     EXPECT(train(f, "nan", 2, NOT_A_NUMBER, 16, &e) == 1, "a loss that is no number goes on");
@@ -342,6 +377,137 @@ static void test_misfit(Fixture *f) {
     f->tensor[0] = tensor("net.weight", RT_TENSOR_param, N, -1);
 }
 
+/* Goes on to step `steps` (-1: as the program says) and gives what it printed. */
+static char *go_on(Fixture *f, const char *dir, int64_t steps, int want, Err *e) {
+    char path[256], *text = NULL;
+    size_t n = 0;
+    RunOptions o = options(f, dir, path, sizeof path);
+    o.out = open_memstream(&text, &n);
+    o.quiet = false, o.steps = steps;
+    f->word[0] = NOTHING;
+    int rc = run_train(&f->p, f->tok, &o, e);
+    fclose(o.out);
+    EXPECT(rc == want, "%s ends with %d: %s\n%s", dir, rc, e->msg, text);
+    return text;
+}
+
+static void expect_note(Fixture *f, const char *dir, int64_t steps, const char *note) {
+    Err e = {0};
+    char *text = go_on(f, dir, steps, 0, &e);
+    EXPECT(note ? strstr(text, note) != NULL : !strstr(text, "changed since"), "no '%s' in:\n%s",
+           note, text);
+    free(text);
+}
+
+/* What changed while a run stood still is said once; other text is refused until it is put back. */
+static void test_changes(Fixture *f) {
+    Err e = {0};
+    EXPECT(train(f, "changed", 2, INTERRUPT, 17, &e) == 130, "%s", e.msg);
+    write_text(f, 'y');
+    free(go_on(f, "changed", -1, 1, &e));
+    EXPECT(strstr(e.msg, f->text) && strstr(e.msg, "'train'") && strstr(e.msg, "for 18 steps") &&
+               strstr(e.msg, "put it back") && strstr(e.msg, "--dir"),
+           "%s", e.msg);
+    write_text(f, 'z');
+    expect_note(f, "changed", 20, "changed since then: the steps of 'train' (20, before 40);");
+    f->entry[0].graph = 12;
+    f->p.spec.run.alternate = true; /* of one entry: no difference */
+    expect_note(
+        f, "changed", 22,
+        "changed since then: what 'train' computes (model, loss, optimiser, rates or batch), the "
+        "steps of 'train' (22, before 20); the run goes on as it is now\n");
+    expect_note(f, "changed", 22, NULL);
+    f->entry[0].graph = 11;
+    f->p.spec.run.alternate = false;
+    write_text(f, 'y');
+    expect_note(f, "changed", 22, NULL); /* all done: the text is not read any more */
+    write_text(f, 'z');
+}
+
+/* Text that goes away while a run goes on: it was read when the run began. */
+static void test_removed(Fixture *f) {
+    Err e = {0};
+    EXPECT(train(f, "removed", 2, REMOVE, 17, &e) == 0, "%s", e.msg);
+    write_text(f, 'z');
+    expect_same(f, "plain", "removed");
+    expect_same_metrics(f, "plain", "removed");
+}
+
+static void test_failed_evaluation(Fixture *f) {
+    Err e = {0};
+    f->eval_word[0] = FAULT;
+    EXPECT(train(f, "unevaluated", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "step 20 is saved"),
+           "%s", e.msg);
+    EXPECT(train(f, "unevaluated", 2, NOTHING, 0, &e) == 1 && strstr(e.msg, "step 40 is saved"),
+           "%s", e.msg);
+    f->eval_word[0] = NOTHING;
+    expect_same(f, "plain", "unevaluated");
+}
+
+/* ---- made-up positions */
+
+/* The run `from` under another name, its metadata `key` being `value` (NULL: absent). */
+static void make_up(const Fixture *f, const char *from, const char *to, const MapEntry *with,
+                    int nwith) {
+    char path[300];
+    Err e = {0};
+    Checkpoint c;
+    snprintf(path, sizeof path, "%s/%s/last.safetensors", f->folder, from);
+    EXPECT(checkpoint_open(path, &c, &e), "%s", e.msg);
+    for (int i = 0; i < c.ntensor; i++) {
+        void *data = arena_alloc(c.arena, (size_t)c.tensor[i].bytes);
+        EXPECT(checkpoint_read(&c, &c.tensor[i], data, &e), "%s", e.msg);
+        c.tensor[i].data = data;
+    }
+    MapEntry meta[32];
+    int n = 0;
+    for (int i = 0; i < c.nmeta; i++) {
+        meta[n++] = c.meta[i];
+        for (int k = 0; k < nwith; k++)
+            if (str_eq(with[k].key, c.meta[i].key)) meta[n - 1] = with[k];
+        n -= !meta[n - 1].value;
+    }
+    snprintf(path, sizeof path, "%s/%s", f->folder, to);
+    RunDir d;
+    EXPECT(rundir_open(&d, path, &e), "%s", e.msg);
+    EXPECT(checkpoint_write(d.last, c.tensor, c.ntensor, meta, n, &e), "%s", e.msg);
+    rundir_close(&d);
+    checkpoint_close(&c);
+}
+
+static void test_positions(Fixture *f) {
+    static const struct {
+        char *step, *position, *seed;
+        const char *says; /* NULL: the run is over */
+    } made[] = {
+        {"-1", "-1", "5", "no valid step or seed"},
+        {"9223372036854775807", "9223372036854775807", "5", "no valid step or seed"},
+        {"99999999999999999999", "40", "5", "no valid step or seed"},
+        {"40", "40", "-5", "no valid step or seed"},
+        {NULL, "40", "5", "no valid step or seed"},
+        {"40.5", "40", "5", "no valid step or seed"},
+        {"40", "9223372036854775807", "5", "no valid 'position.train'"},
+        {"40", "4e1", "5", "no valid 'position.train'"},
+        {"40", "", "5", "no valid 'position.train'"},
+        {"40", NULL, "5", "no valid 'position.train'"},
+        {"40", "39", "5", "is of step 40, but the entries of the program have done 39"},
+        {"9007199254740992", "9007199254740992", "5", NULL},
+        {"41", "41", "5", NULL},
+    };
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        MapEntry with[] = {
+            {"step", made[i].step}, {"position.train", made[i].position}, {"seed", made[i].seed}};
+        Err e = {0};
+        make_up(f, "plain", "made", with, 3);
+        char *text = go_on(f, "made", -1, made[i].says ? 1 : 0, &e);
+        EXPECT(made[i].says ? strstr(e.msg, made[i].says) && strstr(e.msg, "--dir") &&
+                                  strstr(e.msg, "made/last.safetensors")
+                            : strstr(text, "has done all its") != NULL,
+               "%zu: %s\n%s", i, e.msg, text);
+        free(text);
+    }
+}
+
 static void test_load(Fixture *f) {
     char file[256], path[256];
     snprintf(file, sizeof file, "%s/plain/last.safetensors", f->folder);
@@ -360,9 +526,11 @@ static void test_load(Fixture *f) {
     snprintf(mine, sizeof mine, "%s/last.safetensors", path);
     Checkpoint got;
     EXPECT(checkpoint_open(mine, &got, &e), "%s", e.msg);
-    EXPECT(!memcmp(checkpoint_find(&got, "copy.weight")->data,
-                   checkpoint_find(&c, "net.weight")->data, 4 * N),
-           "the clone did not start as what was loaded");
+    static float ours[N], theirs[N];
+    EXPECT(checkpoint_read(&got, checkpoint_find(&got, "copy.weight"), ours, &e) &&
+               checkpoint_read(&c, checkpoint_find(&c, "net.weight"), theirs, &e),
+           "%s", e.msg);
+    EXPECT(!memcmp(ours, theirs, sizeof ours), "the clone did not start as what was loaded");
     checkpoint_close(&got);
     checkpoint_close(&c);
     l.from = from, l.to = to, l.nrename = 1;
@@ -465,8 +633,13 @@ int main(void) {
     test_plain(&f);
     test_interrupt(&f);
     test_kill(&f);
+    test_torn(&f);
     test_not_a_number(&f);
     test_misfit(&f);
+    test_changes(&f);
+    test_removed(&f);
+    test_failed_evaluation(&f);
+    test_positions(&f);
     test_load(&f);
     test_eval(&f);
     test_progress(&f);
