@@ -2,6 +2,7 @@
  * that are not the user's: the environment's (Err) and upt's own (bug_at). */
 #include "base/base.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,8 +123,13 @@ bool size_read(const char *s, int64_t *bytes) {
     return true;
 }
 
-/* Edit distance with swaps of neighbours (optimal string alignment), for names short enough. */
+/* Edit distance with swaps of neighbours (optimal string alignment), for names short enough; upper
+ * and lower case are the same. */
 enum { NAME_LIMIT = 64 };
+static bool same_letter(char a, char b) {
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -135,8 +141,10 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) 
         size_t *now = row[i % 3], *up = row[(i + 2) % 3], *upper = row[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            now[j] = least(least(up[j], now[j - 1]) + 1, up[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+            now[j] =
+                least(least(up[j], now[j - 1]) + 1, up[j - 1] + !same_letter(a[i - 1], b[j - 1]));
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) &&
+                same_letter(a[i - 2], b[j - 1]))
                 now[j] = least(now[j], upper[j - 2] + 1);
         }
     }

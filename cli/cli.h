@@ -18,6 +18,7 @@ typedef enum OptKind {
     OPT_some,  /* one of at least 1 */
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
     OPT_str,
+    OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
     OPT_define, /* name=value; may repeat */
 } OptKind;
 typedef struct Opt {
@@ -31,23 +32,28 @@ typedef struct StrList {
     const char **at;
     size_t n;
 } StrList;
+enum { ENDINGS = 2 };
 typedef struct Verb {
     const char *name, *what;
-    const char *takes;     /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
-    const char *ending[3]; /* what the argument may end in; none: anything */
-    bool may_lack;         /* the argument may be left out */
-    const char *examples;  /* lines of help */
+    const char *takes; /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
+    const char *ending[ENDINGS]; /* what the argument may end in; none: anything */
+    bool may_lack;               /* the argument may be left out */
+    const char *examples;        /* lines of help */
     const Opt *opt;
     size_t nopt;
     int (*run)(Arena *a, const void *options, const char *file); /* file: NULL where left out */
     size_t options_size;
     void (*defaults)(void *options); /* NULL: all zero */
 } Verb;
-/* Fills `options` and `file`. False: a sentence went to stderr. */
-bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options,
-                   const char **file);
-bool name_ends(const char *name, const char *ending);
+/* Fills `options` and `file`. EXIT_OK, or a sentence went to stderr. */
+int options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options, const char **file);
 void options_help(FILE *f, const Verb *v);
+bool name_ends(const char *name, const char *ending);
+bool verb_takes(const Verb *v, const char *name); /* a file of this name */
+/* "; did you mean 'near'?", or nothing where there is none near. */
+const char *did_you_mean(Arena *a, const char *near);
+/* "one, two or three". */
+const char *name_list(Arena *a, const char *const *names, size_t n, const char *last);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
@@ -63,15 +69,17 @@ typedef struct Session {
     int ntokenizer;
     Codegen *codegen;
     RtProgram *code;
-    const char *name; /* base name of the file: names the run */
-    bool time;
-    FILE *log; /* training of vocabularies reports here; NULL: nowhere */
+    const char *name;      /* base name of the file: names the run */
+    bool time, only_check; /* only_check: nothing is written, no vocabulary either */
+    FILE *log;             /* training of vocabularies reports here; NULL: nowhere */
 } Session;
 typedef struct CompileOptions {
     StrList define;
     const char *emit; /* a stage, or NULL */
     bool check_each, time;
-    int64_t fit, micro; /* in place of the program's `memory` and `micro`; 0: not given */
+    /* in place of what the program's `run` says; 0 or NULL: not given */
+    int64_t fit, micro, keep;
+    const char *precision, *order;
 } CompileOptions;
 /* Each stops with its own sentence on stderr and returns false. */
 bool session_elaborate(Session *s, const char *path, const CompileOptions *o); /* to BUILT */
@@ -84,8 +92,12 @@ bool diag_flush(const Session *s); /* prints what was found; true when there wer
 /* Where compiled kernels and what doctor measured are kept: $UPT_CACHE (empty: nowhere), else upt/
  * in the user's cache folder. NULL: there is no safe one, `why`. */
 const char *cache_folder(Arena *a, const char **why);
+
+/* ---- files.c */
 /* The newest .upx in the working directory; NULL with a sentence when there is none. */
 const char *newest_upx(Arena *a);
+/* A file that the verb takes whose name is nearest to the one given; NULL: there is none near. */
+const char *file_meant(Arena *a, const Verb *v, const char *given);
 
 /* ---- .upx: a compiled program as one file: verified graphs, plan, vocabularies and source; never
  * native code */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -30,6 +31,7 @@ int usage(const char *fmt, ...) {
     return EXIT_USAGE;
 }
 
+enum { HELP_COLUMN = 22 };
 void options_help(FILE *f, const Verb *v) {
     fprintf(f, "uptc %s", v->name);
     if (v->takes) fprintf(f, v->may_lack ? " [%s]" : " %s", v->takes);
@@ -39,9 +41,24 @@ void options_help(FILE *f, const Verb *v) {
         const Opt *o = &v->opt[i];
         char left[64];
         snprintf(left, sizeof left, "%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-        fprintf(f, "  %-22s %s\n", left, o->help);
+        if (strlen(left) > HELP_COLUMN)
+            fprintf(f, "  %s\n  %*s %s\n", left, HELP_COLUMN, "", o->help);
+        else
+            fprintf(f, "  %-*s %s\n", HELP_COLUMN, left, o->help);
     }
     fprintf(f, "\nexamples:\n%s", v->examples);
+}
+
+const char *did_you_mean(Arena *a, const char *near) {
+    return near ? arena_printf(a, "; did you mean '%s'?", near) : "";
+}
+
+const char *name_list(Arena *a, const char *const *names, size_t n, const char *last) {
+    const char *s = n ? names[0] : "";
+    for (size_t i = 1; i < n; i++)
+        s = i + 1 < n ? arena_printf(a, "%s, %s", s, names[i])
+                      : arena_printf(a, "%s %s %s", s, last, names[i]);
+    return s;
 }
 
 static const Opt *opt_find(const Verb *v, const char *name, size_t n) {
@@ -57,16 +74,21 @@ static int unknown_flag(Arena *a, const Verb *v, const char *name, size_t n) {
     for (size_t i = 0; i < v->nopt; i++) names[i] = v->opt[i].name;
     char *given = arena_strndup(a, name, n);
     const char *near = nearest_name(given, names, v->nopt);
-    if (near) return usage("'%s' has no option %s; did you mean %s?", v->name, given, near);
+    if (near) return usage("'%s' has no option %s%s", v->name, given, did_you_mean(a, near));
     return usage("'%s' has no option %s; see uptc %s --help", v->name, given, v->name);
 }
 
-/* 100, 10k, 2M, 1G: powers of 1000. */
+/* 100, 10_000, 10k, 2M, 1G: powers of 1000, as in the language. */
 static bool read_count(const char *s, int64_t *out) {
-    char *end;
+    char digits[32];
+    size_t len = 0;
+    for (; *s && strchr("0123456789_", *s) && len + 1 < sizeof digits; s++)
+        if (*s != '_') digits[len++] = *s;
+    digits[len] = 0;
     errno = 0;
-    long long n = strtoll(s, &end, 10);
-    if (end == s || errno || n < 0) return false;
+    long long n = strtoll(digits, NULL, 10);
+    if (!len || errno) return false;
+    const char *end = s;
     int64_t unit = 1;
     if (*end == 'k')
         unit = 1000;
@@ -87,11 +109,26 @@ static void list_add(Arena *a, StrList *l, const char *value) {
     l->at = grown;
 }
 
+static int no_value(const Opt *o) {
+    return usage("%s needs a value: %s %s", o->name, o->name, o->arg);
+}
+
 static int store_define(Arena *a, StrList *to, const char *name, const char *value) {
     const char *eq = strchr(value, '=');
     if (!eq || eq == value) return usage("%s needs name=value, not '%s'", name, value);
     list_add(a, to, value);
     return EXIT_OK;
+}
+
+static int store_word(Arena *a, const Opt *o, const char *value, const char **to) {
+    VEC(const char *) words = {0};
+    for (const char *at = o->arg, *end; *at; at = *end ? end + 1 : end) {
+        end = strchrnul(at, '|');
+        vec_push(a, &words, arena_strndup(a, at, (size_t)(end - at)));
+        if (str_eq(words.at[words.n - 1], value)) return *to = value, EXIT_OK;
+    }
+    return usage("%s is %s, not '%s'%s", o->name, name_list(a, words.at, words.n, "or"), value,
+                 did_you_mean(a, nearest_name(value, words.at, words.n)));
 }
 
 static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
@@ -108,7 +145,11 @@ static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
         if (size_read(value, at)) return EXIT_OK;
         return usage("%s needs a number of bytes, such as 512M or 8G, not '%s'", o->name, value);
     case OPT_define: return store_define(a, at, o->name, value);
-    case OPT_str: memcpy(at, &value, sizeof value); return EXIT_OK;
+    case OPT_word: return store_word(a, o, value, at);
+    case OPT_str:
+        if (!*value) return no_value(o);
+        memcpy(at, &value, sizeof value);
+        return EXIT_OK;
     case OPT_flag: break;
     }
     BUG("%s takes no value", o->name);
@@ -141,7 +182,7 @@ static int opt_read(Arena *a, const Verb *v, int argc, char **argv, int *i, void
         return EXIT_OK;
     }
     if (!value) {
-        if (*i + 1 >= argc) return usage("%s needs a value: %s %s", o->name, o->name, o->arg);
+        if (*i + 1 >= argc) return no_value(o);
         value = argv[++*i];
     }
     return opt_store(a, o, value, options);
@@ -152,18 +193,31 @@ bool name_ends(const char *name, const char *ending) {
     return n > m && str_eq(name + n - m, ending);
 }
 
-static int take_file(const Verb *v, const char *given, const char **file) {
+bool verb_takes(const Verb *v, const char *name) {
+    for (size_t i = 0; i < ENDINGS && v->ending[i]; i++)
+        if (name_ends(name, v->ending[i])) return true;
+    return !v->ending[0];
+}
+
+static int take_file(Arena *a, const Verb *v, const char *given, const char **file) {
     if (!v->takes) return usage("'%s' takes no file such as '%s'", v->name, given);
     if (*file) return usage("'%s' takes one file; '%s' is one too many", v->name, given);
     *file = given;
-    if (!v->ending[0]) return EXIT_OK;
-    for (size_t i = 0; i < sizeof v->ending / sizeof *v->ending && v->ending[i]; i++)
-        if (name_ends(given, v->ending[i])) return EXIT_OK;
-    return usage("'%s' takes %s, not '%s'", v->name, v->takes, given);
+    if (verb_takes(v, given)) return EXIT_OK;
+    return usage("'%s' takes %s, not '%s'%s", v->name, v->takes, given,
+                 did_you_mean(a, file_meant(a, v, given)));
 }
 
-bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options,
-                   const char **file) {
+static int check_file(Arena *a, const Verb *v, const char *file) {
+    if (!file && v->takes && !v->may_lack)
+        return usage("'%s' needs a file: uptc %s %s", v->name, v->name, v->takes);
+    if (!file || access(file, F_OK) == 0 || errno != ENOENT) return EXIT_OK;
+    return fail("cannot open '%s': %s%s", file, strerror(errno),
+                did_you_mean(a, file_meant(a, v, file)));
+}
+
+int options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options,
+                  const char **file) {
     bool flags = true;
     int code = EXIT_OK;
     *file = NULL;
@@ -173,9 +227,7 @@ bool options_parse(Arena *a, const Verb *v, int argc, char **argv, void *options
         else if (flags && argv[i][0] == '-' && argv[i][1])
             code = opt_read(a, v, argc, argv, &i, options);
         else
-            code = take_file(v, argv[i], file);
+            code = take_file(a, v, argv[i], file);
     }
-    if (code == EXIT_OK && !*file && v->takes && !v->may_lack)
-        code = usage("'%s' needs a file: uptc %s %s", v->name, v->name, v->takes);
-    return code == EXIT_OK;
+    return code == EXIT_OK ? check_file(a, v, *file) : code;
 }

@@ -1,6 +1,5 @@
 /* From a path to a program that runs: reads the file, elaborates, optimises and generates code, and
  * keeps the vocabularies that elaboration opened. Every failure prints its own sentence. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,10 @@ static const char *host_module(void *cx, const char *name, size_t *n, const char
 
 static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e) {
     Session *s = cx;
-    Tokenizer *t = tokenizer_open(spec, s->log, e);
+    TokenizerSpec used = *spec;
+    if (s->only_check && *spec->from && access(spec->path, F_OK) != 0)
+        used.path = ""; /* trained, and forgotten */
+    Tokenizer *t = tokenizer_open(&used, s->log, e);
     if (!t) return false;
     Tokenizer **grown = NEW_N(s->arena, Tokenizer *, s->ntokenizer + 1);
     if (s->ntokenizer) memcpy(grown, s->tokenizer, (size_t)s->ntokenizer * sizeof *grown);
@@ -70,6 +72,11 @@ static void settle_run(Session *s, const CompileOptions *o) {
     RunSpec *run = &s->program->spec.run;
     if (o->fit) run->memory = o->fit;
     if (o->micro) run->micro = o->micro;
+    if (o->keep) run->keep = o->keep;
+    if (o->order) run->alternate = str_eq(o->order, "alternate");
+    if (o->precision) run->precision = o->precision;
+    if (o->precision && !str_eq(o->precision, "f32"))
+        diag_warn(s->diag, (Span){0}, "--precision %s: this version computes in f32", o->precision);
     for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
             diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",
@@ -157,6 +164,7 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
     s->name = base_name(s->arena, path);
     s->time = o->time;
     if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;
+    settle_run(s, o);
     return session_generate(s, o);
 }
 
@@ -165,24 +173,4 @@ void session_close(Session *s) {
     for (int i = 0; i < s->ntokenizer; i++) tokenizer_free(s->tokenizer[i]);
     s->codegen = NULL;
     s->ntokenizer = 0;
-}
-
-const char *newest_upx(Arena *a) {
-    DIR *d = opendir(".");
-    const char *best = NULL;
-    struct timespec when = {0};
-    for (struct dirent *f; d && (f = readdir(d));) {
-        struct stat st;
-        if (!name_ends(f->d_name, ".upx") || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
-        bool newer = st.st_mtim.tv_sec != when.tv_sec ? st.st_mtim.tv_sec > when.tv_sec
-                                                      : st.st_mtim.tv_nsec > when.tv_nsec;
-        if (best && !newer) continue;
-        best = arena_strdup(a, f->d_name);
-        when = st.st_mtim;
-    }
-    if (d) closedir(d);
-    if (!best)
-        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
-             ".upx)");
-    return best;
 }

@@ -1,12 +1,14 @@
 /* uptc: the command. It finds the verb, reads its flags, and hands over. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
-static const Verb *const verbs[] = {&verb_compile, &verb_run,  &verb_check,
-                                    &verb_eval,    &verb_show, &verb_tokenizer,
-                                    &verb_doctor};
+static const Verb *const verbs[] = {&verb_compile, &verb_run,       &verb_check, &verb_eval,
+                                    &verb_show,    &verb_tokenizer, &verb_doctor};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static void help(FILE *f) {
@@ -21,6 +23,31 @@ static void help(FILE *f) {
           f);
 }
 
+/* The verb or option that a person meant; NULL: there is none near. */
+static const char *verb_meant(const char *given, const char *const *names) {
+    const char *bare = given + strspn(given, "-");
+    const char *known[VERBS + 2] = {[VERBS] = "--help", [VERBS + 1] = "--version"};
+    for (size_t i = 0; i < VERBS; i++) {
+        if (str_eq(names[i], bare)) return names[i];
+        known[i] = names[i];
+    }
+    return nearest_name(given, known, VERBS + 2);
+}
+
+static void no_verb(const char *given, const char *const *names) {
+    Arena *a = arena_new();
+    const char *what = *given == '-' ? "option" : "verb", *near = verb_meant(given, names);
+    if (name_ends(given, ".upm") || name_ends(given, ".upx"))
+        usage("a verb goes before '%s', for example: uptc run %s", given, given);
+    else if (near)
+        usage("there is no %s '%s'%s", what, given, did_you_mean(a, near));
+    else if (*given == '-')
+        usage("there is no option '%s'; see uptc --help", given);
+    else
+        usage("there is no verb '%s'; the verbs are %s", given, name_list(a, names, VERBS, "and"));
+    arena_free(a);
+}
+
 /* NULL: there is none of that name, and a sentence says so. */
 static const Verb *verb_find(const char *name) {
     const char *names[VERBS];
@@ -28,12 +55,7 @@ static const Verb *verb_find(const char *name) {
         if (str_eq(verbs[i]->name, name)) return verbs[i];
         names[i] = verbs[i]->name;
     }
-    const char *near = nearest_name(name, names, VERBS);
-    const char *what = *name == '-' ? "option" : "verb";
-    if (near)
-        usage("there is no %s '%s'; did you mean '%s'?", what, name, near);
-    else
-        usage("there is no %s '%s'; see uptc --help", what, name);
+    no_verb(name, names);
     return NULL;
 }
 
@@ -52,8 +74,8 @@ static int verb_run_with(const Verb *v, int argc, char **argv) {
     void *options = arena_alloc(a, v->options_size);
     if (v->defaults) v->defaults(options);
     const char *file;
-    int code = EXIT_USAGE;
-    if (options_parse(a, v, argc, argv, options, &file)) code = v->run(a, options, file);
+    int code = options_parse(a, v, argc, argv, options, &file);
+    if (code == EXIT_OK) code = v->run(a, options, file);
     arena_free(a);
     return code;
 }
@@ -69,10 +91,22 @@ static int uptc(int argc, char **argv) {
     return verb_run_with(v, argc - 1, argv + 1);
 }
 
+/* A stream that came closed is opened on what cannot be written to; else the next file to be opened
+ * would stand in its place, and what is printed would go there. */
+static void streams_open(void) {
+    int fd;
+    do fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
 int main(int argc, char **argv) {
+    streams_open();
     signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write(), told like any other */
     int code = uptc(argc - 1, argv + 1);
+    errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
-        return fail("cannot write to standard output");
+        return fail("cannot write to standard output%s%s", errno ? ": " : "",
+                    errno ? strerror(errno) : "");
     return code;
 }

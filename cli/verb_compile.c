@@ -9,18 +9,6 @@ typedef struct Options {
     const char *out;
 } Options;
 
-static const char *const stages[] = {"ast", "ir", "grad", "fused", "plan", "llvm", "asm"};
-
-static bool stage_known(const char *emit) {
-    size_t n = sizeof stages / sizeof *stages;
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(emit, stages[i])) return true;
-    const char *near = nearest_name(emit, stages, n);
-    usage("--emit knows ast, ir, grad, fused, plan, llvm and asm, not '%s'%s%s%s", emit,
-          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    return false;
-}
-
 static int emit_ast(Arena *a, const char *path) {
     Session s = {.arena = a, .diag = diag_new(a)};
     char *text;
@@ -100,7 +88,8 @@ static int compile(Session *s, const char *path, const Options *o) {
     if (!session_optimise(s, &o->c)) return EXIT_FAILED;
     const char *out = o->out ? o->out : arena_printf(s->arena, "%s.upx", s->name);
     Err e = {0};
-    if (!upx_write(out, s, &e)) return fail("%s", e.msg);
+    if (!upx_write(out, s, &e))
+        return fail("%s; name a place that can be written with -o FILE.upx", e.msg);
     tell_written(out, s->program);
     return EXIT_OK;
 }
@@ -109,7 +98,6 @@ static int run(Arena *a, const void *options, const char *file) {
     const Options *o = options;
     if (o->out && !name_ends(o->out, ".upx"))
         return usage("-o needs a name that ends in .upx, not '%s'", o->out);
-    if (o->c.emit && !stage_known(o->c.emit)) return EXIT_USAGE;
     if (o->c.emit && str_eq(o->c.emit, "ast")) return emit_ast(a, file);
     Session s = {.arena = a, .log = stderr};
     int code = compile(&s, file, o);
@@ -119,7 +107,7 @@ static int run(Arena *a, const void *options, const char *file) {
 
 static int check(Arena *a, const void *options, const char *file) {
     const Options *o = options;
-    Session s = {.arena = a, .log = stderr};
+    Session s = {.arena = a, .log = stderr, .only_check = true};
     bool ok = session_elaborate(&s, file, &o->c) && session_optimise(&s, &o->c);
     session_close(&s);
     return ok ? EXIT_OK : EXIT_FAILED;
@@ -137,6 +125,8 @@ static int check(Arena *a, const void *options, const char *file) {
     }
 #define TIME_OPT                                                                                   \
     { "--time", OPT_flag, NULL, "say where compile time goes", offsetof(Options, c.time) }
+#define PRECISION_OPT                                                                              \
+    { "--precision", OPT_word, "f32|bf16", "what to compute in", offsetof(Options, c.precision) }
 #define FIT_OPT                                                                                    \
     {                                                                                              \
         "--fit", OPT_size, "size", "use no more memory than this, such as 2G",                     \
@@ -147,14 +137,16 @@ static int check(Arena *a, const void *options, const char *file) {
 static const Opt compile_opts[] = {
     {"-o", OPT_str, "file.upx", "where to write (default: NAME.upx here)", offsetof(Options, out)},
     DEFINE_OPT,
-    {"--emit", OPT_str, "stage", "print a stage instead: ast ir grad fused plan llvm asm",
+    {"--emit", OPT_word, "ast|ir|grad|fused|plan|llvm|asm", "print a stage instead",
      offsetof(Options, c.emit)},
+    PRECISION_OPT,
     FIT_OPT,
     MICRO_OPT,
     CHECK_OPT,
     TIME_OPT,
 };
-static const Opt check_opts[] = {DEFINE_OPT, FIT_OPT, MICRO_OPT, CHECK_OPT, TIME_OPT};
+static const Opt check_opts[] = {DEFINE_OPT, PRECISION_OPT, FIT_OPT,
+                                 MICRO_OPT,  CHECK_OPT,     TIME_OPT};
 
 const Verb verb_compile = {
     .name = "compile",

@@ -41,7 +41,11 @@ static void tell_failure(const Session *s, const Err *e) {
 }
 
 static const char *changes_program(const CompileOptions *c) {
-    return c->define.n ? "-D" : c->fit ? "--fit" : c->micro ? "--micro" : NULL;
+    return c->define.n    ? "-D"
+           : c->fit       ? "--fit"
+           : c->micro     ? "--micro"
+           : c->precision ? "--precision"
+                          : NULL;
 }
 
 static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
@@ -86,10 +90,14 @@ static const Opt run_opts[] = {
     OPT("--steps", OPT_count, "n", "train this many steps", steps),
     OPT("--threads", OPT_count, "n", "threads (default: every core)", threads),
     OPT("--seed", OPT_count, "n", "another seed", seed),
-    OPT("--save-every", OPT_count, "n", "a checkpoint every n steps", save_every),
+    OPT("--save-every", OPT_count, "n", "a checkpoint every n steps (0: only at the end)",
+        save_every),
     OPT("--log-every", OPT_count, "n", "a line in metrics.jsonl every n steps", log_every),
-    OPT("--eval-every", OPT_count, "n", "evaluate every n steps", eval_every),
+    OPT("--eval-every", OPT_count, "n", "evaluate every n steps (0: only at the end)", eval_every),
+    OPT("--keep", OPT_some, "n", "keep the last n checkpoints", c.keep),
+    OPT("--order", OPT_word, "follow|alternate", "how several train entries take turns", c.order),
     OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--precision", OPT_word, "f32|bf16", "what to compute in (of a .upm)", c.precision),
     OPT("--fit", OPT_size, "size", "use no more memory than this (of a .upm)", c.fit),
     OPT("--micro", OPT_some, "n", "compute a batch n samples at a time (of a .upm)", c.micro),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),

@@ -1,51 +1,75 @@
 /* uptc tokenizer: the ids of the lines on standard input under a WordPiece vocabulary, or the text
  * of ids. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "runtime/data/words.h"
 
 typedef struct Options {
     bool decode;
 } Options;
 
-static void encode_line(const Tokenizer *t, const char *line, size_t n) {
+#define BLANK " \t\r"
+
+/* One line of standard input. */
+typedef struct Line {
+    const Tokenizer *t;
+    Arena *arena;
+    char *text;
+    size_t n;
+    long long number;
+} Line;
+
+static int encode_line(const Line *l) {
+    size_t bad = utf8_valid(l->text, l->n);
+    if (bad < l->n)
+        return fail("line %lld: byte %zu is 0x%02X, which is not UTF-8; convert it, for example "
+                    "with iconv -f latin1 -t utf-8",
+                    l->number, bad + 1, (unsigned char)l->text[bad]);
     Ids ids = {0};
-    tokenizer_encode(t, line, n, &ids);
+    tokenizer_encode(l->t, l->text, l->n, &ids);
     for (size_t i = 0; i < ids.n; i++) printf("%s%d", i ? " " : "", ids.at[i]);
     putchar('\n');
     ids_free(&ids);
+    return EXIT_OK;
 }
 
-/* False: something on the line is not an id of the vocabulary. */
-static bool decode_line(const Tokenizer *t, Arena *a, const char *line) {
+static int bad_id(const Line *l, const char *at) {
+    return fail("line %lld: '%.*s' is not an id; ids are numbers from 0 to %lld", l->number,
+                (int)strcspn(at, BLANK), at, (long long)tokenizer_ids(l->t).size - 1);
+}
+
+static int decode_line(const Line *l) {
     VEC(int32_t) ids = {0};
     char *end;
-    for (const char *p = line; *(p += strspn(p, " \t\r\n")); p = end) {
-        long id = strtol(p, &end, 10);
-        if (end == p || id < 0 || id >= tokenizer_ids(t).size) return false;
-        vec_push(a, &ids, (int32_t)id);
+    for (const char *at = l->text; *(at += strspn(at, BLANK)); at = end) {
+        long long id = strtoll(at, &end, 10);
+        bool whole = end > at && (!*end || strchr(BLANK, *end));
+        if (!whole || id < 0 || id >= tokenizer_ids(l->t).size) return bad_id(l, at);
+        vec_push(l->arena, &ids, (int32_t)id);
     }
     Buf b = {0};
-    tokenizer_decode(t, ids.at, ids.n, &b);
+    tokenizer_decode(l->t, ids.at, ids.n, &b);
     printf("%s\n", b.data ? b.data : "");
     buf_free(&b);
-    return true;
+    return EXIT_OK;
 }
 
-/* Each line of standard input, there or back. */
-static int each_line(const Tokenizer *t, Arena *a, bool decode) {
-    char *line = NULL;
+static int each_line(const Tokenizer *t, Arena *a, int (*work)(const Line *l)) {
+    Line l = {.t = t, .arena = a};
     size_t cap = 0;
     int code = EXIT_OK;
-    for (ssize_t n; code == EXIT_OK && (n = getline(&line, &cap, stdin)) >= 0;) {
-        if (n && line[n - 1] == '\n') line[--n] = 0;
-        if (!decode)
-            encode_line(t, line, (size_t)n);
-        else if (!decode_line(t, a, line))
-            code = fail("not a line of ids below %lld: %s", (long long)tokenizer_ids(t).size, line);
+    for (ssize_t n; code == EXIT_OK && (n = getline(&l.text, &cap, stdin)) >= 0;) {
+        l.n = (size_t)n;
+        if (l.n && l.text[l.n - 1] == '\n') l.text[--l.n] = 0;
+        l.number++;
+        code = work(&l);
     }
-    free(line);
+    if (code == EXIT_OK && ferror(stdin))
+        code = fail("cannot read standard input: %s", strerror(errno));
+    free(l.text);
     return code;
 }
 
@@ -58,7 +82,7 @@ static int run(Arena *a, const void *options, const char *file) {
     if (!file_read(a, file, &text, &n, &e)) return fail("%s", e.msg);
     Tokenizer *t = tokenizer_from_bytes(&spec, text, n, &e);
     if (!t) return fail("%s", e.msg);
-    int code = each_line(t, a, o->decode);
+    int code = each_line(t, a, o->decode ? decode_line : encode_line);
     tokenizer_free(t);
     return code;
 }

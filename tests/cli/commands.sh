@@ -1,8 +1,9 @@
 # Command lines: help of every verb, and what is said to each kind of slip.
 . "$SOURCE/tests/cli/tiny"
 echo "text" >text.txt
+touch one.upm one.upx two.upm
 mkdir folder.upm folder.upx
-for verb in compile run check eval show tokenizer; do
+for verb in compile run check eval show tokenizer doctor; do
     try uptc $verb --help
 done
 try uptc --help
@@ -17,12 +18,20 @@ while read -r arguments; do
     try uptc $arguments
 done <<'END'
 comple x.upm
-trains
+train one.upm
+Run one.upm
+--run one.upm
+-v
+version
 --verison
 help rnu
+one.upm
+./none.upx
 compile
 compile one.upm two.upm
 compile text.txt
+compile one
+compile one.UPM
 compile .upm
 compile one.upx
 check one.upx
@@ -33,11 +42,16 @@ show
 tokenizer
 compile one.upm -o one.txt
 compile one.upm -o
+compile one.upm -o=
 compile one.upm -D
 compile one.upm -D d
 compile one.upm -D =3
 compile one.upm --emit=fusd
 compile one.upm --emit
+compile one.upm --emit=
+compile one.upm --EMIT=ir
+compile one.upm --precision half
+compile one.upm --precision F32
 compile one.upm --chek-each
 compile one.upm --time=yes
 compile one.upm -x
@@ -53,6 +67,11 @@ compile one.upm --micro 2.5
 run one.upx -D d=3
 run one.upx --fit 2G
 run one.upx --micro 4
+run one.upx --precision f32
+run one.upx --keep 0
+run one.upx --order turns
+run one.upx --order alternat
+run one.upx --dir=
 run one.upx --step 3
 run one.upx --steps
 run one.upx --steps many
@@ -63,18 +82,24 @@ run one.upx --steps 99999999999999999999
 run one.upx --threads=
 eval one.upx --quiet
 run one.upx -- --steps
+run one.upx --save_every 5
 compile none.upm
+compile oen.upm
 compile folder.upm
+compile fodler/one.upm
 check none.upm
 run none.upm
 run none.upx
+run tow.upx
 run folder.upx
-run
-eval
 show none.upx
 show folder.upx
 show none.safetensors
 tokenizer none.txt
 tokenizer folder.upm
+tokenizer tetx.txt
 tokenizer text.txt
 END
+mkdir empty && cd empty
+try uptc run
+try uptc eval

@@ -61,6 +61,7 @@ static void test_names(void) {
     EXPECT(str_eq(nearest_name("transpsoe", names, 5), "transpose"), "a swap is one edit");
     EXPECT(str_eq(nearest_name("embeding", names, 5), "embedding"), "a missing letter");
     EXPECT(str_eq(nearest_name("idz", names, 5), "ids"), "one of three");
+    EXPECT(str_eq(nearest_name("IDS", names, 5), "ids"), "capitals do not count");
     EXPECT(!nearest_name("y", names, 5) && !nearest_name("meow", names, 4), "too far");
     EXPECT(!nearest_name("mean", names, 5), "itself is no correction");
     EXPECT(hash_mix(1, 2) != hash_mix(2, 1), "order matters");

@@ -1,0 +1,50 @@
+/* Files that a person means: the newest .upx here, and for a name that is not there the one that
+ * comes closest to it. */
+#include <dirent.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+const char *newest_upx(Arena *a) {
+    DIR *d = opendir(".");
+    const char *best = NULL;
+    struct timespec when = {0};
+    for (struct dirent *f; d && (f = readdir(d));) {
+        struct stat st;
+        if (!name_ends(f->d_name, ".upx") || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
+        bool newer = st.st_mtim.tv_sec != when.tv_sec ? st.st_mtim.tv_sec > when.tv_sec
+                                                      : st.st_mtim.tv_nsec > when.tv_nsec;
+        if (best && !newer) continue;
+        best = arena_strdup(a, f->d_name);
+        when = st.st_mtim;
+    }
+    if (d) closedir(d);
+    if (!best)
+        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
+             ".upx)");
+    return best;
+}
+
+/* Of the files in a folder that the verb takes. */
+static const char *nearest_in(Arena *a, const Verb *v, const char *folder, const char *name) {
+    VEC(const char *) names = {0};
+    DIR *d = opendir(folder);
+    for (struct dirent *f; d && (f = readdir(d));)
+        if (f->d_name[0] != '.' && verb_takes(v, f->d_name))
+            vec_push(a, &names, arena_strdup(a, f->d_name));
+    if (d) closedir(d);
+    return nearest_name(name, names.at, names.n);
+}
+
+const char *file_meant(Arena *a, const Verb *v, const char *given) {
+    for (size_t i = 0; i < ENDINGS && v->ending[i]; i++) {
+        const char *whole = arena_printf(a, "%s%s", given, v->ending[i]);
+        if (access(whole, F_OK) == 0) return whole;
+    }
+    const char *slash = strrchr(given, '/');
+    const char *folder = slash ? arena_strndup(a, given, (size_t)(slash - given) + 1) : "";
+    const char *near = nearest_in(a, v, slash ? folder : ".", given + strlen(folder));
+    return near ? arena_printf(a, "%s%s", folder, near) : NULL;
+}
