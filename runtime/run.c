@@ -15,8 +15,8 @@
 
 enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1, STOPPED = 130 };
 
-/* A signal handler can reach nothing else. It is set by the first SIGINT or SIGTERM; the second
- * kills. */
+/* A signal handler can reach nothing else. It is set by the first SIGINT, SIGTERM or SIGHUP; the
+ * second kills. */
 static volatile sig_atomic_t stop_asked;
 
 static void ask_stop(int sig) {
@@ -24,23 +24,26 @@ static void ask_stop(int sig) {
     stop_asked = 1;
 }
 
+/* A full disk and a reader that is gone are errors of write() instead. */
+static const int stopping[] = {SIGINT, SIGTERM, SIGHUP}, failing[] = {SIGXFSZ, SIGPIPE};
+enum { STOPPING = sizeof stopping / sizeof *stopping, FAILING = sizeof failing / sizeof *failing };
 typedef struct Signals {
-    struct sigaction interrupt, terminate, file_size;
+    struct sigaction stop[STOPPING], fail[FAILING];
 } Signals;
 
 static void signals_take(Signals *old) {
     struct sigaction stop = {.sa_handler = ask_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* of SIGXFSZ: an error of write() instead */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     stop_asked = 0;
-    sigaction(SIGINT, &stop, &old->interrupt);
-    sigaction(SIGTERM, &stop, &old->terminate);
-    sigaction(SIGXFSZ, &ignore, &old->file_size);
+    for (int i = 0; i < FAILING; i++) sigaction(failing[i], &ignore, &old->fail[i]);
+    for (int i = 0; i < STOPPING; i++) sigaction(stopping[i], &stop, &old->stop[i]);
+    if (old->stop[STOPPING - 1].sa_handler == SIG_IGN) /* under nohup */
+        sigaction(SIGHUP, &ignore, NULL);
 }
 
 static void signals_give_back(const Signals *old) {
-    sigaction(SIGINT, &old->interrupt, NULL);
-    sigaction(SIGTERM, &old->terminate, NULL);
-    sigaction(SIGXFSZ, &old->file_size, NULL);
+    for (int i = 0; i < STOPPING; i++) sigaction(stopping[i], &old->stop[i], NULL);
+    for (int i = 0; i < FAILING; i++) sigaction(failing[i], &old->fail[i], NULL);
 }
 
 /* ---- what is to be done */
@@ -261,11 +264,18 @@ static void close_finished(Run *r, int i) {
     if (r->at.entry[i] >= r->total[i]) run_reader_close(r, i);
 }
 
+static int output_lost(Run *r, const char *but, Err *e) {
+    err_set(e, "cannot write to standard output: %s; %.800s", strerror(r->progress.error), but);
+    return FAILED;
+}
+
 static int stop(Run *r, Err *e) {
     if (!save(r, e)) return FAILED;
-    progress_note(&r->progress,
-                  "stopped at step %" PRId64 " of %" PRId64 " and saved '%s'; run again to go on",
-                  r->at.step, r->total_all, r->dir.last);
+    const char *what = arena_printf(
+        r->arena, "stopped at step %" PRId64 " of %" PRId64 " and saved '%s'; run again to go on",
+        r->at.step, r->total_all, r->dir.last);
+    if (r->progress.error) return output_lost(r, what, e);
+    progress_note(&r->progress, "%s", what);
     return STOPPED;
 }
 
@@ -281,7 +291,7 @@ static int give_up(Run *r, Err *e) {
 
 static int train_all(Run *r, Err *e) {
     for (int i; (i = next_entry(r)) >= 0;) {
-        if (stop_asked) return stop(r, e);
+        if (stop_asked || r->progress.error) return stop(r, e);
         if (!train_step(r, i, e)) return FAILED;
         close_finished(r, i);
         bool last = r->at.step >= r->total_all;
@@ -289,7 +299,7 @@ static int train_all(Run *r, Err *e) {
         if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
     }
     if (r->done) progress_note(&r->progress, "done; the checkpoint is '%s'", r->dir.last);
-    return 0;
+    return r->progress.error ? output_lost(r, last_good(r), e) : 0;
 }
 
 /* ---- a run */

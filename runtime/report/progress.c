@@ -1,7 +1,9 @@
 /* What a person sees of a run. On a terminal one line is drawn over and over; into a pipe each
  * logged step is a plain line; with --json a line of JSON; with --quiet nothing. Evaluations, texts
  * and notes are lines that stay. */
+#include <errno.h>
 #include <math.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ static void put_value(Buf *b, const ReportValue *v) {
 }
 
 static void put_rate(Buf *b, double rate, const char *unit) {
+    buf_puts(b, "  ");
     if (rate >= 1e6)
         buf_printf(b, "%.2fM %s/s", rate / 1e6, unit);
     else if (rate >= 1e4)
@@ -59,6 +62,15 @@ static void put_values(Buf *b, const Report *r) {
 
 /* ---- lines */
 
+/* A write that failed is the last one: the run sees it, and says it where it can. */
+static void flush(Progress *p) {
+    if (fflush(p->out) == 0 && !ferror(p->out)) return;
+    p->error = errno ? errno : EIO;
+    __fpurge(p->out); /* or exit() would write it again */
+    p->out = NULL;
+    p->drawn = false;
+}
+
 void progress_clear(Progress *p) {
     if (!p->drawn) return;
     fputs("\r\033[K", p->out);
@@ -68,48 +80,59 @@ void progress_clear(Progress *p) {
 static void put_line(Progress *p, const char *text) {
     progress_clear(p);
     fprintf(p->out, "%s\n", text);
-    fflush(p->out);
+    flush(p);
 }
 
-/* The step in bold, the rest plain, cut to the width so that it stays one line. */
-static void draw(Progress *p, const char *head, const char *rest) {
-    size_t width = report_columns(p->out), n = strlen(head), room = width > n ? width - n : 0;
+/* The length of as many whole items, each after two spaces, as there is room for. */
+static size_t items_fit(const char *s, size_t room) {
+    size_t fit = 0;
+    for (size_t i = 0; s[i] && i < room; i++)
+        if (!s[i + 1] || (s[i + 1] == ' ' && s[i + 2] == ' ')) fit = i + 1;
+    return fit;
+}
+
+/* The step in bold, the rest plain, as much of it as stays on one line. */
+static void draw(Progress *p, size_t width, const char *head, const char *rest) {
+    size_t n = strlen(head), room = width > n ? width - n : 0;
     progress_clear(p);
-    fprintf(p->out, p->colour ? "\033[1m%.*s\033[0m%.*s" : "%.*s%.*s", (int)width, head, (int)room,
-            rest);
-    fflush(p->out);
+    fprintf(p->out, p->colour ? "\033[1m%.*s\033[0m%.*s" : "%.*s%.*s", (int)width, head,
+            (int)items_fit(rest, room), rest);
     p->drawn = true;
+    flush(p);
 }
 
 void progress_step(Progress *p, double now, int64_t step, double loss, double rate,
                    const char *unit, double left) {
     if (!p->out || !p->live || now < p->next_draw) return;
     p->next_draw = now + DRAW_SECONDS;
-    Buf head = {0}, rest = {0};
+    size_t width = report_columns(p->out);
+    Buf head = {0}, rest = {0}, end = {0};
     buf_printf(&head, "step %lld/%lld", (long long)step, (long long)p->total);
-    buf_printf(&rest, "  loss %.4f%s", loss, p->reports);
-    if (rate > 0) {
-        buf_puts(&rest, "  ");
-        put_rate(&rest, rate, unit);
-    }
-    put_left(&rest, left);
-    draw(p, head.data, rest.data);
+    buf_printf(&rest, "  loss %.4f", loss);
+    if (rate > 0) put_rate(&end, rate, unit);
+    put_left(&end, left);
+    size_t used = head.n + rest.n + end.n;
+    buf_put(&rest, p->reports, items_fit(p->reports, width > used ? width - used : 0));
+    buf_put(&rest, end.data, end.n);
+    draw(p, width, head.data, rest.data);
     buf_free(&head);
     buf_free(&rest);
+    buf_free(&end);
 }
 
 /* One sample is enough to watch; metrics.jsonl has them all. */
 static void put_texts(Progress *p, const Report *r) {
+    if (!p->out) return;
     progress_clear(p);
     texts_print(p->out, r, 1);
-    fflush(p->out);
+    flush(p);
 }
 
 static void put_json(Progress *p, const Report *r) {
     Buf b = {0};
     report_json(r, &b);
     fwrite(b.data, 1, b.n, p->out);
-    fflush(p->out);
+    flush(p);
     buf_free(&b);
 }
 
@@ -120,7 +143,8 @@ static void keep_reports(Progress *p, const Report *r) {
         buf_printf(&b, "  %s ", r->value.at[i].name);
         put_value(&b, &r->value.at[i]);
     }
-    snprintf(p->reports, sizeof p->reports, "%s", b.n ? b.data : "");
+    size_t n = b.n ? items_fit(b.data, sizeof p->reports - 1) : 0;
+    snprintf(p->reports, sizeof p->reports, "%.*s", (int)n, n ? b.data : "");
     buf_free(&b);
 }
 
@@ -136,10 +160,7 @@ void progress_report(Progress *p, const Report *r, double left) {
         buf_printf(&b, "step %lld/%lld", (long long)r->step, (long long)p->total);
         if (r->entry) buf_printf(&b, " %s", r->entry);
         put_values(&b, r);
-        if (r->rate > 0) {
-            buf_puts(&b, "  ");
-            put_rate(&b, r->rate, r->unit);
-        }
+        if (r->rate > 0) put_rate(&b, r->rate, r->unit);
         put_left(&b, left);
         put_line(p, b.data);
         buf_free(&b);

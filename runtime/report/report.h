@@ -54,6 +54,7 @@ typedef struct Progress {
     FILE *out;               /* NULL: quiet */
     bool json, live, colour; /* live: a terminal, one line drawn over and over */
     bool drawn;
+    int error; /* errno of the first write to `out` that failed; 0: none */
     int64_t total;
     double next_draw;
     char reports[256]; /* last logged ones, for the live line */
