@@ -95,8 +95,9 @@ static bool none_found(Arena *a, const char *pattern, Err *e) {
                        pattern, where);
     if (stat(pattern, &st))
         return err_set(e, "cannot read '%s'%s: %s", pattern, where, strerror(errno));
-    return err_set(e, "'%s' is not a file; for all files of a folder write '%s/*'", pattern,
-                   pattern);
+    bool slash = pattern[strlen(pattern) - 1] == '/';
+    return err_set(e, "'%s' is not a file; for all files of a folder write '%s%s*'", pattern,
+                   pattern, slash ? "" : "/");
 }
 
 bool glob_files(Arena *a, const char *pattern, FileList *out, Err *e) {

@@ -171,18 +171,24 @@ static bool open_corpus(const PipelineOptions *o, Pipeline *p, const Chain *c, E
     return true;
 }
 
+/* Shown at the stage that failed. */
+static bool blame(const DataSpec *d, Err *e) {
+    e->at = d->span;
+    return false;
+}
+
 static bool build(const PipelineOptions *o, Pipeline *p, Err *e) {
     Chain c = {0};
-    if (!find_chain(p->arena, o->spec, o->data, &c, e) || !open_corpus(o, p, &c, e)) return false;
+    if (!find_chain(p->arena, o->spec, o->data, &c, e)) return false;
+    if (!open_corpus(o, p, &c, e)) return blame(c.at[0], e);
     for (int i = 0; i < c.n; i++) {
-        if (!apply(p, c.at[i], i, e)) return false;
+        if (!apply(p, c.at[i], i, e)) return blame(c.at[i], e);
         p->stages = stage_hash(c.at[i], p->stages);
     }
-    if (!p->records)
-        return err_set(
-            e,
+    if (p->records) return true;
+    err_set(e,
             "the data has no records of one length: end it with pad(seq) or sentence_pairs(seq)");
-    return true;
+    return blame(c.at[c.n - 1], e);
 }
 
 bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e) {
