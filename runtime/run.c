@@ -316,6 +316,11 @@ static void tell_start(Run *r, bool resumed, const Buf *changed) {
                       r->dir.last);
     else if (r->total_all == 0)
         progress_note(&r->progress, "nothing to do: 0 steps are asked for");
+    uint64_t said = r->p->spec.run.seed;
+    if (resumed && !r->o->has_seed && said != r->at.seed)
+        progress_note(&r->progress,
+                      "its seed stays %" PRIu64 ", with which it began; the program says %" PRIu64,
+                      r->at.seed, said);
     if (changed->n)
         progress_note(&r->progress, "changed since then: %s; the run goes on as it is now",
                       changed->data);

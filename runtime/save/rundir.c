@@ -23,7 +23,7 @@
 #define STEP_SUFFIX ".safetensors"
 #define LOCK_NAME ".lock"
 
-/* ---- opening */
+/* ---- the folder */
 
 static bool make_folders(const char *path, Err *e) {
     Buf b = {0};
@@ -72,26 +72,6 @@ static void remove_aside(RunDir *d, const char *name, void *cx) {
     (void)cx;
     if (strstr(name, STEP_SUFFIX FILE_ASIDE))
         unlink(arena_printf(d->arena, "%s/%s", d->path, name));
-}
-
-bool rundir_open(RunDir *d, const char *path, Err *e) {
-    *d = (RunDir){.arena = arena_new(), .lock = -1};
-    d->path = arena_strdup(d->arena, path);
-    d->last = arena_printf(d->arena, "%s/last" STEP_SUFFIX, path);
-    if (!*path)
-        err_set(e, "the folder of the run has an empty name");
-    else if (make_folders(path, e) && take_lock(d, e)) {
-        each_name(d, remove_aside, NULL);
-        return true;
-    }
-    rundir_close(d);
-    return false;
-}
-
-void rundir_close(RunDir *d) {
-    if (d->lock >= 0) close(d->lock); /* gives the lock back */
-    if (d->arena) arena_free(d->arena);
-    *d = (RunDir){.lock = -1};
 }
 
 const char *rundir_step(RunDir *d, int64_t step) {
@@ -155,14 +135,49 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-bool rundir_publish(RunDir *d, int64_t step, int64_t keep, Err *e) {
-    if (!replace_last(d, rundir_step(d, step), e)) return false;
+static Steps list_steps(RunDir *d) {
     Steps s = {.arena = d->arena};
     each_name(d, note_step, &s);
     if (s.at.n) qsort(s.at.at, s.at.n, sizeof *s.at.at, newest_first);
+    return s;
+}
+
+bool rundir_publish(RunDir *d, int64_t step, int64_t keep, Err *e) {
+    if (!replace_last(d, rundir_step(d, step), e)) return false;
+    Steps s = list_steps(d);
     int64_t kept = 0;
     /* Steps beyond this one are of a run that was set back: not ours to drop. */
     for (size_t i = 0; i < s.at.n; i++)
         if (s.at.at[i] <= step && ++kept > keep) unlink(rundir_step(d, s.at.at[i]));
     return true;
+}
+
+/* ---- opening */
+
+/* A run that was killed before it could publish its first checkpoint goes on from it, and one whose
+ * last.safetensors was lost from the newest there is. */
+static bool adopt_newest(RunDir *d, Err *e) {
+    if (rundir_has_last(d)) return true;
+    Steps s = list_steps(d);
+    return !s.at.n || replace_last(d, rundir_step(d, s.at.at[0]), e);
+}
+
+bool rundir_open(RunDir *d, const char *path, Err *e) {
+    *d = (RunDir){.arena = arena_new(), .lock = -1};
+    d->path = arena_strdup(d->arena, path);
+    d->last = arena_printf(d->arena, "%s/last" STEP_SUFFIX, path);
+    if (!*path)
+        err_set(e, "the folder of the run has an empty name");
+    else if (make_folders(path, e) && take_lock(d, e)) {
+        each_name(d, remove_aside, NULL);
+        if (adopt_newest(d, e)) return true;
+    }
+    rundir_close(d);
+    return false;
+}
+
+void rundir_close(RunDir *d) {
+    if (d->lock >= 0) close(d->lock); /* gives the lock back */
+    if (d->arena) arena_free(d->arena);
+    *d = (RunDir){.lock = -1};
 }

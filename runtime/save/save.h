@@ -64,8 +64,8 @@ typedef struct RunDir {
     const char *last; /* its last.safetensors */
     int lock;
 } RunDir;
-/* Makes the folder where missing, takes its lock, and clears away what a killed run left half
- * written. */
+/* Makes the folder where missing, takes its lock, clears away what a killed run left half written,
+ * and makes the newest checkpoint the last where there is none. */
 bool rundir_open(RunDir *d, const char *path, Err *e);
 void rundir_close(RunDir *d);
 const char *rundir_step(RunDir *d, int64_t step); /* path of a step's checkpoint */

@@ -23,8 +23,10 @@ go_on "remarks and reports"
 edit 's/adamw(1e-2)/adamw(1e-3)/'
 go_on "a lower rate"
 uptc run tiny.upm --steps 16 | grep changed
+edit 's/seed = 3/seed = 4/'
+go_on "another seed in the program"
 edit 's/split(0.8)/split(0.7)/; s/masked_mean(cross/2 * &/'
-go_on "data, and a loss" -D seed=3
+go_on "data, and a loss"
 edit 's/sentence_pairs(24) | shuffle/sentence_pairs(24, random = 0.4) | shuffle/; s/batch 8 steps/batch 4 steps/'
 go_on "other pairs, a smaller batch"
 edit ''
@@ -47,3 +49,13 @@ rm vocab.txt
 go_on "another width" -D d=8
 go_on "another seed" --seed 4
 go_on "all steps done" --steps 3
+
+echo "=== two entries: in turns, then the other way round"
+awk -v RS= -v ORS='\n\n' '/^train/ { print; print "train on corpus steps 9 {\n    minimize mean(word.weight^2) with adamw(1e-3)\n}"; next }
+    { print }' tiny.kept >two.upm
+awk -v RS= -v ORS='\n\n' '/^train on corpus batch/ { first = $0; next } { print } /^train/ { print first }' two.upm >turned.upm
+sed 's/^run {/run { order = alternate;/' two.upm >turns.upm
+uptc run two.upm --steps 4 --quiet
+cp -r runs/two runs/turned
+uptc run turns.upm --dir runs/two --steps 5 | grep -v '^step'
+uptc run turned.upm
