@@ -3,8 +3,8 @@
  *
  * The invariant behind exact resume: all that a step reads (tensors, seed, positions, batch number)
  * is in the checkpoint, and everything due at a step (its log line, its evaluation) is done before
- * the step is saved. Files written beyond the checkpoint are cut back. A failed step is never
- * saved: its tensors are half new. */
+ * the step is saved; an evaluation that failed is done when the run goes on. Files written beyond
+ * the checkpoint are cut back. A failed step is never saved: its tensors are half new. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -279,17 +279,26 @@ static int stop(Run *r, Err *e) {
     return STOPPED;
 }
 
-/* The step is good, though its evaluation failed: nothing of it is lost. */
+/* The step is good, though its evaluation failed: it is saved, and evaluated when the run goes on.
+ */
 static int give_up(Run *r, Err *e) {
     Err why = {0};
     if (save(r, &why)) {
         why = *e;
-        err_set(e, "%.600s; step %" PRId64 " is saved in '%s'", why.msg, r->at.step, r->dir.last);
+        err_set(e, "%.600s; step %" PRId64 " is saved in '%s', run again to evaluate it", why.msg,
+                r->at.step, r->dir.last);
     }
     return FAILED;
 }
 
+/* What was due at the step that the run goes on from, and failed then. */
+static bool catch_up(Run *r, Err *e) {
+    bool due = r->at.step == r->total_all || is_due(r->eval_every, r->at.step);
+    return r->saved <= 0 || !due || evaluate(r, e);
+}
+
 static int train_all(Run *r, Err *e) {
+    if (!catch_up(r, e)) return FAILED;
     for (int i; (i = next_entry(r)) >= 0;) {
         if (stop_asked || r->progress.error) return stop(r, e);
         if (!train_step(r, i, e)) return FAILED;
@@ -342,6 +351,7 @@ static bool prepare(Run *r, Err *e) {
     Buf changed = {0};
     bool ok = start(r, resumed, &changed, e) &&
               metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e);
+    r->evaluated = r->metrics.evaluated;
     if (ok) tell_start(r, resumed, &changed);
     buf_free(&changed);
     return ok;

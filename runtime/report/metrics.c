@@ -9,12 +9,20 @@
 
 #include "runtime/report/report.h"
 
+static bool is_evaluation(json_t *line) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(line, key, value) if (str_starts(key, "eval.")) return true;
+    return false;
+}
+
 /* Whether a whole line of a step up to `upto`. */
-static bool is_kept(const char *line, size_t n, int64_t upto) {
+static bool is_kept(Metrics *m, const char *line, size_t n, int64_t upto) {
     if (n == 0 || line[n - 1] != '\n') return false;
     json_t *j = json_loadb(line, n, 0, NULL);
     const json_t *step = json_object_get(j, "step");
     bool keep = json_is_integer(step) && json_integer_value(step) <= upto;
+    if (keep && is_evaluation(j)) m->evaluated = json_integer_value(step);
     json_decref(j);
     return keep;
 }
@@ -28,7 +36,7 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
     char *line = NULL;
     size_t cap = 0;
     off_t end = 0;
-    for (ssize_t n; (n = getline(&line, &cap, m->file)) > 0 && is_kept(line, (size_t)n, upto);)
+    for (ssize_t n; (n = getline(&line, &cap, m->file)) > 0 && is_kept(m, line, (size_t)n, upto);)
         end += n;
     free(line);
     if (fflush(m->file) != 0 || ftruncate(fileno(m->file), end) != 0 ||
@@ -38,7 +46,7 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
 }
 
 bool metrics_open(Metrics *m, const char *path, int64_t upto, Err *e) {
-    *m = (Metrics){.file = fopen(path, "a+e"), .path = strdup(path)};
+    *m = (Metrics){.file = fopen(path, "a+e"), .path = strdup(path), .evaluated = -1};
     if (!m->path) return err_set(e, "out of memory");
     if (!m->file || fseeko(m->file, 0, SEEK_SET) != 0)
         fail(m, e);
