@@ -24,9 +24,9 @@ static bool differs(uint64_t was, uint64_t is) {
 static bool refuse_text(const Run *r, int i, Err *e) {
     return err_set(
         e,
-        "the text of '%.300s' is not the one that '%s' of the run in '%.300s' was trained "
+        "the text of '%.200s' is not the one that '%s' of the run in '%.200s' was trained "
         "on for %" PRId64 " steps; put it back as it was, or train on this one in another "
-        "folder with --dir (load PARTS from \"%.300s\" takes over what was learnt)",
+        "folder with --dir (load PARTS from \"%.200s\" takes over what was learnt)",
         reader_files(r->reader[i]), r->p->entry[i].name, r->dir.path, r->at.entry[i], r->dir.last);
 }
 
@@ -57,9 +57,10 @@ bool mark_entries(Run *r, Buf *changed, Err *e) {
         const RtEntry *entry = &r->p->entry[i];
         if (!entry->train) continue;
         EntryMark was = r->at.mark[i], is = mark_now(r, i);
-        bool over = r->at.entry[i] >= is.steps;
-        if (!over && r->at.entry[i] && differs(was.text, is.text)) return refuse_text(r, i, e);
-        if (!over) compare(entry, &was, &is, changed);
+        bool over = was.steps && r->at.entry[i] >= is.steps;
+        if (over) continue; /* on record stays what it was trained with */
+        if (r->at.entry[i] && differs(was.text, is.text)) return refuse_text(r, i, e);
+        compare(entry, &was, &is, changed);
         r->at.mark[i] = is;
     }
     return true;

@@ -293,6 +293,7 @@ static void test_corpus(Arena *a, Tokenizer *t) {
         EXPECT(many->nids == single->nids && many->nids == 3 * lines && many->nsentence == lines &&
                    many->ndocument == lines / 5,
                "counts");
+        EXPECT(many->hash == single->hash, "hashes");
         EXPECT(!memcmp(many->ids.at, single->ids.at, many->ids.bytes), "ids");
         EXPECT(!memcmp(many->sentence.at, single->sentence.at, many->sentence.bytes), "sentences");
         EXPECT(many->document.bytes == single->document.bytes &&
@@ -302,6 +303,30 @@ static void test_corpus(Arena *a, Tokenizer *t) {
     corpus_close(many);
     corpus_close(single);
     buf_free(&b);
+}
+
+/* The hash of a text is of the ids and of how they are parted, and of nothing else. */
+static void test_text_hash(Arena *a, Tokenizer *t) {
+    static const struct {
+        const char *text;
+        bool same;
+    } variant[] = {
+        {"w1 w2\nw3\n\nw4 w5\n", true},     {"\xEF\xBB\xBFw1  w2 \r\nw3\n\n\n \nw4 w5", true},
+        {"w1 w2\nw3\n\nw4 w6\n", false},    {"w1 w2\nw3\nw4 w5\n", false},
+        {"w1 w2 w3\n\nw4 w5\n", false},     {"w1\nw2 w3\n\nw4 w5\n", false},
+        {"w1 w2\n\nw3\nw4 w5\n", false},    {"w4 w5\n\nw1 w2\nw3\n", false},
+        {"w1 w2\nw3\n\nw4 w5 w0\n", false}, {"w1 w2\n\nw3\n\nw4 w5\n", false},
+    };
+    uint64_t first = 0;
+    for (size_t i = 0; i < sizeof variant / sizeof *variant; i++) {
+        Err e = {0};
+        const char *path = write_text(a, arena_printf(a, "hash%zu.txt", i), variant[i].text);
+        Corpus *c = corpus_open(path, false, t, &e);
+        EXPECT(c && c->hash, "%s", e.msg);
+        if (c && !i) first = c->hash;
+        EXPECT(c && (c->hash == first) == variant[i].same, "variant %zu", i);
+        corpus_close(c);
+    }
 }
 
 /* ---- sentence pairs */
@@ -853,6 +878,7 @@ int main(void) {
     test_changing_file(a);
     test_store();
     test_corpus(a, t);
+    test_text_hash(a, t);
     test_pairs(a, t);
     test_single_document(a, t);
     test_epochs(a, t);

@@ -416,6 +416,33 @@ static void test_equal_nodes_are_one(void) {
     arena_free(a);
 }
 
+/* w = first * second + first, over tensors of these names, with this place in the source. */
+static uint64_t fingerprint(const char *const name[2], int first, int second, uint32_t line) {
+    Arena *a = arena_new();
+    Program *p = program_new(a, diag_new(a));
+    Graph *g = graph_new(a, "step");
+    Span at = {diag_add_source(p->diag, "x.upm", NULL, 0), line, 1, line, 2};
+    Type t = type_scalar(DT_f32);
+    for (int i = 0; i < 2; i++)
+        program_add_tensor(p, &(Tensor){.name = name[i], .type = t, .like = -1});
+    Ref x = graph_add(g, OP_state, &(Attr){.tensor = first}, NULL, 0, &t, at);
+    Ref y = graph_add(g, OP_state, &(Attr){.tensor = second}, NULL, 0, &t, at);
+    Ref product = g_binary(g, OP_mul, x, y, at);
+    graph_out(g, OUT_state, NULL, first, g_binary(g, OP_add, product, x, at), at);
+    uint64_t hash = graph_fingerprint(p, g);
+    arena_free(a);
+    return hash;
+}
+
+static void test_fingerprint(void) {
+    const char *ab[] = {"a", "b"}, *ba[] = {"b", "a"};
+    uint64_t first = fingerprint(ab, 0, 1, 3);
+    EXPECT(fingerprint(ab, 0, 1, 4) == first, "places count");
+    EXPECT(fingerprint(ba, 1, 0, 3) == first, "the order of declarations counts");
+    EXPECT(fingerprint(ba, 0, 1, 3) != first, "which tensor is which does not count");
+    EXPECT(fingerprint(ab, 1, 0, 3) != first, "who reads what does not count");
+}
+
 static bool keep_reports(const Output *o) {
     return o->kind == OUT_report;
 }
@@ -671,6 +698,7 @@ int main(void) {
     test_broken_text_is_refused();
     test_damaged_text();
     test_equal_nodes_are_one();
+    test_fingerprint();
     test_one_form();
     test_prune();
     test_pointwise_shapes();
