@@ -82,6 +82,7 @@ bool map_has(const Map *m, const char *key);
 typedef struct Span { /* a stretch of source; file 0: nowhere. Lines and columns count from 1,
                          columns in bytes. */
     uint32_t file, line, col, end_line, end_col; /* end is one past the last byte */
+    uint32_t via; /* the call it was reached through, a number of its Diag; 0: none */
 } Span;
 
 /* ---- the environment's errors: a status and a sentence that names the file or the resource. */
@@ -158,6 +159,21 @@ uint32_t diag_find_source(const Diag *d, const char *path); /* 0: none */
 const char *diag_path(const Diag *d, uint32_t file);
 const char *diag_text(const Diag *d, uint32_t file, size_t *n);
 size_t diag_sources(const Diag *d); /* files are 1..this */
+/* Whether the file is of the standard library, by its path: not the user's own. */
+#define STD_FOLDER "models/std"
+bool diag_is_library(const Diag *d, uint32_t file);
+/* Calls, so that what a library computes can be traced to the line that asked for it. `at` is where
+ * the call stands, and at.via the call around it. Equal calls have one number, from 1 on. */
+typedef struct CallSite {
+    const char *name; /* "softmax"; CALL_UPDATE: what a minimize does with its gradients */
+    Span at;
+} CallSite;
+#define CALL_UPDATE "minimize"
+uint32_t diag_add_call(Diag *d, const char *name, Span at);
+const CallSite *diag_call(const Diag *d, uint32_t via); /* NULL: there is none */
+size_t diag_calls(const Diag *d);
+/* Notes where the calls stand that led to `at`, the innermost first. */
+void diag_note_calls(Diag *d, Span at);
 void diag_error(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_warn(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Notes and hints belong to the last error or warning. */

@@ -24,6 +24,8 @@ typedef struct Item {
 struct Diag {
     Arena *arena;
     VEC(Source) source;
+    VEC(CallSite) call;
+    Map known_call; /* by all that it says */
     VEC(Item) item;
     size_t errors, warnings;
     size_t printed; /* items that were */
@@ -33,6 +35,7 @@ struct Diag {
 Diag *diag_new(Arena *a) {
     Diag *d = NEW(a, Diag);
     d->arena = a;
+    map_init(&d->known_call, a);
     return d;
 }
 
@@ -66,6 +69,31 @@ const char *diag_text(const Diag *d, uint32_t file, size_t *n) {
 
 size_t diag_sources(const Diag *d) {
     return d->source.n;
+}
+
+bool diag_is_library(const Diag *d, uint32_t file) {
+    const char *path = diag_path(d, file);
+    return path && str_starts(path, STD_FOLDER "/");
+}
+
+/* ---- calls */
+uint32_t diag_add_call(Diag *d, const char *name, Span at) {
+    CHECK(at.via <= d->call.n);
+    const char *key = arena_printf(d->arena, "%u:%u:%u-%u:%u<%u %s", at.file, at.line, at.col,
+                                   at.end_line, at.end_col, at.via, name);
+    uintptr_t known = (uintptr_t)map_get(&d->known_call, key);
+    if (known) return (uint32_t)known;
+    vec_push(d->arena, &d->call, (CallSite){arena_strdup(d->arena, name), at});
+    map_set(&d->known_call, key, (void *)(uintptr_t)d->call.n);
+    return (uint32_t)d->call.n;
+}
+
+const CallSite *diag_call(const Diag *d, uint32_t via) {
+    return via >= 1 && via <= d->call.n ? &d->call.at[via - 1] : NULL;
+}
+
+size_t diag_calls(const Diag *d) {
+    return d->call.n;
 }
 
 /* ---- collecting */
@@ -122,6 +150,11 @@ void diag_note(Diag *d, Span at, const char *fmt, ...) {
     Message m = {arena_vprintf(d->arena, fmt, ap), at};
     va_end(ap);
     vec_push(d->arena, &item->note, m);
+}
+
+void diag_note_calls(Diag *d, Span at) {
+    for (const CallSite *c; (c = diag_call(d, at.via)); at = c->at)
+        diag_note(d, c->at, "in the call to %s", c->name);
 }
 
 void diag_hint(Diag *d, const char *fmt, ...) {

@@ -12,7 +12,7 @@
 static const char *host_module(void *cx, const char *name, size_t *n, const char **path) {
     Session *s = cx;
     const char *dir = getenv("UPT_STD");
-    *path = arena_printf(s->arena, "%s/%s.upm", dir && *dir ? dir : "models/std", name);
+    *path = arena_printf(s->arena, "%s/%s.upm", dir && *dir ? dir : STD_FOLDER, name);
     if (!dir || !*dir) return stdlib_module(name, n);
     char *text;
     Err e = {0};

@@ -37,6 +37,7 @@ static void tell_failure(const Session *s, const Err *e) {
         return;
     }
     diag_error(s->diag, e->at, "%s", e->msg);
+    diag_note_calls(s->diag, e->at);
     diag_flush(s);
 }
 

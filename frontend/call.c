@@ -12,10 +12,19 @@ static uint64_t next_ordinal(Elab *cx, Frame *f, const char *what) {
     return (uint64_t)(*count)++;
 }
 
+uint32_t nodes_via(Elab *cx, const char *what, Span call) {
+    uint32_t old = cx->g ? cx->g->via : 0;
+    if (!cx->g || !call.file) return old;
+    call.via = old;
+    cx->g->via = diag_add_call(cx->diag, what, call);
+    return old;
+}
+
 static void frame_init(Elab *cx, Frame *f, const char *what, uint64_t place, Span call) {
     *f = (Frame){.up = cx->frame, .place = place, .what = what, .call = call};
     map_init(&f->counts, cx->arena);
     cx->frame = f;
+    f->via = nodes_via(cx, what, call);
 }
 
 void frame_push(Elab *cx, Frame *f, const char *what, uint64_t salt, Span call) {
@@ -30,6 +39,7 @@ void frame_aside(Elab *cx, Frame *f, const char *label) {
 }
 
 void frame_pop(Elab *cx) {
+    if (cx->g) cx->g->via = cx->frame->via;
     cx->frame = cx->frame->up;
 }
 

@@ -127,6 +127,8 @@ STMT_TABLE(X)
 bool call_closure(Elab *cx, const Closure *c, const CallArg *arg, int narg, const Val *over,
                   Span at, Val *out);
 void frame_aside(Elab *cx, Frame *f, const char *label); /* its parent does not count it */
+/* Nodes made from now on belong to this call; what they belonged to before. */
+uint32_t nodes_via(Elab *cx, const char *what, Span call);
 /* Sorts arguments by parameter into slot[param.n]; NULL where the default stands. */
 bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
                 Span at, const CallArg **slot);

@@ -139,6 +139,7 @@ typedef struct Frame {
     Map counts;       /* callee or operator name -> how many so far in this frame */
     const char *what; /* "EncoderLayer", "mask_tokens", for 'in the call to ...' */
     Span call;        /* where it was called */
+    uint32_t via;     /* the call around it, as new nodes bear it */
 } Frame;
 
 typedef struct PTensor { /* a persistent tensor being declared */

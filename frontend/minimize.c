@@ -375,8 +375,12 @@ bool do_minimize(Elab *cx, Exec *x, const Stmt *s) {
     Minimize m = {.s = s};
     if (!only_in_train(cx, "minimize", s->span)) return false;
     m.number = cx->decls->minimizes++;
-    return eval_loss(cx, x, &m) && eval_rule(cx, x, &m) && choose(cx, x, &m) && gradients(cx, &m) &&
-           apply_options(cx, x, &m) && apply_rule(cx, &m);
+    if (!eval_loss(cx, x, &m) || !eval_rule(cx, x, &m) || !choose(cx, x, &m) || !gradients(cx, &m))
+        return false;
+    uint32_t outside = nodes_via(cx, CALL_UPDATE, s->span);
+    bool ok = apply_options(cx, x, &m) && apply_rule(cx, &m);
+    cx->g->via = outside;
+    return ok;
 }
 
 static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Span at) {

@@ -26,7 +26,7 @@ static void upm_error(const Span *at, Parser *p, const char *why);
 #define YYMAXDEPTH 6000
 
 static Span span_after(Span at) {
-    return (Span){at.file, at.end_line, at.end_col, at.end_line, at.end_col};
+    return (Span){at.file, at.end_line, at.end_col, at.end_line, at.end_col, 0};
 }
 static Stmts *body_of(Parser *p, Stmts *s) {
     return s ? s : NEW(p->arena, Stmts);

@@ -335,7 +335,7 @@ int upm_lex(UPM_STYPE *value, Span *at, Parser *p) {
         int first = p->first;
         p->first = 0;
         p->prev = TOKEN_NEWLINE;
-        *at = (Span){p->file, 1, 1, 1, 1};
+        *at = (Span){p->file, 1, 1, 1, 1, 0};
         return first;
     }
     if (p->panic) end_panic(p);

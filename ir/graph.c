@@ -124,6 +124,7 @@ Ref graph_add(Graph *g, Op op, const Attr *attr, const Ref *in, int nin, const T
     Node n = {
         .op = op, .nin = nin, .in = (Ref *)in, .copy = g->copy, .region = g->region, .span = span};
     if (attr) n.attr = *attr;
+    if (!n.span.via) n.span.via = g->via;
     return node_add(g, &n, type);
 }
 

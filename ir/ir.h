@@ -149,6 +149,7 @@ struct Graph {
     size_t nslot;
     uint32_t region; /* remat region that new nodes get; set by the builder's user */
     uint32_t copy;   /* copy number that new nodes get */
+    uint32_t via;    /* call that new nodes belong to, where their span says none */
 };
 Graph *graph_new(Arena *a, const char *name);
 /* Adds a node (or finds its equal) after inferring its result types by the shape rule; `given`

@@ -122,6 +122,15 @@ bool parse_type(Parser *ps, Type *t) {
     return type_valid(t, &e) || parse_error(ps, at, "%s", e.msg);
 }
 
+static bool read_call(Parser *ps, uint32_t *via) {
+    Span at = ps->tok.span;
+    int64_t n;
+    if (!parse_int(ps, 1, INT32_MAX, &n)) return false;
+    if ((size_t)n > ps->call.n) return parse_error(ps, at, "there is no call %lld", (long long)n);
+    *via = ps->call.at[n - 1];
+    return true;
+}
+
 bool parse_place(Parser *ps, Span *span) {
     const char *path;
     Span at = ps->tok.span;
@@ -135,7 +144,7 @@ bool parse_place(Parser *ps, Span *span) {
     }
     span->file = ps->place_file;
     parse_advance(ps);
-    return !ps->failed;
+    return !ps->failed && (!parse_accept_word(ps, "via") || read_call(ps, &span->via));
 }
 
 /* ---- records */

@@ -16,6 +16,7 @@ typedef struct Parser {
     bool failed;
     const char *place_path; /* of the last place read, and its number in diag */
     uint32_t place_file;
+    VEC(uint32_t) call; /* the text's calls, by their numbers in diag */
 } Parser;
 
 bool parse_error(Parser *ps, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4); /* returns false */

@@ -150,6 +150,14 @@ static bool read_init(Reader *r) {
     return (r->p->init = parse_graph(&r->ps, 0)) != NULL;
 }
 
+static bool read_call(Reader *r) {
+    const char *name;
+    Span at;
+    if (!parse_str(&r->ps, &name) || !parse_place(&r->ps, &at)) return false;
+    vec_push(r->ps.arena, &r->ps.call, diag_add_call(r->ps.diag, name, at));
+    return true;
+}
+
 static bool read_run(Reader *r) {
     return parse_record(&r->ps, &run_record, &r->p->spec.run);
 }
@@ -158,13 +166,13 @@ static bool read_part(Reader *r) {
     static const struct {
         const char *word;
         bool (*read)(Reader *);
-    } part[] = {{"run", read_run},    {"tokenizer", read_tokenizer}, {"data", read_data},
-                {"load", read_load},  {"tensor", read_tensor},       {"init", read_init},
-                {"entry", read_entry}};
+    } part[] = {{"call", read_call}, {"run", read_run},    {"tokenizer", read_tokenizer},
+                {"data", read_data}, {"load", read_load},  {"tensor", read_tensor},
+                {"init", read_init}, {"entry", read_entry}};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (parse_accept_word(&r->ps, part[i].word)) return part[i].read(r);
     return parse_error(&r->ps, r->ps.tok.span,
-                       "expected run, tokenizer, data, load, tensor, init or entry");
+                       "expected call, run, tokenizer, data, load, tensor, init or entry");
 }
 
 static bool read_header(Reader *r) {

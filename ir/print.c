@@ -104,6 +104,7 @@ static void print_place(Buf *b, const Diag *d, Span s) {
     else
         print_str(b, path);
     buf_printf(b, ":%u:%u-%u:%u", s.line, s.col, s.end_line, s.end_col);
+    if (s.via) buf_printf(b, " via %u", s.via);
 }
 
 /* ---- graphs */
@@ -282,6 +283,16 @@ static void print_load(const Printer *pr, const LoadSpec *l) {
     buf_puts(b, "\n");
 }
 
+static void print_calls(const Printer *pr) {
+    const Diag *d = sources(pr);
+    for (uint32_t i = 1; i <= diag_calls(d); i++) {
+        buf_puts(pr->b, "call ");
+        print_str(pr->b, diag_call(d, i)->name);
+        print_place(pr->b, d, diag_call(d, i)->at);
+        buf_printf(pr->b, "  # %u\n", i);
+    }
+}
+
 static void print_spec(const Printer *pr, const Spec *s) {
     Buf *b = pr->b;
     buf_puts(b, "run");
@@ -323,6 +334,7 @@ void program_print(Buf *b, const Program *p) {
     for (int i = 0; i < 4; i++)
         if (p->stage >> i & 1) buf_printf(b, " %s", stage_names[i]);
     buf_puts(b, "\n");
+    print_calls(&pr);
     print_spec(&pr, &p->spec);
     for (size_t i = 0; i < p->ntensor; i++) print_tensor(&pr, &p->tensor[i], i);
     print_graph(&pr, "init", p->init);

@@ -17,7 +17,7 @@ static char *printed(Diag *d) {
 }
 
 static Span at(uint32_t file, uint32_t line, uint32_t col, uint32_t end) {
-    return (Span){file, line, col, line, end};
+    return (Span){file, line, col, line, end, 0};
 }
 
 static void expect_text(Diag *d, const char *want) {

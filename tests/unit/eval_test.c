@@ -388,7 +388,7 @@ static void test_size(void) {
 static void test_place_of_failure(void) {
     Diag *d = diag_new(arena);
     Program *p = program_new(arena, d);
-    Span at = {diag_add_source(d, "a.upm", NULL, 0), 7, 3, 7, 9};
+    Span at = {diag_add_source(d, "a.upm", NULL, 0), 7, 3, 7, 9, 0};
     Graph *g = graph_new(arena, "g");
     Type t = type_make(DT_f32, 1, (int64_t[]){3});
     Ref in[] = {g_fill(g, &t, 1, at), g_const(g, DT_i32, 5, at)};

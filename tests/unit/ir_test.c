@@ -196,7 +196,9 @@ static void test_whole_program_round_trips(void) {
     uint32_t plain = diag_add_source(d, "models/a.upm", "x", 1),
              odd = diag_add_source(d, "my \"file\".upm", NULL, 0);
     p->stage = STAGE_BUILT | STAGE_WHOLE_SET;
-    Span s1 = {plain, 3, 5, 3, 9}, s2 = {odd, 1, 1, 2, 4294967295u};
+    Span s1 = {plain, 3, 5, 3, 9, 0}, s2 = {odd, 1, 1, 2, 4294967295u, 0};
+    s1.via = diag_add_call(d, "an \"odd\" call", s2);
+    s2.via = diag_add_call(d, "f", s1);
     p->spec.run = (RunSpec){.seed = UINT64_MAX,
                             .eval_every = -1,
                             .save_every = INT64_MAX,
@@ -356,13 +358,15 @@ static void test_broken_text_is_refused(void) {
     refused("step graph \"g\" { %0 = fused graph \"b\" { } : f32 }", "a body without results");
     refused("step graph \"g\" { %99999999999 = step : f32 }", "a malformed reference");
     refused("step graph \"g\" { %0 = step : f32 @ a:1:2 }", "a malformed place");
+    refused("step graph \"g\" { %0 = step : f32 @ a:1:2-1:3 via 1 }", "there is no call 1");
+    refused("step graph \"g\" { %0 = step : f32 @ a:1:2-1:3 via }", "expected an integer");
     refused("step graph \"g\" { %0 = iota {axis=0} : i32[3]\n%1 = slice %0 {start=[0], step=[1,1], "
             "size=[2]} : i32[2] }",
             "lists of different lengths");
     refused("step graph \"g\" { %0 = iota {axis=0} : i32[3]\n%1 = transpose %0 "
             "{perm=[0,1,2,3,4,5,6,7,8]} : i32[3] }",
             "more than 8 numbers");
-    refused("nonsense", "expected run, tokenizer");
+    refused("nonsense", "expected call, run, tokenizer");
     Buf deep = {0};
     buf_puts(&deep, "step ");
     for (int i = 0; i < 100000; i++) buf_puts(&deep, "graph \"g\" { %0 = fused ");
@@ -400,7 +404,7 @@ static void test_equal_nodes_are_one(void) {
     Graph *g = graph_new(a, "g");
     Ref x = matrix(g, DT_f32, 0), y = matrix(g, DT_f32, 1);
     Ref first = g_binary(g, OP_add, x, y, nowhere),
-        again = g_binary(g, OP_add, x, y, (Span){1, 2, 3, 4, 5});
+        again = g_binary(g, OP_add, x, y, (Span){1, 2, 3, 4, 5, 0});
     EXPECT(ref_same(first, again), "equal sums are two nodes");
     EXPECT(!ref_same(first, g_binary(g, OP_add, y, x, nowhere)), "the builder has rewritten a sum");
     EXPECT(!ref_same(g_const(g, DT_f32, 0, nowhere), g_const(g, DT_f32, -0.0, nowhere)),
@@ -421,7 +425,7 @@ static uint64_t fingerprint(const char *const name[2], int first, int second, ui
     Arena *a = arena_new();
     Program *p = program_new(a, diag_new(a));
     Graph *g = graph_new(a, "step");
-    Span at = {diag_add_source(p->diag, "x.upm", NULL, 0), line, 1, line, 2};
+    Span at = {diag_add_source(p->diag, "x.upm", NULL, 0), line, 1, line, 2, 0};
     Type t = type_scalar(DT_f32);
     for (int i = 0; i < 2; i++)
         program_add_tensor(p, &(Tensor){.name = name[i], .type = t, .like = -1});
