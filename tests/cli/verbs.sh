@@ -55,5 +55,5 @@ echo '99999999999999999999' | try uptc tokenizer vocab.txt --decode
 echo '5, 6' | try uptc tokenizer vocab.txt --decode
 printf 'good\ncaf\351\n' | try uptc tokenizer vocab.txt
 try uptc tokenizer vocab.txt <.
-try uptc tokenizer tiny.upx
+try uptc tokenizer tiny.upx | sed "s/byte.*which/byte N of the line is N, which/"
 try uptc tokenizer corpus/made.txt
