@@ -31,10 +31,13 @@ void buf_puts(Buf *b, const char *s) {
 void buf_vprintf(Buf *b, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    buf_reserve(b, 0);
+    int n = vsnprintf(b->data + b->n, b->cap - b->n, fmt, ap);
     CHECK(n >= 0);
-    buf_reserve(b, (size_t)n);
-    vsnprintf(b->data + b->n, (size_t)n + 1, fmt, again);
+    if ((size_t)n >= b->cap - b->n) {
+        buf_reserve(b, (size_t)n);
+        vsnprintf(b->data + b->n, (size_t)n + 1, fmt, again);
+    }
     va_end(again);
     b->n += (size_t)n;
 }
