@@ -153,9 +153,10 @@ void load_random(Loops *l) {
         if (!is_random(i->op)) continue;
         Value seed = e_field(e, e->i64, l->clock, offsetof(RtClock, seed));
         Value place = e_load(e, e->i64, e_at(e, e->i64, words, c_i64(e, i->word)));
-        l->random[n].key = e_extern(e, "random_key", e->i64, (Value[]){seed, place}, 2);
-        l->random[n].step = e_field(e, e->i64, l->clock, offsetof(RtClock, step));
-        l->random[n].below = e_load(e, e->i64, e_at(e, e->i64, words, c_i64(e, i->word + 1)));
+        Value key = e_extern(e, "random_key", e->i64, (Value[]){seed, place}, 2);
+        Value step = e_field(e, e->i64, l->clock, offsetof(RtClock, step));
+        Value below = e_load(e, e->i64, e_at(e, e->i64, words, c_i64(e, i->word + 1)));
+        l->random[n] = random_source(e, key, step, below);
     }
 }
 

@@ -4,21 +4,22 @@
 
 #include "codegen/vecmath.h"
 
+enum { ROUNDS = 10, TOGETHER = 2 };
 typedef struct Words {
     Value v[4]; /* <16 x i32> */
 } Words;
 
-/* The low and high halves of x * m: even and odd lanes multiply as 64-bit lanes. */
+/* The low and high halves of x * m: for the high ones even and odd lanes multiply as 64-bit lanes.
+ */
 static void multiply_wide(Emit *e, Value x, uint32_t m, Value *low, Value *high) {
     LType pairs = LLVMVectorType(e->i64, LANES / 2);
     Value mask = c_int(LLVMConstNull(pairs), 0xffffffff), factor = c_int(mask, m);
-    Value both = e_bits(e, x, pairs);
-    Value even = i_mul(e, i_and(e, both, mask), factor),
-          odd = i_mul(e, i_lshr(e, both, 32), factor);
     Value upper = c_int(mask, (int64_t)UINT64_C(0xffffffff00000000));
-    Value low_odd = i_shl(e, odd, 32), low_even = i_and(e, even, mask);
-    *low = e_bits(e, i_or(e, low_even, low_odd), e->vi32);
+    Value both = e_bits(e, x, pairs);
+    Value even = i_mul(e, i_and(e, both, mask), factor);
+    Value odd = i_mul(e, i_lshr(e, both, 32), factor);
     Value high_odd = i_and(e, odd, upper), high_even = i_lshr(e, even, 32);
+    *low = i_mul(e, x, c_int(x, m));
     *high = e_bits(e, i_or(e, high_even, high_odd), e->vi32);
 }
 
@@ -29,21 +30,57 @@ static Value high_word(Emit *e, Value x) {
     return low_word(e, i_lshr(e, x, 32));
 }
 
+static Words philox_round(Emit *e, const Words *c, Value key0, Value key1) {
+    Value a_low, a_high, b_low, b_high;
+    multiply_wide(e, c->v[0], 0xD2511F53, &a_low, &a_high);
+    multiply_wide(e, c->v[2], 0xCD9E8D57, &b_low, &b_high);
+    Value b_mixed = i_xor(e, i_xor(e, b_high, c->v[1]), key0);
+    Value a_mixed = i_xor(e, i_xor(e, a_high, c->v[3]), key1);
+    return (Words){{b_mixed, b_low, a_mixed, a_low}};
+}
+
+static Value round_key(Emit *e, const RandomSource *s, Value round, int half) {
+    Value at = i_add(e, round, c_i64(e, half));
+    return e_splat(e, e_load(e, e->i32, e_at(e, e->i32, s->keys, at)));
+}
+
+/* The rounds are a loop: written out they are as fast, but most of a kernel's compile time. */
 static Words philox(Emit *e, const RandomSource *s, Value low, Value high) {
     Value step_low = low_word(e, s->step), step_high = high_word(e, s->step);
     Words c = {{low, high, step_low, step_high}};
-    Value key0 = low_word(e, s->key), key1 = high_word(e, s->key);
-    for (int round = 0; round < 10; round++) {
-        Value a_low, a_high, b_low, b_high;
-        multiply_wide(e, c.v[0], 0xD2511F53, &a_low, &a_high);
-        multiply_wide(e, c.v[2], 0xCD9E8D57, &b_low, &b_high);
-        Value b_mixed = i_xor(e, i_xor(e, b_high, c.v[1]), key0);
-        Value a_mixed = i_xor(e, i_xor(e, a_high, c.v[3]), key1);
-        c = (Words){{b_mixed, b_low, a_mixed, a_low}};
-        key0 = i_add(e, key0, c_int(key0, (int64_t)0x9E3779B9));
-        key1 = i_add(e, key1, c_int(key1, (int64_t)0xBB67AE85));
+    Value place[4];
+    for (int i = 0; i < 4; i++) {
+        place[i] = e_alloca(e, e->vi32);
+        e_store(e, c.v[i], place[i]);
     }
+    Loop round = loop_begin(e, c_i64(e, 0), c_i64(e, ROUNDS), c_i64(e, TOGETHER));
+    for (int i = 0; i < 4; i++) c.v[i] = e_load(e, e->vi32, place[i]);
+    for (int i = 0; i < TOGETHER; i++) {
+        Value at = i_add(e, round.i, c_i64(e, i));
+        c = philox_round(e, &c, round_key(e, s, at, 0), round_key(e, s, at, ROUNDS));
+    }
+    for (int i = 0; i < 4; i++) e_store(e, c.v[i], place[i]);
+    loop_end(e, &round);
+    for (int i = 0; i < 4; i++) c.v[i] = e_load(e, e->vi32, place[i]);
     return c;
+}
+
+/* The low halves of the keys of all rounds, then the high ones. */
+static Value key_schedule(Emit *e, Value key) {
+    Value keys = e_alloca(e, LLVMArrayType2(e->i32, 2 * ROUNDS));
+    Value low = LLVMBuildTrunc(e->b, key, e->i32, "");
+    Value high = LLVMBuildTrunc(e->b, i_lshr(e, key, 32), e->i32, "");
+    for (int i = 0; i < ROUNDS; i++) {
+        e_store(e, low, e_at(e, e->i32, keys, c_i64(e, i)));
+        e_store(e, high, e_at(e, e->i32, keys, c_i64(e, ROUNDS + i)));
+        low = i_add(e, low, c_int(low, (int64_t)0x9E3779B9));
+        high = i_add(e, high, c_int(high, (int64_t)0xBB67AE85));
+    }
+    return keys;
+}
+
+RandomSource random_source(Emit *e, Value key, Value step, Value below) {
+    return (RandomSource){key, step, below, key_schedule(e, key)};
 }
 
 /* ---- distributions */

@@ -10,7 +10,10 @@ typedef struct RandomSource {
     Value key;   /* i64: random_key(seed, place) */
     Value step;  /* i64 */
     Value below; /* i64: n of randint and permutation */
+    Value keys;  /* where the keys of Philox's rounds lie */
 } RandomSource;
+/* For a whole call of a kernel. */
+RandomSource random_source(Emit *e, Value key, Value step, Value below);
 /* Elements index, index + 1, ... of 64 when `index` (i64) is a multiple of 64: four vectors from
  * sixteen blocks. */
 void random_aligned(Emit *e, Op op, const RandomSource *s, Value index, Value out[4]);
