@@ -118,6 +118,8 @@ typedef bool FilePut(int fd, const void *cx); /* false: errno says why */
 bool file_replace(const char *path, FilePut *put, const void *cx, Err *e);
 bool file_put(int fd, const void *p, size_t n); /* all of it; false: errno says why */
 bool file_write_atomic(const char *path, const void *p, size_t n, Err *e);
+/* The same without syncing: readers never see a part, but a crash of the system may leave one. */
+bool file_write_unsynced(const char *path, const void *p, size_t n, Err *e);
 /* So that a rename in the folder of `path` reaches the disk; else errno says why. */
 bool file_sync_folder(const char *path);
 

@@ -60,10 +60,10 @@ bool file_sync_folder(const char *path) {
     return ok;
 }
 
-static bool put_synced(const char *path, FilePut *put, const void *cx) {
+static bool put_file(const char *path, FilePut *put, const void *cx, bool sync) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return false;
-    bool ok = put(fd, cx) && fsync(fd) == 0;
+    bool ok = put(fd, cx) && (!sync || fsync(fd) == 0);
     int why = errno;
     if (close(fd) != 0 && ok) return false;
     errno = why;
@@ -76,18 +76,22 @@ static bool may_replace(const char *path) {
     return stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 }
 
-bool file_replace(const char *path, FilePut *put, const void *cx, Err *e) {
+static bool put_aside(const char *path, FilePut *put, const void *cx, bool sync, Err *e) {
     if (!may_replace(path)) return err_set(e, "cannot write '%s': it is not a regular file", path);
     Buf aside = {0};
     buf_printf(&aside, "%s" FILE_ASIDE "%ld", path, (long)getpid());
-    bool ok = put_synced(aside.data, put, cx) && rename(aside.data, path) == 0;
+    bool ok = put_file(aside.data, put, cx, sync) && rename(aside.data, path) == 0;
     int why = errno;
     if (!ok)
         unlink(aside.data);
-    else if (!(ok = file_sync_folder(path)))
+    else if (sync && !(ok = file_sync_folder(path)))
         why = errno;
     buf_free(&aside);
     return ok || err_set(e, "cannot write '%s': %s", path, strerror(why));
+}
+
+bool file_replace(const char *path, FilePut *put, const void *cx, Err *e) {
+    return put_aside(path, put, cx, true, e);
 }
 
 typedef struct Bytes {
@@ -102,4 +106,8 @@ static bool put_bytes(int fd, const void *cx) {
 
 bool file_write_atomic(const char *path, const void *p, size_t n, Err *e) {
     return file_replace(path, put_bytes, &(Bytes){p, n}, e);
+}
+
+bool file_write_unsynced(const char *path, const void *p, size_t n, Err *e) {
+    return put_aside(path, put_bytes, &(Bytes){p, n}, false, e);
 }

@@ -69,9 +69,10 @@ typedef struct Session {
     int ntokenizer;
     Codegen *codegen;
     RtProgram *code;
-    const char *name;      /* base name of the file: names the run */
-    bool time, only_check; /* only_check: nothing is written, no vocabulary either */
-    FILE *log;             /* training of vocabularies reports here; NULL: nowhere */
+    const char *name; /* base name of the file: names the run */
+    Times *times;     /* NULL: nobody asked */
+    bool only_check;  /* nothing is written, no vocabulary either */
+    FILE *log;        /* training of vocabularies reports here; NULL: nowhere */
 } Session;
 typedef struct CompileOptions {
     StrList define;

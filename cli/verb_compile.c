@@ -53,7 +53,7 @@ static int emit_stage(Session *s, const CompileOptions *o) {
         return EXIT_OK;
     }
     if (str_eq(o->emit, "grad")) {
-        PassOptions po = {.check_each = o->check_each, .time = o->time, .until = "autodiff"};
+        PassOptions po = {.check_each = o->check_each, .times = s->times, .until = "autodiff"};
         Program *p = passes_run(s->program, s->diag, &po);
         if (diag_flush(s) || !p) return EXIT_FAILED;
         print_program(p);
@@ -88,8 +88,10 @@ static int compile(Session *s, const char *path, const Options *o) {
     if (!session_optimise(s, &o->c)) return EXIT_FAILED;
     const char *out = o->out ? o->out : arena_printf(s->arena, "%s.upx", s->name);
     Err e = {0};
+    double start = clock_seconds();
     if (!upx_write(out, s, &e))
         return fail("%s; name a place that can be written with -o FILE.upx", e.msg);
+    times_stage(s->times, "write .upx", start, "print, plan, sync");
     tell_written(out, s->program);
     return EXIT_OK;
 }

@@ -14,7 +14,7 @@ static void defaults(void *options) {
     o->steps = o->seed = o->save_every = o->log_every = o->eval_every = -1;
 }
 
-static RunOptions run_options(const Options *o) {
+static RunOptions run_options(const Session *s, const Options *o) {
     return (RunOptions){.dir = o->dir,
                         .steps = o->steps,
                         .threads = o->threads > 1024 ? 1024 : (int)o->threads,
@@ -25,6 +25,7 @@ static RunOptions run_options(const Options *o) {
                         .eval_every = o->eval_every,
                         .quiet = o->quiet,
                         .json = o->json,
+                        .times = s->times,
                         .out = stdout};
 }
 
@@ -67,12 +68,12 @@ static int with_session(Arena *a, const Options *o, const char *file, Work *work
 }
 
 static int train_work(const Session *s, const Options *o, Err *e) {
-    RunOptions ro = run_options(o);
+    RunOptions ro = run_options(s, o);
     return run_train(s->code, s->tokenizer, &ro, e);
 }
 
 static int eval_work(const Session *s, const Options *o, Err *e) {
-    RunOptions ro = run_options(o);
+    RunOptions ro = run_options(s, o);
     return run_eval(s->code, s->tokenizer, &ro, o->checkpoint, e);
 }
 

@@ -4,6 +4,7 @@
 #ifndef UPT_CODEGEN_H
 #define UPT_CODEGEN_H
 
+#include "base/times.h"
 #include "ir/ir.h"
 #include "passes/passes.h"
 #include "runtime/abi.h"
@@ -13,6 +14,7 @@ typedef struct CodegenOptions {
     int threads;                /* that compile; 0: all */
     const char *cache;          /* folder for objects; NULL: none */
     FILE *emit_llvm, *emit_asm; /* print what is compiled, or NULL */
+    Times *times;               /* NULL: nobody asks */
 } CodegenOptions;
 Codegen *codegen_new(const CodegenOptions *o, Err *e);
 void codegen_free(Codegen *c); /* code it made must not run any more */
@@ -20,5 +22,7 @@ void codegen_free(Codegen *c); /* code it made must not run any more */
  */
 RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e);
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e);
+/* Why compiled kernels could not be kept for the next run; NULL: they were, or need not be. */
+const char *codegen_note(const Codegen *c);
 size_t codegen_kernels(const Codegen *c); /* structures compiled so far */
 #endif

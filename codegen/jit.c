@@ -1,183 +1,103 @@
-/* ORC LLJIT over objects that are compiled ahead, one a kernel, on several threads with an LLVM
- * context each. The cache's key is the text of the unoptimised IR, so no change to code generation
- * can find a stale object. */
+/* ORC LLJIT over objects that are found in the cache or compiled ahead, one a kernel, on several
+ * threads. Kernels are known by their text: equal structures share one function. */
 #include "codegen/jit.h"
 
-#include <llvm-c/Analysis.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "codegen/cache.h"
-#include "codegen/loops.h"
+#include "codegen/compile.h"
 #include "codegen/vecmath.h"
 
-static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa("
-                             "licm),early-cse,simplifycfg";
 enum { MAX_THREADS = 64 };
 
 struct Jit {
     Arena *arena;
     CodegenOptions options;
     Host host;
+    uint64_t settings[2]; /* hash of all that objects depend on besides their kernel's text */
     LLVMOrcLLJITRef lljit;
-    Map known; /* key -> RtKernel * */
+    Map known; /* text of a kernel -> RtKernel * */
+    Err note;
 };
 
 /* One kernel on its way. */
 typedef struct Job {
     const Kernel *kernel;
     const char *symbol;
-    void *object;
-    size_t size;
-    char *llvm, *assembly; /* for printing */
-    Err err;
+    Object object;
+    bool found; /* in the cache */
+    Err err;    /* why there is no object */
 } Job;
-typedef struct Work {
-    const Jit *jit;
-    Job *job;
-    size_t n;
-    atomic_size_t next;
-} Work;
-
-/* ---- compiling (on any thread) */
-static bool take_error(LLVMErrorRef error, const char *what, Err *e) {
-    if (!error) return true;
-    char *message = LLVMGetErrorMessage(error);
-    err_set(e, "LLVM: %s: %s", what, message);
-    LLVMDisposeErrorMessage(message);
-    return false;
-}
-
-static bool run_passes(LLVMModuleRef m, LLVMTargetMachineRef tm, Err *e) {
-    LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(m, PASSES, tm, o);
-    LLVMDisposePassBuilderOptions(o);
-    return take_error(error, "passes", e);
-}
-
-static bool emit_file(LLVMModuleRef m, LLVMTargetMachineRef tm, LLVMCodeGenFileType type,
-                      LLVMMemoryBufferRef *buf, Err *e) {
-    char *message = NULL;
-    if (!LLVMTargetMachineEmitToMemoryBuffer(tm, m, type, &message, buf)) return true;
-    err_set(e, "LLVM: %s", message);
-    LLVMDisposeMessage(message);
-    return false;
-}
-
-static void verify(LLVMModuleRef m, const Kernel *k) {
-    char *message = NULL;
-    if (LLVMVerifyModule(m, LLVMReturnStatusAction, &message))
-        BUG("invalid LLVM IR: %s\nof the kernel\n%s", message, k->key.data);
-    LLVMDisposeMessage(message);
-}
-
-static void cache_key(const Jit *j, LLVMModuleRef m, uint64_t key[2]) {
-    char *text = LLVMPrintModuleToString(m);
-    unsigned major, minor, patch;
-    LLVMGetVersion(&major, &minor, &patch);
-    char rest[128];
-    snprintf(rest, sizeof rest, "%u.%u.%u abi %d %s", major, minor, patch, ABI_VERSION, PASSES);
-    for (int i = 0; i < 2; i++) {
-        uint64_t h = hash_str(text, (uint64_t)i);
-        h = hash_mix(h, hash_str(j->host.cpu, 0));
-        key[i] = hash_mix(hash_mix(h, hash_str(j->host.features, 0)), hash_str(rest, 0));
-    }
-    LLVMDisposeMessage(text);
-}
-
-static bool make_object(const Jit *j, Arena *a, LLVMModuleRef m, Job *job) {
-    LLVMTargetMachineRef tm = host_machine(&j->host, &job->err);
-    LLVMMemoryBufferRef buf, text;
-    bool ok = tm && run_passes(m, tm, &job->err);
-    if (ok && j->options.emit_llvm) job->llvm = LLVMPrintModuleToString(m);
-    if (ok && j->options.emit_asm) {
-        LLVMModuleRef copy = LLVMCloneModule(m); /* code generation changes what it reads */
-        if (emit_file(copy, tm, LLVMAssemblyFile, &text, &job->err)) {
-            job->assembly = arena_strndup(a, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
-            LLVMDisposeMemoryBuffer(text);
-        }
-        LLVMDisposeModule(copy);
-    }
-    if (ok && (ok = emit_file(m, tm, LLVMObjectFile, &buf, &job->err))) {
-        job->size = LLVMGetBufferSize(buf);
-        job->object = arena_memdup(a, LLVMGetBufferStart(buf), job->size);
-        LLVMDisposeMemoryBuffer(buf);
-    }
-    if (tm) LLVMDisposeTargetMachine(tm);
-    return ok;
-}
-
-static void compile(const Jit *j, Arena *a, Job *job) {
-    LLVMContextRef cx = LLVMContextCreate();
-    Emit *e = emit_new(a, &j->host, cx, job->symbol);
-    loops_emit(e, job->kernel, a);
-    emit_free(e);
-    verify(e->module, job->kernel);
-    uint64_t key[2];
-    bool printing = j->options.emit_llvm || j->options.emit_asm;
-    if (j->options.cache) {
-        cache_key(j, e->module, key);
-        job->object = printing ? NULL : cache_get(a, j->options.cache, key, &job->size);
-    }
-    if (!job->object && make_object(j, a, e->module, job) && j->options.cache)
-        cache_put(a, j->options.cache, key, job->object, job->size);
-    LLVMDisposeModule(e->module);
-    LLVMContextDispose(cx);
-}
-
 typedef struct Worker {
-    Work *work;
-    Arena *arena; /* an arena belongs to one thread */
+    const Jit *jit;
+    Job *job; /* of all workers */
+    size_t n;
+    atomic_size_t *next;
+    Compiler compiler;
+    double looking; /* seconds with the cache */
+    Err cache_err;  /* why an object could not be kept */
     pthread_t thread;
 } Worker;
 
+/* ---- objects (on any thread) */
+
+static void cache_key(const Jit *j, const Kernel *k, uint64_t key[2]) {
+    for (unsigned i = 0; i < 2; i++) key[i] = hash_mix(j->settings[i], hash_str(k->key.data, i));
+}
+
+static void look_up(Worker *w, Job *job, const uint64_t key[2]) {
+    const CodegenOptions *o = &w->jit->options;
+    if (!o->cache || o->emit_llvm || o->emit_asm) return;
+    double start = clock_seconds();
+    job->object.data = cache_get(w->compiler.arena, o->cache, key, &job->object.size);
+    job->found = job->object.data != NULL;
+    w->looking += clock_seconds() - start;
+}
+
+static void keep(Worker *w, const Job *job, const uint64_t key[2]) {
+    double start = clock_seconds();
+    if (w->jit->options.cache && !w->cache_err.msg[0])
+        cache_put(w->compiler.arena, w->jit->options.cache, key, job->object.data, job->object.size,
+                  &w->cache_err);
+    w->looking += clock_seconds() - start;
+}
+
 static void *work(void *p) {
     Worker *w = p;
-    for (size_t i; (i = atomic_fetch_add(&w->work->next, 1)) < w->work->n;)
-        compile(w->work->jit, w->arena, &w->work->job[i]);
+    for (size_t i; (i = atomic_fetch_add(w->next, 1)) < w->n;) {
+        Job *job = &w->job[i];
+        uint64_t key[2];
+        cache_key(w->jit, job->kernel, key);
+        look_up(w, job, key);
+        if (!job->found &&
+            compile_kernel(&w->compiler, job->kernel, job->symbol, &job->object, &job->err))
+            keep(w, job, key);
+    }
     return NULL;
 }
 
+static Worker worker_new(const Jit *j, Job *job, size_t n, atomic_size_t *next) {
+    const CodegenOptions *o = &j->options;
+    Compiler c = {.arena = arena_new(), /* an arena belongs to one thread */
+                  .host = &j->host,
+                  .print_llvm = o->emit_llvm != NULL,
+                  .print_assembly = o->emit_asm != NULL};
+    return (Worker){.jit = j, .job = job, .n = n, .next = next, .compiler = c};
+}
+
 /* The calling thread works too; threads that cannot be had are done without. */
-static void compile_all(Work *w, Worker *worker, int threads) {
-    int started = 0;
-    for (int i = 0; i < threads; i++) worker[i] = (Worker){.work = w, .arena = arena_new()};
-    while (started + 1 < threads &&
-           pthread_create(&worker[started + 1].thread, NULL, work, &worker[started + 1]) == 0)
+static void work_all(Worker *w, int threads) {
+    int started = 1;
+    while (started < threads && !pthread_create(&w[started].thread, NULL, work, &w[started]))
         started++;
-    work(&worker[0]);
-    for (int i = 1; i <= started; i++) pthread_join(worker[i].thread, NULL);
-}
-
-/* ---- linking (on the calling thread) */
-static bool add_object(Jit *j, const Job *job, RtKernel **fn, Err *e) {
-    LLVMMemoryBufferRef buf =
-        LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object, job->size, job->symbol);
-    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
-    LLVMOrcExecutorAddress address;
-    if (!take_error(LLVMOrcLLJITAddObjectFile(j->lljit, lib, buf), "link", e) ||
-        !take_error(LLVMOrcLLJITLookup(j->lljit, &address, job->symbol), "look-up", e))
-        return false;
-    *fn = (RtKernel *)(uintptr_t)address;
-    return true;
-}
-
-static bool add_all(Jit *j, Job *job, size_t n, Err *e) {
-    for (size_t i = 0; i < n; i++) {
-        if (job[i].llvm) fprintf(j->options.emit_llvm, "%s\n", job[i].llvm);
-        if (job[i].assembly) fprintf(j->options.emit_asm, "%s\n", job[i].assembly);
-        LLVMDisposeMessage(job[i].llvm);
-        RtKernel *fn;
-        if (job[i].err.msg[0]) return err_set(e, "%s", job[i].err.msg);
-        if (!add_object(j, &job[i], &fn, e)) return false;
-        map_set(&j->known, job[i].kernel->key.data, (void *)(uintptr_t)fn);
-    }
-    return true;
+    work(&w[0]);
+    for (int i = 1; i < started; i++) pthread_join(w[i].thread, NULL);
 }
 
 static int thread_count(const Jit *j, size_t jobs) {
@@ -187,30 +107,103 @@ static int thread_count(const Jit *j, size_t jobs) {
     return n > 1 ? (int)n : 1;
 }
 
+/* ---- linking (on the calling thread) */
+
+static bool take_error(LLVMErrorRef error, const char *what, Err *e) {
+    if (!error) return true;
+    char *message = LLVMGetErrorMessage(error);
+    err_set(e, "LLVM: %s: %s", what, message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+static bool add_object(Jit *j, const Job *job, Err *e) {
+    LLVMMemoryBufferRef buf =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object.data, job->object.size, job->symbol);
+    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+    return take_error(LLVMOrcLLJITAddObjectFile(j->lljit, lib, buf), "link", e);
+}
+
+static bool link_job(Jit *j, const Job *job, Err *e) {
+    LLVMOrcExecutorAddress address;
+    if (job->err.msg[0]) return err_set(e, "%s", job->err.msg);
+    if (job->object.llvm) fprintf(j->options.emit_llvm, "%s\n", job->object.llvm);
+    if (job->object.assembly) fprintf(j->options.emit_asm, "%s\n", job->object.assembly);
+    if (!add_object(j, job, e) ||
+        !take_error(LLVMOrcLLJITLookup(j->lljit, &address, job->symbol), "look-up", e))
+        return false;
+    map_set(&j->known, job->kernel->key.data, (void *)(uintptr_t)address);
+    return true;
+}
+
+/* ---- structures that are not known yet */
+
 /* A name by what it computes: equal structures have equal objects, whoever compiled them. */
 static const char *symbol_name(Arena *a, const Kernel *k) {
     return arena_printf(a, "upt_%016llx%016llx", (unsigned long long)hash_str(k->key.data, 0),
                         (unsigned long long)hash_str(k->key.data, 1));
 }
 
-bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e) {
-    Arena *scratch = arena_new();
+static Job *find_jobs(const Jit *j, Kernel *const *kernel, size_t n, Arena *a, size_t *count) {
+    Job *job = NEW_N(a, Job, n);
     Map fresh;
-    map_init(&fresh, scratch);
-    VEC(Job) job = {0};
+    map_init(&fresh, a);
+    *count = 0;
     for (size_t i = 0; i < n; i++) {
         const char *key = kernel[i]->key.data;
         if (map_has(&j->known, key) || map_has(&fresh, key)) continue;
         map_set(&fresh, key, kernel[i]);
-        vec_push(scratch, &job,
-                 (Job){.kernel = kernel[i], .symbol = symbol_name(scratch, kernel[i])});
+        job[(*count)++] = (Job){.kernel = kernel[i], .symbol = symbol_name(a, kernel[i])};
     }
-    Work w = {.jit = j, .job = job.at, .n = job.n};
-    int threads = thread_count(j, job.n);
+    return job;
+}
+
+static void tell_times(const Jit *j, const Worker *w, int threads, size_t found, size_t n,
+                       double start) {
+    Worker all = {0};
+    for (int i = 0; i < threads; i++) {
+        all.looking += w[i].looking;
+        all.compiler.emission += w[i].compiler.emission;
+        all.compiler.passes += w[i].compiler.passes;
+        all.compiler.generation += w[i].compiler.generation;
+    }
+    Times *t = j->options.times;
+    times_stage(t, "kernels", start, "%zu structures: %zu from the cache, %zu compiled; %d threads",
+                n, found, n - found, threads);
+    times_part(t, "cache", all.looking, "of all threads, as the next three");
+    times_part(t, "emission", all.compiler.emission, "%s", "");
+    times_part(t, "LLVM passes", all.compiler.passes, "%s", "");
+    times_part(t, "code generation", all.compiler.generation, "%s", "");
+}
+
+static bool make_objects(Jit *j, Job *job, size_t n, Worker *w, int threads) {
+    double start = clock_seconds();
+    atomic_size_t next = 0;
+    for (int i = 0; i < threads; i++) w[i] = worker_new(j, job, n, &next);
+    work_all(w, threads);
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++) found += job[i].found;
+    tell_times(j, w, threads, found, n, start);
+    for (int i = 0; i < threads; i++)
+        if (w[i].cache_err.msg[0]) j->note = w[i].cache_err;
+    return found < n;
+}
+
+bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e) {
+    Arena *scratch = arena_new();
+    size_t count;
+    Job *job = find_jobs(j, kernel, n, scratch, &count);
+    int threads = thread_count(j, count);
     Worker *worker = NEW_N(scratch, Worker, threads);
-    compile_all(&w, worker, threads);
-    bool ok = add_all(j, job.at, job.n, e);
-    for (int i = 0; i < threads; i++) arena_free(worker[i].arena);
+    bool fresh = make_objects(j, job, count, worker, threads), ok = true;
+    double start = clock_seconds();
+    for (size_t i = 0; i < count && ok; i++) ok = link_job(j, &job[i], e);
+    times_stage(j->options.times, "link", start, "%zu objects", count);
+    if (fresh && j->options.cache) cache_trim(j->options.cache, CACHE_MOST);
+    for (int i = 0; i < threads; i++) {
+        compiler_free(&worker[i].compiler);
+        arena_free(worker[i].compiler.arena);
+    }
     for (size_t i = 0; ok && i < n; i++)
         fn[i] = (RtKernel *)(uintptr_t)map_get(&j->known, kernel[i]->key.data);
     arena_free(scratch);
@@ -255,7 +248,11 @@ Jit *jit_new(const CodegenOptions *o, Err *e) {
     j->options = *o;
     map_init(&j->known, a);
     if (o->cache) j->options.cache = arena_strdup(a, o->cache);
-    if (host_init(&j->host, e) && start_lljit(j, e)) return j;
+    if (host_init(&j->host, e) && start_lljit(j, e)) {
+        const char *settings = compile_settings(a, &j->host);
+        for (unsigned i = 0; i < 2; i++) j->settings[i] = hash_str(settings, i);
+        return j;
+    }
     jit_free(j);
     return NULL;
 }
@@ -269,4 +266,8 @@ void jit_free(Jit *j) {
 
 size_t jit_count(const Jit *j) {
     return j->known.n;
+}
+
+const char *jit_note(const Jit *j) {
+    return j->note.msg[0] ? j->note.msg : NULL;
 }

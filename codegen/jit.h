@@ -12,5 +12,6 @@ void jit_free(Jit *j);
 /* Sets fn[i] to the function of kernel[i]; those not yet known are compiled, on several threads. */
 bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e);
 size_t jit_count(const Jit *j);
+const char *jit_note(const Jit *j); /* why objects were not kept; NULL: they were */
 
 #endif

@@ -17,6 +17,10 @@ _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == T
 struct Codegen {
     Jit *jit;
     Arena *arena;
+    Times *times;
+    PendingList pending;
+    double planning; /* seconds */
+    int steps;
 };
 
 Codegen *codegen_new(const CodegenOptions *o, Err *e) {
@@ -24,7 +28,7 @@ Codegen *codegen_new(const CodegenOptions *o, Err *e) {
     if (!jit) return NULL;
     Arena *a = arena_new();
     Codegen *c = NEW(a, Codegen);
-    *c = (Codegen){jit, a};
+    *c = (Codegen){.jit = jit, .arena = a, .times = o->times};
     return c;
 }
 void codegen_free(Codegen *c) {
@@ -34,6 +38,9 @@ void codegen_free(Codegen *c) {
 }
 size_t codegen_kernels(const Codegen *c) {
     return jit_count(c->jit);
+}
+const char *codegen_note(const Codegen *c) {
+    return jit_note(c->jit);
 }
 
 /* ---- buffers */
@@ -255,12 +262,19 @@ static int32_t *number_fields(Arena *a, const Plan *plan, const RtEntry *entry) 
     return number;
 }
 
-static RtPlan *make_plan(Arena *a, const Program *p, const Graph *g, const RtEntry *entry,
-                         PendingList *pending, Err *e) {
+static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
+                         const RtEntry *entry, Err *e) {
+    double start = clock_seconds();
     Plan *plan = plan_graph(a, p, g);
+    c->planning += clock_seconds() - start;
     RtPlan *out = NEW(a, RtPlan);
-    Build b = {
-        .arena = a, .program = p, .g = g, .plan = plan, .out = out, .pending = pending, .err = e};
+    Build b = {.arena = a,
+               .program = p,
+               .g = g,
+               .plan = plan,
+               .out = out,
+               .pending = &c->pending,
+               .err = e};
     b.field = number_fields(a, plan, entry);
     b.value = NEW_N(a, int32_t, plan->nvalue);
     memset(b.value, -1, (size_t)plan->nvalue * sizeof *b.value);
@@ -271,12 +285,14 @@ static RtPlan *make_plan(Arena *a, const Program *p, const Graph *g, const RtEnt
     out->name = g->name;
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
     out->step = b.step.at, out->nstep = (int)b.step.n;
+    c->steps += out->nstep;
     out->arena_bytes = plan->arena_bytes + b.most_scratch + 64;
     return e->msg[0] ? NULL : out;
 }
 
 /* ---- kernels of all plans together */
-static bool compile_pending(Codegen *c, PendingList *pending, Err *e) {
+static bool compile_pending(Codegen *c, Err *e) {
+    PendingList *pending = &c->pending;
     Arena *scratch = arena_new();
     Kernel **kernel = NEW_N(scratch, Kernel *, pending->n);
     RtKernel **fn = NEW_N(scratch, RtKernel *, pending->n);
@@ -287,13 +303,13 @@ static bool compile_pending(Codegen *c, PendingList *pending, Err *e) {
         kernel_free(kernel[i]);
     }
     arena_free(scratch);
+    c->pending = (PendingList){0};
     return ok;
 }
 
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e) {
-    PendingList pending = {0};
-    RtPlan *plan = make_plan(a, p, g, NULL, &pending, e);
-    return compile_pending(c, &pending, e) ? plan : NULL;
+    RtPlan *plan = make_plan(c, a, p, g, NULL, e);
+    return compile_pending(c, e) ? plan : NULL;
 }
 
 /* ---- programs */
@@ -351,11 +367,12 @@ static const char *program_name(Arena *a, const Program *p) {
 
 RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
     RtProgram *out = NEW(a, RtProgram);
-    PendingList pending = {0};
+    double start = clock_seconds();
+    c->planning = 0, c->steps = 0;
     out->name = program_name(a, p);
     out->spec = p->spec;
     copy_tensors(a, p, out);
-    if (p->init) out->init = make_plan(a, p, p->init, NULL, &pending, e);
+    if (p->init) out->init = make_plan(c, a, p, p->init, NULL, e);
     out->entry = NEW_N(a, RtEntry, p->nentry);
     out->nentry = (int)p->nentry;
     for (size_t i = 0; i < p->nentry && !e->msg[0]; i++) {
@@ -369,9 +386,10 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
                         .epochs = from->epochs,
                         .graph = from->step ? graph_fingerprint(p, from->step) : 0};
         set_fields(a, p, from, to);
-        to->step = from->step ? make_plan(a, p, from->step, to, &pending, e) : NULL;
-        to->logged =
-            from->logged && !e->msg[0] ? make_plan(a, p, from->logged, to, &pending, e) : NULL;
+        to->step = from->step ? make_plan(c, a, p, from->step, to, e) : NULL;
+        to->logged = from->logged && !e->msg[0] ? make_plan(c, a, p, from->logged, to, e) : NULL;
     }
-    return compile_pending(c, &pending, e) ? out : NULL;
+    times_stage(c->times, "steps", start, "%d steps, %zu of them kernels", c->steps, c->pending.n);
+    times_part(c->times, "plan", c->planning, "%s", "");
+    return compile_pending(c, e) ? out : NULL;
 }

@@ -2,7 +2,6 @@
  * compiled. */
 #include "passes/internal.h"
 
-
 #define NEEDS(stage) STAGE_##stage
 #define GIVES(stage) STAGE_##stage
 enum { CHANGES_MEANING, KEEPS_MEANING };
@@ -59,9 +58,7 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
     Program *out = pass->run(in, &cx);
     if (!out) return NULL;
     out->stage |= pass->gives;
-    if (o->time)
-        fprintf(stderr, "%-10s %8.2f ms  %zu nodes\n", pass->name, 1e3 * (clock_seconds() - start),
-                program_nodes(out));
+    times_stage(o->times, pass->name, start, "%zu nodes", program_nodes(out));
     if (o->check_each) check_program(out, pass->name);
     if (o->check_each && pass->keeps_meaning) check_meaning(in, out, pass->name);
     return out;

@@ -4,6 +4,7 @@
 #ifndef UPT_PASSES_H
 #define UPT_PASSES_H
 
+#include "base/times.h"
 #include "ir/ir.h"
 
 typedef struct PassCx {
@@ -23,7 +24,7 @@ extern const size_t pass_count;
 
 typedef struct PassOptions {
     bool check_each;   /* rules, text and, where small enough, values (passes/check.c) */
-    bool time;         /* report where the time went on stderr */
+    Times *times;      /* where it went, a stage a pass; NULL: nobody asks */
     const char *until; /* stop after this pass; NULL: all */
 } PassOptions;
 /* The standard pipeline, or the named passes in order. NULL: reported to `d`. */

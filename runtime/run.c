@@ -89,6 +89,7 @@ static int64_t usual_log_every(int64_t steps) {
 /* The data of evaluations too, though they come later: what is wrong with it is said before hours
  * of training, and text that several entries share is read once. */
 static bool open_data(Run *r, Err *e) {
+    double start = clock_seconds();
     r->total = NEW_N(r->arena, int64_t, r->p->nentry);
     for (int i = 0; i < r->p->nentry; i++) {
         if (!r->p->entry[i].train) continue;
@@ -97,6 +98,7 @@ static bool open_data(Run *r, Err *e) {
     for (int i = 0; i < r->p->nentry && r->at.step < r->total_all; i++)
         if (!r->p->entry[i].train && !run_reader(r, i, 0, e)) return false;
     if (r->log_every < 0) r->log_every = usual_log_every(r->total_all);
+    times_stage(r->o->times, "data", start, "files read and encoded");
     return true;
 }
 
@@ -130,6 +132,21 @@ static bool init_resumed(Run *r, Err *e) {
                    "the run in '%s' was started with seed %" PRIu64 ", not %" PRIu64
                    "; to start afresh give another folder with --dir",
                    r->dir.path, r->at.seed, r->o->seed);
+}
+
+static bool open_memory(Run *r, Err *e) {
+    double start = clock_seconds();
+    r->pool = pool_new(r->o->threads, e);
+    r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
+    times_stage(r->o->times, "memory", start, "threads, arena, addresses");
+    return r->x != NULL;
+}
+
+static bool open_tensors(Run *r, bool resumed, Err *e) {
+    double start = clock_seconds();
+    bool ok = resumed ? init_resumed(r, e) : init_fresh(r, e);
+    times_stage(r->o->times, resumed ? "checkpoint" : "initial values", start, "%s", "");
+    return ok;
 }
 
 /* ---- after a step */
@@ -337,21 +354,20 @@ static void tell_start(Run *r, bool resumed, const Buf *changed) {
 
 /* What the run starts from: its last checkpoint, or initial values. */
 static bool start(Run *r, bool resumed, Buf *changed, Err *e) {
-    return (resumed ? init_resumed(r, e) : init_fresh(r, e)) && open_data(r, e) &&
-           mark_entries(r, changed, e);
+    return open_tensors(r, resumed, e) && open_data(r, e) && mark_entries(r, changed, e);
 }
 
 static bool prepare(Run *r, Err *e) {
     const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
     if (!rundir_open(&r->dir, dir, e)) return false;
-    r->pool = pool_new(r->o->threads, e);
-    if (!r->pool || !(r->x = exec_new(r->p, r->pool, e))) return false;
+    if (!open_memory(r, e)) return false;
     bool resumed = rundir_has_last(&r->dir);
     const char *metrics = arena_printf(r->arena, "%s/metrics.jsonl", r->dir.path);
     Buf changed = {0};
     bool ok = start(r, resumed, &changed, e) &&
               metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e);
     r->evaluated = r->metrics.evaluated;
+    if (ok) times_print(r->o->times, stderr);
     if (ok) tell_start(r, resumed, &changed);
     buf_free(&changed);
     return ok;

@@ -3,6 +3,7 @@
 #ifndef UPT_RUNTIME_H
 #define UPT_RUNTIME_H
 
+#include "base/times.h"
 #include "runtime/abi.h"
 #include "runtime/data/data.h"
 
@@ -46,6 +47,7 @@ typedef struct RunOptions {
     uint64_t seed;
     int64_t save_every, log_every, eval_every; /* -1: as the program says */
     bool quiet, json;
+    Times *times; /* of everything until the first step can run; printed then */
     FILE *out; /* progress */
 } RunOptions;
 /* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed

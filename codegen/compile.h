@@ -1,0 +1,35 @@
+/* From a kernel to an object file in memory: LLVM IR, a light pass pipeline, code generation. Every
+ * kernel has an LLVM context and a module of its own, so its object follows from its structure
+ * alone, whichever thread makes it and whatever was made before. */
+#ifndef UPT_COMPILE_H
+#define UPT_COMPILE_H
+
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+
+#include "codegen/host/host.h"
+#include "codegen/kernel.h"
+
+typedef struct Compiler { /* of one thread */
+    Arena *arena;         /* objects live here */
+    const Host *host;
+    bool print_llvm, print_assembly;
+    LLVMTargetMachineRef machine;
+    LLVMPassBuilderOptionsRef options;
+    double emission, passes, generation; /* seconds so far */
+} Compiler;
+
+typedef struct Object {
+    void *data;
+    size_t size;
+    const char *llvm, *assembly; /* NULL: not asked for */
+} Object;
+
+/* `o` gets an object with the one function `symbol`. */
+bool compile_kernel(Compiler *c, const Kernel *k, const char *symbol, Object *o, Err *e);
+/* Frees all but the arena. */
+void compiler_free(Compiler *c);
+/* All besides the kernel's structure that an object depends on, as text. */
+const char *compile_settings(Arena *a, const Host *h);
+
+#endif
