@@ -57,6 +57,7 @@ typedef struct Buf {
 } Buf;
 void buf_put(Buf *b, const void *p, size_t n);
 void buf_puts(Buf *b, const char *s);
+void buf_int(Buf *b, int64_t v); /* in decimals: for text by the megabyte, where printf is slow */
 void buf_printf(Buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(Buf *b, const char *fmt, va_list ap);
 void buf_free(Buf *b);

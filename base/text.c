@@ -28,6 +28,15 @@ void buf_puts(Buf *b, const char *s) {
     buf_put(b, s, strlen(s));
 }
 
+void buf_int(Buf *b, int64_t v) {
+    char digit[24], *at = digit + sizeof digit;
+    uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    do *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (v < 0) *--at = '-';
+    buf_put(b, at, (size_t)(digit + sizeof digit - at));
+}
+
 void buf_vprintf(Buf *b, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);

@@ -242,6 +242,16 @@ static int choose_unroll(const Kernel *k) {
 }
 
 /* ---- the key: all of the above but sizes, strides, words and places */
+static void put_number(Buf *b, const char *before, int64_t number) {
+    buf_puts(b, before);
+    buf_int(b, number);
+}
+
+static void put_type(Buf *b, const char *before, DType t) {
+    buf_puts(b, before);
+    buf_puts(b, dtype_name(t));
+}
+
 static void print_key(Kernel *k) {
     Buf *b = &k->key;
     buf_printf(b, "%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
@@ -250,22 +260,30 @@ static void print_key(Kernel *k) {
     buf_puts(b, "\n");
     for (size_t n = 0; n < k->access.n; n++) {
         const Access *a = &k->access.at[n];
-        buf_printf(b, "a%zu = buf %d %s ", n, a->buf, dtype_name(a->dtype));
+        put_number(b, "a", (int64_t)n);
+        put_number(b, " = buf ", a->buf);
+        put_type(b, " ", a->dtype);
+        buf_puts(b, " ");
         for (int i = 0; i + 1 < k->naxis; i++) buf_puts(b, a->stride[i] ? "s" : "0");
-        buf_printf(b, " %s%s\n", (const char *[]){"zero", "one", "any"}[a->walk],
-                   a->aligned ? " aligned" : "");
+        buf_puts(b, (const char *[]){" zero", " one", " any"}[a->walk]);
+        buf_puts(b, a->aligned ? " aligned\n" : "\n");
     }
     for (size_t n = 0; n < k->instr.n; n++) {
         const Instr *i = &k->instr.at[n];
-        buf_printf(b, "%%%zu = %s %s", n, op_info[i->op].name, dtype_name(i->dtype));
-        if (i->nin) buf_printf(b, " of %s", dtype_name(i->from));
-        for (int j = 0; j < i->nin; j++) buf_printf(b, " %%%d", i->in[j]);
-        if (i->access >= 0) buf_printf(b, " a%d", i->access);
+        put_number(b, "%", (int64_t)n);
+        buf_puts(b, " = ");
+        buf_puts(b, op_info[i->op].name);
+        put_type(b, " ", i->dtype);
+        if (i->nin) put_type(b, " of ", i->from);
+        for (int j = 0; j < i->nin; j++) put_number(b, " %", i->in[j]);
+        if (i->access >= 0) put_number(b, " a", i->access);
         buf_puts(b, i->reduces ? " reduces\n" : "\n");
     }
-    for (size_t n = 0; n < k->store.n; n++)
-        buf_printf(b, "a%d <- %%%d%s\n", k->store.at[n].access, k->store.at[n].instr,
-                   k->store.at[n].in_loop ? " in loop" : "");
+    for (size_t n = 0; n < k->store.n; n++) {
+        put_number(b, "a", k->store.at[n].access);
+        put_number(b, " <- %", k->store.at[n].instr);
+        buf_puts(b, k->store.at[n].in_loop ? " in loop\n" : "\n");
+    }
 }
 
 /* One stage of reductions, after which only what has no reduced axes is stored. */
@@ -282,6 +300,13 @@ static bool has_reduced_outer(const Kernel *k) {
     return false;
 }
 
+/* Whether a later stage computes along rows again, so that there is something to keep. */
+static bool computes_after(const Kernel *k) {
+    for (size_t i = 0; i < k->instr.n; i++)
+        if (k->instr.at[i].stage > 0 && k->instr.at[i].by & BY_INNER) return true;
+    return false;
+}
+
 void kernel_settle(Kernel *k) {
     k->mode = k->reduced[k->naxis - 1] ? MODE_rows : MODE_columns;
     k->stages = 0;
@@ -289,7 +314,8 @@ void kernel_settle(Kernel *k) {
     find_dependence(k);
     find_walks(k);
     if (k->mode == MODE_columns && fits_panels(k)) k->mode = MODE_panels;
-    k->keep = k->mode == MODE_rows && k->size[k->naxis - 1] <= KEEP_ROW && !has_reduced_outer(k);
+    k->keep = k->mode == MODE_rows && k->size[k->naxis - 1] <= KEEP_ROW && !has_reduced_outer(k) &&
+              computes_after(k);
     k->unroll = choose_unroll(k);
     k->key.n = 0;
     print_key(k);

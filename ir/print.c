@@ -103,7 +103,11 @@ static void print_place(Buf *b, const Diag *d, Span s) {
         buf_puts(b, path);
     else
         print_str(b, path);
-    buf_printf(b, ":%u:%u-%u:%u", s.line, s.col, s.end_line, s.end_col);
+    const uint32_t at[] = {s.line, s.col, s.end_line, s.end_col};
+    for (int i = 0; i < 4; i++) {
+        buf_puts(b, i == 2 ? "-" : ":");
+        buf_int(b, at[i]);
+    }
     if (s.via) buf_printf(b, " via %u", s.via);
 }
 
@@ -120,8 +124,11 @@ static const Diag *sources(const Printer *pr) {
 }
 
 static void print_ref(Buf *b, Ref r) {
-    buf_printf(b, "%%%u", r.node);
-    if (r.out) buf_printf(b, ".%u", r.out);
+    buf_puts(b, "%");
+    buf_int(b, r.node);
+    if (!r.out) return;
+    buf_puts(b, ".");
+    buf_int(b, r.out);
 }
 
 static void print_body(const Printer *pr, const Graph *g, int indent);
@@ -139,7 +146,10 @@ static void print_remark(const Printer *pr, const Node *n) {
 static void print_node(const Printer *pr, const Node *n, size_t number, int indent) {
     Buf *b = pr->b;
     AttrKind attr = op_info[n->op].attr;
-    buf_printf(b, "%*s%%%zu = %s", indent, "", number, op_info[n->op].name);
+    for (int i = 0; i < indent; i++) buf_puts(b, " ");
+    print_ref(b, (Ref){(uint32_t)number, 0});
+    buf_puts(b, " = ");
+    buf_puts(b, op_info[n->op].name);
     for (int i = 0; i < n->nin; i++) {
         buf_puts(b, i ? ", " : " ");
         print_ref(b, n->in[i]);

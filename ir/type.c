@@ -53,18 +53,21 @@ bool type_valid(const Type *t, Err *e) {
 }
 
 TypeText type_text(const Type *t) {
-    TypeText text = {{0}};
-    size_t room = sizeof text.s, n = 0;
-    n += (size_t)snprintf(text.s, room, "%s", dtype_name(t->dtype));
-    for (int i = 0; i < t->rank && n < room; i++)
-        n += (size_t)snprintf(text.s + n, room - n, "%s%lld%s", i ? "," : "[", (long long)t->dim[i],
-                              t->batch_axis == i ? "*" : "");
-    if (n < room)
-        snprintf(text.s + n, room - n, "%s%s", t->rank ? "]" : "",
-                 t->batch_axis == MIXED_BATCH ? "?" : "");
+    TypeText text;
+    Buf b = {0};
+    type_print(&b, t);
+    snprintf(text.s, sizeof text.s, "%s", b.data);
+    buf_free(&b);
     return text;
 }
 
 void type_print(Buf *b, const Type *t) {
-    buf_puts(b, type_text(t).s);
+    buf_puts(b, dtype_name(t->dtype));
+    for (int i = 0; i < t->rank; i++) {
+        buf_puts(b, i ? "," : "[");
+        buf_int(b, t->dim[i]);
+        if (t->batch_axis == i) buf_puts(b, "*");
+    }
+    if (t->rank) buf_puts(b, "]");
+    if (t->batch_axis == MIXED_BATCH) buf_puts(b, "?");
 }
