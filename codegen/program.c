@@ -1,5 +1,6 @@
 /* From fused graphs and their memory plans to the steps that the runtime walks. Every kernel of a
  * program is analysed first, then all structures not yet known are compiled together. */
+#include <math.h>
 #include <string.h>
 
 #include "codegen/build.h"
@@ -207,8 +208,23 @@ static const char *node_label(const Build *b, const Node *n) {
     return table ? arena_printf(b->arena, "%s from '%s'", name, table) : name;
 }
 
+/* ---- initial values: tensors are zero before them, so a zero is not written over a zero */
+static bool is_zero(const Build *b, Ref r) {
+    const Node *n = graph_node(b->g, view_of(b->g, r).base);
+    if (n->op != OP_fused || n->nout > 1) return false;
+    const Graph *body = n->attr.body;
+    const Node *x = graph_node(body, view_of(body, body->out[0].ref).base);
+    return x->op == OP_const && x->attr.num == 0 && !signbit(x->attr.num);
+}
+
+static bool is_there(const Build *b, uint32_t at) {
+    return b->g == b->program->init && b->plan->buffer[b->plan->first[at]].where == PLAN_TENSOR &&
+           is_zero(b, (Ref){at, 0});
+}
+
 static void build_node(Build *b, uint32_t at) {
     const Node *n = b->g->node[at];
+    if (is_there(b, at)) return;
     b->label = node_label(b, n);
     b->span = n->span;
     b->scratch = 0;
@@ -227,6 +243,7 @@ static void build_node(Build *b, uint32_t at) {
 static void finish_outputs(Build *b) {
     for (int i = 0; i < b->plan->ncopy; i++) {
         const PlanCopy *c = &b->plan->copy[i];
+        if (b->g == b->program->init && is_zero(b, c->from)) continue;
         b->label = "state";
         b->span = (Span){0};
         int32_t from = push_buffer(b, &c->source);

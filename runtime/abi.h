@@ -133,7 +133,7 @@ typedef struct RtProgram {
     Spec spec;
     RtTensor *tensor;
     int ntensor;
-    RtPlan *init;
+    RtPlan *init; /* counts on tensors that are zero */
     RtEntry *entry;
     int nentry;
 } RtProgram;

@@ -629,6 +629,33 @@ static void group_crossed(int64_t n) {
     group_run(&c, 12);
 }
 
+/* ---- initial values: those that are zero take no step, all are what they should be */
+static void test_initial_values(void) {
+    static const double value[] = {0, 0, 1, -0.0, 0, 0};
+    static const DType dtype[] = {DT_f32, DT_f32, DT_f32, DT_f32, DT_i32, DT_bool};
+    enum { N = sizeof value / sizeof *value, COUNT = 5 * 33 };
+    Err e = {0};
+    Case c = case_new("initial values");
+    c.p->init = graph_new(c.a, "init");
+    for (int i = 0; i < N; i++) {
+        output(&c, input(&c, dtype[i], DIMS(5, 33)));
+        Ref fill = g_fill(c.p->init, &c.p->tensor[i].type, value[i], AT);
+        graph_out(c.p->init, OUT_state, NULL, i, fill, AT);
+    }
+    Program *p = fused(&c, &e);
+    RtProgram *rt = p ? codegen_program(codegen, c.a, p, &e) : NULL;
+    Exec *x = rt ? exec_new(rt, pool[1], &e) : NULL;
+    EXPECT(x && exec_plan(x, rt->init, &(RtClock){.seed = 1}, &e), "%s", e.msg);
+    EXPECT(rt && rt->init->nstep == 2, "zeros are written");
+    for (int i = 0; x && i < N; i++)
+        for (int64_t k = 0; k < COUNT; k++) {
+            double got = read_element(exec_tensor(x, i), dtype[i], k);
+            EXPECT(got == value[i] && signbit(got) == signbit(value[i]), "tensor %d: %g", i, got);
+        }
+    exec_free(x);
+    arena_free(c.a);
+}
+
 /* ---- the folder of objects: a second process finds them, a damaged one is made again */
 static void cache_case(const char *folder, size_t expect_files) {
     Err e = {0};
@@ -716,6 +743,7 @@ int main(void) {
     test_fault();
     test_dots();
     test_groups();
+    test_initial_values();
     test_cache();
     for (int op = 0; op < OP_COUNT; op++) {
         Lower l = op_info[op].lower;
