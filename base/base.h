@@ -162,6 +162,8 @@ uint32_t diag_find_source(const Diag *d, const char *path); /* 0: none */
 const char *diag_path(const Diag *d, uint32_t file);
 const char *diag_text(const Diag *d, uint32_t file, size_t *n);
 size_t diag_sources(const Diag *d); /* files are 1..this */
+/* A line of a source, without its end; NULL: it is not known. */
+const char *diag_line(const Diag *d, uint32_t file, uint32_t line, size_t *n);
 /* Whether the file is of the standard library, by its path: not the user's own. */
 #define STD_FOLDER "models/std"
 bool diag_is_library(const Diag *d, uint32_t file);

@@ -198,6 +198,12 @@ static bool find_line(const Source *s, uint32_t line, const char **start, size_t
     return true;
 }
 
+const char *diag_line(const Diag *d, uint32_t file, uint32_t line, size_t *n) {
+    const Source *s = find_source(d, file);
+    const char *start;
+    return s && s->text && line && find_line(s, line, &start, n) ? start : NULL;
+}
+
 static bool is_continuation(char c) {
     return ((unsigned char)c & 0xC0) == 0x80;
 }

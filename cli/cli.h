@@ -7,7 +7,7 @@
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
-#include "runtime/runtime.h"
+#include "runtime/machine.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -16,6 +16,7 @@ typedef enum OptKind {
     OPT_flag,
     OPT_count, /* a whole number, also with k, M or G */
     OPT_some,  /* one of at least 1 */
+    OPT_maybe, /* the same, but only after a `=`; without one it is what `arg` says: "10" */
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
     OPT_str,
     OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
@@ -95,6 +96,8 @@ bool diag_flush(const Session *s); /* prints what was found; true when there wer
 const char *cache_folder(Arena *a, const char **why);
 
 /* ---- files.c */
+/* What `uptc doctor` measured of this machine, in `a`; NULL: it has not. */
+Machine *machine_known(Arena *a);
 /* The newest .upx in the working directory; NULL with a sentence when there is none. */
 const char *newest_upx(Arena *a);
 /* A file that the verb takes whose name is nearest to the one given; NULL: there is none near. */

@@ -40,7 +40,8 @@ void options_help(FILE *f, const Verb *v) {
     for (size_t i = 0; i < v->nopt; i++) {
         const Opt *o = &v->opt[i];
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        const char *form = o->kind == OPT_maybe ? "%s[=%s]" : o->arg ? "%s %s" : "%s";
+        snprintf(left, sizeof left, form, o->name, o->arg);
         if (strlen(left) > HELP_COLUMN)
             fprintf(f, "  %s\n  %*s %s\n", left, HELP_COLUMN, "", o->help);
         else
@@ -134,6 +135,7 @@ static int store_word(Arena *a, const Opt *o, const char *value, const char **to
 static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
     void *at = (char *)options + o->at;
     switch (o->kind) {
+    case OPT_maybe:
     case OPT_some:
         if (!read_count(value, at) || *(int64_t *)at < 1)
             return usage("%s needs a whole number of at least 1, not '%s'", o->name, value);
@@ -181,6 +183,7 @@ static int opt_read(Arena *a, const Verb *v, int argc, char **argv, int *i, void
         *((bool *)options + o->at) = true;
         return EXIT_OK;
     }
+    if (!value && o->kind == OPT_maybe) value = o->arg;
     if (!value) {
         if (*i + 1 >= argc) return no_value(o);
         value = argv[++*i];

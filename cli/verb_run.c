@@ -6,6 +6,7 @@ typedef struct Options {
     CompileOptions c;
     const char *dir, *checkpoint;
     int64_t steps, threads, seed, save_every, log_every, eval_every;
+    int64_t profile;
     bool quiet, json;
 } Options;
 
@@ -69,6 +70,9 @@ static int with_session(Arena *a, const Options *o, const char *file, Work *work
 
 static int train_work(const Session *s, const Options *o, Err *e) {
     RunOptions ro = run_options(s, o);
+    ro.profile = o->profile;
+    ro.sources = s->diag;
+    ro.machine = o->profile ? machine_known(s->arena) : NULL;
     return run_train(s->code, s->tokenizer, &ro, e);
 }
 
@@ -102,6 +106,7 @@ static const Opt run_opts[] = {
     OPT("--precision", OPT_word, "f32|bf16", "what to compute in (of a .upm)", c.precision),
     OPT("--fit", OPT_size, "size", "use no more memory than this (of a .upm)", c.fit),
     OPT("--micro", OPT_some, "n", "compute a batch n samples at a time (of a .upm)", c.micro),
+    OPT("--profile", OPT_maybe, "10", "say where the time of so many steps goes", profile),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
     OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),

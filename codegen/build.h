@@ -25,7 +25,8 @@ typedef struct Build {
     const int32_t *field;          /* the entry's number of a plan's field */
     int64_t scratch, most_scratch; /* bytes behind the plan's arena, reused by every node */
     PendingList *pending;
-    const char *label; /* of the node at hand */
+    const RtPhase *phase; /* by node */
+    const char *label;    /* of the node at hand */
     Span span;
     Err *err;
 } Build;

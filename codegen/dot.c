@@ -146,6 +146,13 @@ static void repack(Build *b, Labels *s, int operand, int32_t *buf, Packed *c) {
     *buf = scratch;
 }
 
+static double label_bytes(const Labels *s, int operand) {
+    double bytes = sizeof(float);
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].stride[operand]) bytes *= (double)s->at[i].size;
+    return bytes;
+}
+
 /* ---- the product */
 static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     *g = (RtGemm){.m = size_of(s, c->m), .n = size_of(s, c->n), .k = size_of(s, c->k)};
@@ -188,6 +195,9 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
     step->gemm = gemm;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
+    step->operations = step->cost;
+    for (int i = 0; i < gemm.nloop; i++) step->operations *= (double)gemm.loop[i].size;
+    for (int o = 0; o < OPERANDS; o++) step->bytes += label_bytes(s, o);
     if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codegen/build.h"
+#include "codegen/facts.h"
 #include "codegen/jit.h"
 #include "codegen/table.h"
 
@@ -81,8 +82,9 @@ RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
                 .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf),
                 .nbuf = nbuf,
                 .tasks = 1};
-    s.label = b->label;
+    s.label = s.name = b->label;
     s.span = b->span;
+    s.node = -1;
     vec_push(b->arena, &b->step, s);
     return &b->step.at[b->step.n - 1];
 }
@@ -91,6 +93,7 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
     if (!k) return;
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf);
     kernel_arguments(k, step, b->arena);
+    facts_kernel(k, step);
     vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
 }
 
@@ -189,7 +192,12 @@ static void build_table(Build *b, uint32_t at, const Node *n) {
     int nbuf = 0;
     for (int i = 0; i < n->nin; i++) buf[nbuf++] = build_value(b, n->in[i]);
     for (int i = 0; i < n->nout; i++) buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
-    table_step(b->g, n, build_step(b, RT_KERNEL, buf, nbuf), b->arena);
+    RtStep *step = build_step(b, RT_KERNEL, buf, nbuf);
+    table_step(b->g, n, step, b->arena);
+    bool updates = n->op == OP_put || n->op == OP_put_add;
+    const RtBuffer *x = &b->buffer.at[buf[0]], *y = &b->buffer.at[buf[nbuf - 1]];
+    bool in_place = x->where == y->where && x->index == y->index && x->offset == y->offset;
+    if (updates && !in_place) step->bytes += 2 * (double)x->bytes;
 }
 
 /* The persistent tensor that a value is a view of, or NULL. */
@@ -228,6 +236,7 @@ static void build_node(Build *b, uint32_t at) {
     b->label = node_label(b, n);
     b->span = n->span;
     b->scratch = 0;
+    size_t first = b->step.n;
     Lower lower = op_info[n->op].lower;
     if (n->op == OP_fused)
         build_group(b, at, n);
@@ -237,17 +246,29 @@ static void build_node(Build *b, uint32_t at) {
         build_table(b, at, n);
     else if (lower != LOWER_LEAF && !(lower == LOWER_VIEW && view_moves_nothing(b->g, n)))
         BUG("%s: the graph is not fused", b->label);
+    facts_node(b, at, first);
 }
 
 /* ---- plans */
+/* Where the new value of a tensor was asked for. */
+static Span state_span(const Graph *g, int tensor) {
+    for (size_t i = 0; i < g->nout; i++)
+        if (g->out[i].kind == OUT_state && g->out[i].index == tensor) return g->out[i].span;
+    return (Span){0};
+}
+
+static void build_state_copy(Build *b, const PlanCopy *c) {
+    const Tensor *t = c->tensor < 0 ? NULL : &b->program->tensor[c->tensor];
+    b->label = t ? arena_printf(b->arena, "copy to '%s'", t->name) : "copy of an old value";
+    b->span = t ? state_span(b->g, c->tensor) : (Span){0};
+    int32_t from = push_buffer(b, &c->source);
+    facts_copy(b, t, build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2));
+}
+
 static void finish_outputs(Build *b) {
     for (int i = 0; i < b->plan->ncopy; i++) {
         const PlanCopy *c = &b->plan->copy[i];
-        if (b->g == b->program->init && is_zero(b, c->from)) continue;
-        b->label = "state";
-        b->span = (Span){0};
-        int32_t from = push_buffer(b, &c->source);
-        build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2);
+        if (b->g != b->program->init || !is_zero(b, c->from)) build_state_copy(b, c);
     }
     RtPlan *out = b->out;
     out->out = NEW_N(b->arena, RtOutput, b->g->nout);
@@ -293,6 +314,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .pending = &c->pending,
                .err = e};
     b.field = number_fields(a, plan, entry);
+    b.phase = facts_phases(a, p, g);
     b.value = NEW_N(a, int32_t, plan->nvalue);
     memset(b.value, -1, (size_t)plan->nvalue * sizeof *b.value);
     bool *reached = graph_reached(g, a);

@@ -113,8 +113,10 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
 #define EITHER(x, y) ((uint8_t)((x) | (y)))
 #define ADDERS(X)                                                                                  \
     X(f32, float, PLAIN)                                                                           \
-    X(f64, double, PLAIN) X(bf16, uint16_t, BF16) X(i32, int32_t, WRAPPED32)                       \
-        X(i64, int64_t, WRAPPED64) X(u8, uint8_t, WRAPPED8) X(bool, uint8_t, EITHER)
+    X(f64, double, PLAIN)                                                                          \
+    X(bf16, uint16_t, BF16)                                                                        \
+    X(i32, int32_t, WRAPPED32) X(i64, int64_t, WRAPPED64) X(u8, uint8_t, WRAPPED8)                 \
+        X(bool, uint8_t, EITHER)
 #define DEFINE_ADD(t, T, PLUS)                                                                     \
     static void add_##t(const RtCall *c, const Region *r) {                                        \
         for (int64_t i = 0; i < c->size[COUNT]; i++) {                                             \
@@ -158,6 +160,7 @@ static void set_take(int64_t *s, RtStep *step) {
     step->tasks = (s[LEAD] * s[COUNT] + s[PART] - 1) / s[PART];
     step->cost =
         (double)min_i64(s[PART], s[LEAD] * s[COUNT]) * (double)(2 * s[INNER] * s[BYTES] + 8);
+    step->bytes = (double)(s[LEAD] * s[COUNT]) * (double)(2 * s[INNER] * s[BYTES] + 4);
 }
 
 static void set_put(int64_t *s, RtStep *step) {
@@ -168,12 +171,14 @@ static void set_put(int64_t *s, RtStep *step) {
     s[PART] = s[PARTS] > 1 ? 1 : max_i64(1, TASK_ELEMENTS / work);
     step->tasks = (s[LEAD] + s[PART] - 1) / s[PART] * s[PARTS];
     step->cost = (double)work * (double)s[PART] / (double)s[PARTS] * (double)(2 * s[BYTES]);
+    step->bytes = (double)(s[LEAD] * s[COUNT]) * (double)(3 * s[INNER] * s[BYTES] + 4);
 }
 
 static void set_compact(int64_t *s, RtStep *step) {
     s[PART] = max_i64(1, TASK_ELEMENTS / max_i64(1, s[ROWS]));
     step->tasks = (s[LEAD] + s[PART] - 1) / s[PART];
     step->cost = (double)(s[PART] * s[ROWS]);
+    step->bytes = (double)s[LEAD] * (double)(s[ROWS] + 5 * s[COUNT]);
 }
 
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {

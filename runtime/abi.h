@@ -62,6 +62,20 @@ typedef enum RtProbe {
 } RtProbe;
 typedef void RtProbeFn(float *const *buf, int64_t first, int64_t last);
 
+/* Which part of a training step; other: reports, and states that no minimize changes. In a plan
+ * without a loss everything is. */
+typedef enum RtPhase {
+    RT_PHASE_other,
+    RT_PHASE_forward,
+    RT_PHASE_backward,
+    RT_PHASE_update,
+    RT_PHASES
+} RtPhase;
+typedef struct RtLine { /* a line of source, and what share of a step is its own */
+    Span at;
+    double share;
+} RtLine;
+
 typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
 typedef struct RtBuffer { /* where a value lies */
     enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;
@@ -80,8 +94,15 @@ typedef struct RtStep {
     int nword;
     int64_t tasks;
     double cost; /* estimated bytes + operations of a task, to decide whether waking threads pays */
-    const char *label; /* "take from 'embed.weight'": for faults and profiles */
+    const char *label; /* "take from 'embed.weight'": for faults */
     Span span;
+    /* for profiles: what moves if every operand moves once, arithmetic, and what it is for */
+    double bytes, operations;
+    const char *name;   /* "softmax + dropout": in the gradient of it, too */
+    const RtLine *line; /* the largest share first */
+    int nline;
+    RtPhase phase;
+    int32_t node; /* of its graph; -1: a copy of state when all is done */
 } RtStep;
 /* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
 enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };

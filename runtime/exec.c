@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "runtime/runtime.h"
+#include "runtime/profile.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20, COPY_PIECE = 256 << 10 };
 /* Bytes and operations of about 5 us: below, waking threads does not pay. */
@@ -42,6 +42,7 @@ struct Exec {
     int nbound;
     RtClock clock;
     RtFault fault;
+    Profile *profile; /* or NULL */
 };
 
 /* ---- memory */
@@ -246,6 +247,10 @@ static void run_step(Exec *x, const Bound *bound, int number) {
     }
 }
 
+void exec_profile(Exec *x, Profile *p) {
+    x->profile = p;
+}
+
 static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
     int number = atomic_load(&x->fault.set) - 1;
     CHECK(number >= 0 && number < plan->nstep);
@@ -260,7 +265,9 @@ bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
     x->clock = *clock;
     atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);
     for (int i = 0; i < plan->nstep; i++) {
+        double start = x->profile ? clock_seconds() : 0;
         run_step(x, b, i);
+        if (x->profile) profile_call(x->profile, plan, i, start);
         if (atomic_load_explicit(&x->fault.set, memory_order_acquire))
             return report_fault(x, plan, e);
     }

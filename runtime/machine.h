@@ -43,7 +43,7 @@ typedef struct FigureInfo {
 } FigureInfo;
 extern const FigureInfo figure_info[FIGURES];
 
-typedef struct Machine {
+struct Machine {
     char processor[128];              /* as the system names it */
     uint64_t key;                     /* of all that makes one machine as fast as another */
     int cores;                        /* this process may use */
@@ -52,7 +52,7 @@ typedef struct Machine {
     int64_t l2, l3;                   /* bytes: level 2 of a core, level 3 */
     char huge[16];                    /* "always", "madvise", "never", "" where unknown */
     Figure figure[FIGURES];
-} Machine;
+};
 
 void machine_look(Machine *m); /* all but the figures */
 /* Text of a file, as JSON. Reading: false where it is no such text, or of another machine. */

@@ -34,6 +34,7 @@ typedef struct Worker {
     Pool *pool;
     int number;
     pthread_t thread;
+    double begun, done; /* while the pool is watched: of this job; begun 0: has had no task */
 } Worker;
 
 struct Pool {
@@ -43,7 +44,8 @@ struct Pool {
     Worker *worker;
     void (*fn)(void *cx, int64_t first, int64_t last);
     void *cx;
-    int64_t tasks, grain;                          /* grain: tasks a piece */
+    int64_t tasks, grain; /* grain: tasks a piece */
+    bool watched;
     _Alignas(CACHE_LINE) _Atomic uint32_t epoch;   /* changes when there is something new to do */
     _Alignas(CACHE_LINE) _Atomic int64_t finished; /* pieces of this job */
     _Alignas(CACHE_LINE) _Atomic int sleepers;
@@ -96,18 +98,21 @@ static bool range_steal(_Atomic uint64_t *range, uint32_t *first, uint32_t *n) {
     }
 }
 
-static void run_pieces(Pool *p, uint32_t first, uint32_t n) {
+static void run_pieces(Pool *p, Worker *self, uint32_t first, uint32_t n) {
     int64_t begin = first * p->grain, end = begin + n * p->grain;
+    if (p->watched && self->begun == 0) self->begun = clock_seconds();
     p->fn(p->cx, begin, end < p->tasks ? end : p->tasks);
+    if (p->watched) self->done = clock_seconds();
     atomic_fetch_add_explicit(&p->finished, n, memory_order_release);
 }
 
 static void work_until_empty(Pool *p, int self) {
     uint32_t first, n;
-    while (range_take(&p->worker[self].range, &first, &n)) run_pieces(p, first, n);
+    Worker *own = &p->worker[self];
+    while (range_take(&own->range, &first, &n)) run_pieces(p, own, first, n);
     for (int i = 1; i < p->threads; i++) {
         Worker *victim = &p->worker[(self + i) % p->threads];
-        while (range_steal(&victim->range, &first, &n)) run_pieces(p, first, n);
+        while (range_steal(&victim->range, &first, &n)) run_pieces(p, own, first, n);
     }
 }
 
@@ -174,6 +179,7 @@ void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_
     p->grain = (tasks - 1) / INT32_MAX + 1;
     int64_t pieces = (tasks - 1) / p->grain + 1;
     atomic_store_explicit(&p->finished, 0, memory_order_relaxed);
+    for (int i = 0; i < p->threads; i++) p->worker[i].begun = 0; /* before any can take from it */
     for (int i = 0; i < p->threads; i++) {
         uint32_t first = (uint32_t)(pieces * i / p->threads);
         uint32_t end = (uint32_t)(pieces * (i + 1) / p->threads);
@@ -182,6 +188,17 @@ void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_
     announce(p);
     work_until_empty(p, 0);
     wait_finished(p, pieces);
+}
+
+void pool_watch(Pool *p, bool on) {
+    p->watched = on;
+}
+
+bool pool_watched(const Pool *p, int worker, double *begun, double *done) {
+    const Worker *w = &p->worker[worker];
+    *begun = w->begun;
+    *done = w->done;
+    return w->begun > 0;
 }
 
 /* ---- threads and cores */

@@ -210,7 +210,9 @@ static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
 static bool evaluate(Run *r, Err *e) {
     if (r->evaluated == r->at.step || !count_entries(r->p, false)) return true;
     Report *report = report_new(r->at.step);
+    double start = clock_seconds();
     bool ok = evaluate_all(r, true, report, e);
+    profile_doing(r->profile, DOING_eval, start);
     if (ok) progress_eval(&r->progress, report);
     ok = ok && metrics_put(&r->metrics, report, e);
     report_free(report);
@@ -223,10 +225,12 @@ static bool save(Run *r, Err *e) {
     const char *path = rundir_step(&r->dir, r->at.step);
     State s = run_state(r);
     Err why = {0};
+    double start = clock_seconds();
     if (!metrics_sync(&r->metrics, &why) || !state_save(path, &s, &r->at, &why) ||
         !rundir_publish(&r->dir, r->at.step, r->keep, &why))
         return err_set(e, "%.600s; run again once it can be written: %s", why.msg, last_good(r));
     r->saved = r->at.step;
+    profile_doing(r->profile, DOING_save, start);
     return true;
 }
 
@@ -239,7 +243,9 @@ static bool is_due(int64_t every, int64_t step) {
 static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
     const RtEntry *entry = &r->p->entry[i];
     int64_t live, at = r->at.entry[i];
+    double waiting = clock_seconds();
     if (!reader_next(r->reader[i], exec_fields(r->x, entry), &live, e)) return false;
+    profile_doing(r->profile, DOING_data, waiting);
     if (live != entry->batch)
         return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
     RtClock clock = {.seed = r->at.seed,
@@ -248,7 +254,10 @@ static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e
                      .stepsf = (float)r->total[i],
                      .live = live};
     Err why = {0};
-    if (!exec_plan(r->x, plan, &clock, &why)) {
+    exec_profile(r->x, profile_on(r->profile) ? r->profile : NULL);
+    bool ok = exec_plan(r->x, plan, &clock, &why);
+    exec_profile(r->x, NULL);
+    if (!ok) {
         e->at = why.at;
         return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
     }
@@ -260,6 +269,7 @@ static bool train_step(Run *r, int i, Err *e) {
     int64_t number = r->at.entry[i] + 1;
     bool logged = number == 1 || number == r->total[i] || is_due(r->log_every, number);
     const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
+    profile_begin(r->profile, r->at.step + 1);
     double start = clock_seconds(), loss = 0;
     if (!compute_step(r, i, plan, &loss, e)) return false;
     r->at.entry[i]++;
@@ -273,7 +283,9 @@ static bool train_step(Run *r, int i, Err *e) {
     double units = batch_units(entry, &unit);
     progress_step(&r->progress, end, r->at.step, loss, units * (double)r->done / r->busy, unit,
                   seconds_left(r));
-    return !logged || log_step(r, entry, plan, e);
+    bool ok = !logged || log_step(r, entry, plan, e);
+    profile_end(r->profile, start);
+    return ok;
 }
 
 /* One entry's data is closed as soon as it has done its steps. */
@@ -314,6 +326,19 @@ static bool catch_up(Run *r, Err *e) {
     return r->saved <= 0 || !due || evaluate(r, e);
 }
 
+/* A trace that cannot be written is said, and the run goes on. */
+static void tell_profile(Run *r) {
+    ProfileCx cx = {.sources = r->o->sources, .machine = r->o->machine};
+    Err e = {0};
+    const char *path = arena_printf(r->arena, "%s/trace.json", r->dir.path);
+    if (profile_trace(r->profile, &cx, path, &e))
+        cx.trace = path;
+    else
+        cx.flaw = e.msg;
+    r->profile->told = true;
+    progress_profile(&r->progress, r->profile, &cx);
+}
+
 static int train_all(Run *r, Err *e) {
     if (!catch_up(r, e)) return FAILED;
     for (int i; (i = next_entry(r)) >= 0;) {
@@ -323,6 +348,7 @@ static int train_all(Run *r, Err *e) {
         bool last = r->at.step >= r->total_all;
         if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return give_up(r, e);
         if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
+        if (profile_full(r->profile)) tell_profile(r);
     }
     if (r->done) progress_note(&r->progress, "done; the checkpoint is '%s'", r->dir.last);
     return r->progress.error ? output_lost(r, last_good(r), e) : 0;
@@ -369,6 +395,8 @@ static bool prepare(Run *r, Err *e) {
     r->evaluated = r->metrics.evaluated;
     if (ok) times_print(r->o->times, stderr);
     if (ok) tell_start(r, resumed, &changed);
+    if (ok && r->o->profile)
+        r->profile = profile_new(r->p, r->pool, r->o->profile, r->total_all - r->at.step);
     buf_free(&changed);
     return ok;
 }
@@ -377,6 +405,7 @@ static void release(Run *r) {
     if (r->progress.out) progress_clear(&r->progress);
     for (int i = 0; i < r->p->nentry; i++) run_reader_close(r, i);
     metrics_close(&r->metrics);
+    profile_free(r->profile);
     exec_free(r->x);
     pool_free(r->pool);
     rundir_close(&r->dir);

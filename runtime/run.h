@@ -2,6 +2,7 @@
 #ifndef UPT_RUN_H
 #define UPT_RUN_H
 
+#include "runtime/profile.h"
 #include "runtime/report/report.h"
 #include "runtime/runtime.h"
 #include "runtime/save/save.h"
@@ -24,6 +25,7 @@ typedef struct Run {
     int64_t saved, evaluated; /* steps when last done; -1: never */
     double busy, since_log;   /* seconds in training steps: of this process, since the last log */
     int64_t done, done_since_log;
+    Profile *profile; /* or NULL */
 } Run;
 
 /* The entry's reader, opened or set to batch `start`; its thread runs on any core. NULL: failed. */

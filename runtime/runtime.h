@@ -17,6 +17,10 @@ int pool_threads(const Pool *p);
 /* The caller is pinned while the pool lives; threads it starts would inherit that, so let go around
  * starting one. */
 void pool_pin_caller(Pool *p, bool pin);
+/* While it watches, every worker's share of the last pool_run is timed: from its first task to the
+ * end of its last, in clock_seconds. False: it had none. */
+void pool_watch(Pool *p, bool on);
+bool pool_watched(const Pool *p, int worker, double *begun, double *done);
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
 
 /* ---- matrix products */
@@ -32,6 +36,9 @@ void exec_free(Exec *x);
 char *exec_tensor(Exec *x, int tensor); /* its bytes */
 /* Where a batch's fields are to be written. */
 char *const *exec_fields(Exec *x, const RtEntry *entry);
+typedef struct Profile Profile; /* runtime/profile.h */
+typedef struct ProfileCx ProfileCx;
+void exec_profile(Exec *x, Profile *p); /* records every step of the plans that run from now on */
 /* Runs a plan once. False: a fault, named in `e` by its source line. */
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
@@ -39,6 +46,7 @@ const void *exec_output(const Exec *x, const RtPlan *plan, int out);
 void exec_reset(Exec *x); /* accumulators get their value before the first batch */
 
 /* ---- runs */
+typedef struct Machine Machine;
 typedef struct RunOptions {
     const char *dir; /* NULL: runs/<name> */
     int64_t steps;   /* -1: as the program says */
@@ -47,8 +55,11 @@ typedef struct RunOptions {
     uint64_t seed;
     int64_t save_every, log_every, eval_every; /* -1: as the program says */
     bool quiet, json;
-    Times *times; /* of everything until the first step can run; printed then */
-    FILE *out; /* progress */
+    Times *times;           /* of everything until the first step can run; printed then */
+    FILE *out;              /* progress */
+    int64_t profile;        /* steps to profile; 0: none */
+    const Machine *machine; /* whose ceilings a profile compares with; NULL: not known */
+    const Diag *sources;    /* of the places in the program; NULL: not known */
 } RunOptions;
 /* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed
  * (sentence in `e`), 130 stopped by Ctrl-C, saved. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/profile.h"
 #include "runtime/report/report.h"
 
 static const double DRAW_SECONDS = 0.1;
@@ -190,5 +191,18 @@ void progress_note(Progress *p, const char *fmt, ...) {
     buf_vprintf(&b, fmt, ap);
     va_end(ap);
     put_line(p, b.data);
+    buf_free(&b);
+}
+
+void progress_profile(Progress *p, const Profile *profile, const ProfileCx *cx) {
+    if (!p->out) return;
+    progress_clear(p);
+    Buf b = {0};
+    if (p->json)
+        profile_json(profile, cx, &b);
+    else
+        profile_print(profile, cx, p->out);
+    if (b.n) fwrite(b.data, 1, b.n, p->out);
+    flush(p);
     buf_free(&b);
 }

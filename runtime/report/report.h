@@ -67,6 +67,8 @@ void progress_step(Progress *p, double now, int64_t step, double loss, double ra
 void progress_report(Progress *p, const Report *r,
                      double left); /* left: seconds, negative: unknown */
 void progress_eval(Progress *p, const Report *r);
+/* A profile that is whole: its tables, or a line of JSON. */
+void progress_profile(Progress *p, const Profile *profile, const ProfileCx *cx);
 void progress_note(Progress *p, const char *fmt, ...)
     PRINTF_LIKE(2, 3);            /* a line of its own; not with --json */
 void progress_clear(Progress *p); /* the live line, before others print */
