@@ -124,6 +124,7 @@ bool file_write_unsynced(const char *path, const void *p, size_t n, Err *e);
 /* So that a rename in the folder of `path` reaches the disk; else errno says why. */
 bool file_sync_folder(const char *path);
 
+int cores_allowed(void);    /* that this process may run on */
 double clock_seconds(void); /* since an arbitrary start */
 
 /* ---- random numbers that are counted, not drawn: Philox4x32-10 (Salmon et al., SC 2011).

@@ -6,9 +6,7 @@
 #include <llvm-c/Orc.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "codegen/cache.h"
 #include "codegen/compile.h"
@@ -101,10 +99,10 @@ static void work_all(Worker *w, int threads) {
 }
 
 static int thread_count(const Jit *j, size_t jobs) {
-    long cores = j->options.threads > 0 ? j->options.threads : sysconf(_SC_NPROCESSORS_ONLN);
-    long n = cores < MAX_THREADS ? cores : MAX_THREADS;
-    n = n < (long)jobs ? n : (long)jobs;
-    return n > 1 ? (int)n : 1;
+    int n = j->options.threads > 0 ? j->options.threads : cores_allowed();
+    if (n > MAX_THREADS) n = MAX_THREADS;
+    if ((size_t)n > jobs) n = (int)jobs;
+    return n > 1 ? n : 1;
 }
 
 /* ---- linking (on the calling thread) */
@@ -168,8 +166,8 @@ static void tell_times(const Jit *j, const Worker *w, int threads, size_t found,
         all.compiler.generation += w[i].compiler.generation;
     }
     Times *t = j->options.times;
-    times_stage(t, "kernels", start, "%zu structures: %zu from the cache, %zu compiled; %d threads",
-                n, found, n - found, threads);
+    times_stage(t, "kernels", start, "%zu structures: %zu from the cache, %zu compiled; %d thread%s",
+                n, found, n - found, threads, threads == 1 ? "" : "s");
     times_part(t, "cache", all.looking, "of all threads, as the next three");
     times_part(t, "emission", all.compiler.emission, "%s", "");
     times_part(t, "LLVM passes", all.compiler.passes, "%s", "");

@@ -2,7 +2,6 @@
  * What the system does not tell is 0 or empty; nothing here fails. Limits: Linux; control groups of
  * version 2. */
 #include <jansson.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,13 +69,6 @@ static uint64_t processor_key(void) {
     return key;
 }
 
-static int count_cores(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
 static double core_quota(void) {
     char text[64];
     double quota, period;
@@ -95,7 +87,7 @@ static void huge_pages(char *out, size_t size) {
 }
 
 void machine_look(Machine *m) {
-    *m = (Machine){.cores = count_cores(), .quota = core_quota()};
+    *m = (Machine){.cores = cores_allowed(), .quota = core_quota()};
     if (!system_line("/proc/cpuinfo", "model name", m->processor, sizeof m->processor))
         snprintf(m->processor, sizeof m->processor, "an unnamed processor");
     m->memory = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);

@@ -17,7 +17,7 @@ says first
 [ "$(objects kept)" = "$all" ] && ls kept | grep -vc '^[0-9a-f]\{32\}\.o$'
 stat -c %a kept
 run warm; says warm; same warm
-sed 's/ *[0-9]*\.[0-9]/ N/; s/[0-9][0-9]*/N/g' warm.log | sed -n '/^stage/,/^all/p'
+sed 's/ *[0-9]*\.[0-9]/ N/; s/[0-9][0-9]*/N/g' warm.log | sed -n '/^stage/,/^all/p' | sed 's/threads*$/THREADS/'
 
 echo "=== two at once"
 export UPT_CACHE=$PWD/shared
@@ -28,7 +28,9 @@ for round in 1 2 3; do
 done
 
 echo "=== one thread or two"
-UPT_CACHE=$PWD/single taskset -c 0 uptc run tiny.upx --dir single1 --steps 6 --quiet
+export UPT_CACHE=$PWD/single
+core=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
+taskset -c "$core" uptc run tiny.upx --dir single1 --steps 6 --time 2>&1 | grep -c "1 thread$"
 diff -r kept single && same single1 && echo "the same objects and bits"
 
 echo "=== damaged"
