@@ -178,6 +178,7 @@ typedef struct CallSite {
 uint32_t diag_add_call(Diag *d, const char *name, Span at);
 const CallSite *diag_call(const Diag *d, uint32_t via); /* NULL: there is none */
 size_t diag_calls(const Diag *d);
+bool diag_within(const Diag *d, Span at, const char *name); /* a call of that name led to it */
 /* Notes where the calls stand that led to `at`, the innermost first. */
 void diag_note_calls(Diag *d, Span at);
 void diag_error(Diag *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);

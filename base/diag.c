@@ -92,6 +92,12 @@ const CallSite *diag_call(const Diag *d, uint32_t via) {
     return via >= 1 && via <= d->call.n ? &d->call.at[via - 1] : NULL;
 }
 
+bool diag_within(const Diag *d, Span at, const char *name) {
+    for (const CallSite *c; (c = diag_call(d, at.via)); at = c->at)
+        if (str_eq(c->name, name)) return true;
+    return false;
+}
+
 size_t diag_calls(const Diag *d) {
     return d->call.n;
 }
@@ -154,7 +160,7 @@ void diag_note(Diag *d, Span at, const char *fmt, ...) {
 
 void diag_note_calls(Diag *d, Span at) {
     for (const CallSite *c; (c = diag_call(d, at.via)); at = c->at)
-        diag_note(d, c->at, "in the call to %s", c->name);
+        if (!str_eq(c->name, CALL_UPDATE)) diag_note(d, c->at, "in the call to %s", c->name);
 }
 
 void diag_hint(Diag *d, const char *fmt, ...) {

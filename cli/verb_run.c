@@ -1,13 +1,14 @@
 /* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a
  * checkpoint. */
 #include "cli/cli.h"
+#include "cli/find_nan.h"
 
 typedef struct Options {
     CompileOptions c;
     const char *dir, *checkpoint;
     int64_t steps, threads, seed, save_every, log_every, eval_every;
     int64_t profile;
-    bool quiet, json;
+    bool quiet, json, find_nan;
 } Options;
 
 static void defaults(void *options) {
@@ -72,6 +73,7 @@ static int train_work(const Session *s, const Options *o, Err *e) {
     RunOptions ro = run_options(s, o);
     ro.profile = o->profile;
     ro.sources = s->diag;
+    if (o->find_nan) ro.find_nan = find_nan, ro.find_nan_cx = s;
     ro.machine = o->profile ? machine_known(s->arena) : NULL;
     return run_train(s->code, s->tokenizer, &ro, e);
 }
@@ -107,6 +109,8 @@ static const Opt run_opts[] = {
     OPT("--fit", OPT_size, "size", "use no more memory than this (of a .upm)", c.fit),
     OPT("--micro", OPT_some, "n", "compute a batch n samples at a time (of a .upm)", c.micro),
     OPT("--profile", OPT_maybe, "10", "say where the time of so many steps goes", profile),
+    OPT("--find-nan", OPT_flag, NULL, "when a number is none, say which operator made it",
+        find_nan),
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
     OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),

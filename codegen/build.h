@@ -5,6 +5,7 @@
 
 #include "codegen/codegen.h"
 #include "codegen/kernel.h"
+#include "codegen/phase.h"
 
 typedef struct Pending { /* a step that waits for its function */
     RtPlan *plan;
@@ -25,8 +26,8 @@ typedef struct Build {
     const int32_t *field;          /* the entry's number of a plan's field */
     int64_t scratch, most_scratch; /* bytes behind the plan's arena, reused by every node */
     PendingList *pending;
-    const RtPhase *phase; /* by node */
-    const char *label;    /* of the node at hand */
+    Phases phases;
+    const char *label; /* of the node at hand */
     Span span;
     Err *err;
 } Build;

@@ -6,19 +6,6 @@
 
 #include <string.h>
 
-/* Instructions an element; 1 where nothing is said. */
-static const uint8_t op_cost[OP_COUNT] = {
-    [OP_uniform] = 25, [OP_normal] = 60, [OP_randint] = 25, [OP_permutation] = 100,
-    [OP_exp] = 16,     [OP_log] = 20,    [OP_log1p] = 24,   [OP_expm1] = 20,
-    [OP_sqrt] = 8,     [OP_rsqrt] = 16,  [OP_tanh] = 24,    [OP_sigmoid] = 24,
-    [OP_erf] = 32,     [OP_sin] = 30,    [OP_cos] = 30,     [OP_div] = 8,
-    [OP_mod] = 16,     [OP_pow] = 50,
-};
-
-static double cost_of(Op op) {
-    return op_cost[op] ? op_cost[op] : 1;
-}
-
 /* ---- kernels */
 
 static uint32_t access_axes(const Kernel *k, int access) {
@@ -61,63 +48,12 @@ void facts_kernel(const Kernel *k, RtStep *step) {
         axes[n] = access_axes(k, i->access);
         for (int j = 0; j < i->nin; j++) axes[n] |= axes[i->in[j]];
         bool free = i->op == OP_arg || i->op == OP_const || i->op == OP_iota;
-        if (!free) step->operations += axes_count(k, axes[n]) * cost_of(i->op);
+        if (!free) step->operations += axes_count(k, axes[n]) * op_cost(i->op);
         if (i->reduces) axes[n] &= ~reduced;
         step->bytes += load_bytes(k, n);
     }
     for (size_t n = 0; n < k->store.n; n++) step->bytes += access_bytes(k, k->store.at[n].access);
     arena_free(scratch);
-}
-
-/* ---- phases */
-
-static bool in_update(const Diag *d, Span at) {
-    for (const CallSite *c; (c = diag_call(d, at.via)); at = c->at)
-        if (str_eq(c->name, CALL_UPDATE)) return true;
-    return false;
-}
-
-static double body_work(const Graph *body, const Node *n) {
-    Lower lower = op_info[n->op].lower;
-    if (lower == LOWER_REDUCE) return (double)type_count(graph_type(body, n->in[0]));
-    if (lower != LOWER_MAP || n->op == OP_const || n->op == OP_iota) return 0;
-    return (double)type_count(&n->type[0]) * cost_of(n->op);
-}
-
-/* A group belongs where most of its work does. */
-static bool node_updates(const Diag *d, const Node *n) {
-    if (n->op != OP_fused) return in_update(d, n->span);
-    double update = 0, all = 0;
-    const Graph *body = n->attr.body;
-    for (size_t i = 0; i < body->n; i++) {
-        double work = body_work(body, body->node[i]);
-        all += work;
-        if (in_update(d, body->node[i]->span)) update += work;
-    }
-    return all > 0 ? update > all / 2 : in_update(d, n->span);
-}
-
-/* Marks what the marked nodes are made from, past none that is another phase already. */
-static void mark_back(const Graph *g, RtPhase *phase, RtPhase as, RtPhase from) {
-    for (size_t i = g->n; i-- > 0;) {
-        if (phase[i] != as && phase[i] != from) continue;
-        for (int k = 0; k < g->node[i]->nin; k++) {
-            RtPhase *in = &phase[g->node[i]->in[k].node];
-            if (*in == RT_PHASE_other) *in = as;
-        }
-    }
-}
-
-RtPhase *facts_phases(Arena *a, const Program *p, const Graph *g) {
-    RtPhase *phase = NEW_N(a, RtPhase, g->n + 1);
-    for (size_t i = 0; i < g->n; i++)
-        if (node_updates(p->diag, g->node[i])) phase[i] = RT_PHASE_update;
-    for (size_t i = 0; i < g->nout; i++)
-        if (g->out[i].kind == OUT_loss && phase[g->out[i].ref.node] == RT_PHASE_other)
-            phase[g->out[i].ref.node] = RT_PHASE_forward;
-    mark_back(g, phase, RT_PHASE_forward, RT_PHASE_forward);
-    mark_back(g, phase, RT_PHASE_backward, RT_PHASE_update);
-    return phase;
 }
 
 /* ---- lines */
@@ -136,17 +72,18 @@ typedef struct Lines {
     double work;
 } Lines;
 
-static bool same_line(Span a, Span b) {
-    return a.file == b.file && a.line == b.line && a.via == b.via;
+static bool same_line(const RtLine *l, Span at, RtPhase phase) {
+    return l->at.file == at.file && l->at.line == at.line && l->at.via == at.via &&
+           l->phase == phase;
 }
 
-static void add_line(Lines *l, Span at, double work) {
+static void add_line(Lines *l, Span at, RtPhase phase, double work) {
     for (size_t i = 0; i < l->line.n; i++)
-        if (same_line(l->line.at[i].at, at)) {
+        if (same_line(&l->line.at[i], at, phase)) {
             l->line.at[i].share += work;
             return;
         }
-    vec_push(l->b->arena, &l->line, (RtLine){at, work});
+    vec_push(l->b->arena, &l->line, (RtLine){at, work, phase});
 }
 
 /* The function of the library that the place lies in; unnamed ones are their caller's. */
@@ -169,21 +106,23 @@ static void add_part(Lines *l, Op op, Span at, double work) {
     vec_push(l->b->arena, &l->part, (Part){via, name, work});
 }
 
-static void add_work(Lines *l, Op op, Span at, double work) {
+static void add_work(Lines *l, Op op, Span at, RtPhase phase, double work) {
     if (!at.file || work <= 0) return;
     l->work += work;
-    add_line(l, at, work);
+    add_line(l, at, phase, work);
     add_part(l, op, at, work);
 }
 
-static Lines node_lines(const Build *b, const Node *n) {
+static Lines node_lines(const Build *b, uint32_t at) {
     Lines l = {.b = b};
+    const Node *n = b->g->node[at];
     const Graph *body = n->op == OP_fused ? n->attr.body : NULL;
     for (size_t i = 0; body && i < body->n; i++)
-        add_work(&l, body->node[i]->op, body->node[i]->span, body_work(body, body->node[i]));
+        add_work(&l, body->node[i]->op, body->node[i]->span, b->phases.op[at][i],
+                 op_work(body, body->node[i]));
     if (!l.line.n) { /* a product, a table, or a body that only moves */
         Op op = body ? graph_node(body, body->out[0].ref)->op : n->op;
-        add_work(&l, op, n->span, 1);
+        add_work(&l, op, n->span, b->phases.node[at], 1);
     }
     return l;
 }
@@ -247,7 +186,7 @@ static const char *join_parts(Lines *l) {
 
 void facts_node(Build *b, uint32_t node, size_t first) {
     if (first == b->step.n) return;
-    Lines l = node_lines(b, b->g->node[node]);
+    Lines l = node_lines(b, node);
     share_lines(&l);
     const char *name = join_parts(&l);
     for (size_t i = first; i < b->step.n; i++) {
@@ -255,7 +194,7 @@ void facts_node(Build *b, uint32_t node, size_t first) {
         s->name = name ? name : s->label;
         s->line = l.line.at;
         s->nline = (int)l.line.n;
-        s->phase = b->phase[node];
+        s->phase = b->phases.node[node];
         s->node = (int32_t)node;
     }
 }
@@ -264,6 +203,6 @@ void facts_copy(Build *b, const Tensor *to, RtStep *step) {
     bool update = to && (to->kind == TENSOR_param || to->kind == TENSOR_optim);
     step->phase = update ? RT_PHASE_update : RT_PHASE_other;
     step->bytes = 2 * (double)b->buffer.at[step->buf[0]].bytes;
-    step->line = arena_memdup(b->arena, &(RtLine){step->span, 1}, sizeof(RtLine));
+    step->line = arena_memdup(b->arena, &(RtLine){step->span, 1, step->phase}, sizeof(RtLine));
     step->nline = to ? 1 : 0;
 }

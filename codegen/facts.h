@@ -5,8 +5,6 @@
 
 #include "codegen/build.h"
 
-/* By node: which part of a training step it belongs to. */
-RtPhase *facts_phases(Arena *a, const Program *p, const Graph *g);
 /* Of one call of a kernel: bytes that have to move, and arithmetic. */
 void facts_kernel(const Kernel *k, RtStep *step);
 /* Names the steps that were made for a node, from number `first` on, with its lines and its phase.

@@ -314,7 +314,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .pending = &c->pending,
                .err = e};
     b.field = number_fields(a, plan, entry);
-    b.phase = facts_phases(a, p, g);
+    b.phases = phases_of(a, p, g);
     b.value = NEW_N(a, int32_t, plan->nvalue);
     memset(b.value, -1, (size_t)plan->nvalue * sizeof *b.value);
     bool *reached = graph_reached(g, a);
@@ -322,6 +322,8 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
         if (reached[i]) build_node(&b, i);
     finish_outputs(&b);
     out->name = g->name;
+    out->first = plan->first;
+    out->value = b.value;
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
     out->step = b.step.at, out->nstep = (int)b.step.n;
     c->steps += out->nstep;

@@ -115,8 +115,8 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
     X(f32, float, PLAIN)                                                                           \
     X(f64, double, PLAIN)                                                                          \
     X(bf16, uint16_t, BF16)                                                                        \
-    X(i32, int32_t, WRAPPED32) X(i64, int64_t, WRAPPED64) X(u8, uint8_t, WRAPPED8)                 \
-        X(bool, uint8_t, EITHER)
+    X(i32, int32_t, WRAPPED32)                                                                     \
+    X(i64, int64_t, WRAPPED64) X(u8, uint8_t, WRAPPED8) X(bool, uint8_t, EITHER)
 #define DEFINE_ADD(t, T, PLUS)                                                                     \
     static void add_##t(const RtCall *c, const Region *r) {                                        \
         for (int64_t i = 0; i < c->size[COUNT]; i++) {                                             \

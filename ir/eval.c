@@ -1,13 +1,15 @@
 /* The reference interpreter: says what every operator means, slowly. Values are doubles, rounded to
  * their type after every operator (floats not, when full precision is asked for). A value is freed
- * after its last reader, so what counts is the number of elements alive at once; beyond MAX_ALIVE
+ * after its last reader, so what counts is the number of elements alive at once; beyond a limit
  * it gives up with a sentence. */
 #include "ir/eval.h"
 
 #include <math.h>
 #include <string.h>
 
-static const int64_t MAX_ALIVE = 100000000;
+static int64_t max_alive(const EvalCx *cx) {
+    return cx->max_alive ? cx->max_alive : 100000000;
+}
 
 static EvalFn *const eval_table[OP_COUNT] = {
 #define OP(name, ...) [OP_##name] = eval_##name,
@@ -94,7 +96,7 @@ bool node_eval(const Node *n, const Array *in, Array *out, const EvalCx *cx, Err
     Eval ev = {n, in, out, cx, e};
     for (int i = 0; i < n->nout; i++) {
         int64_t count = type_count(&n->type[i]);
-        if (count > MAX_ALIVE)
+        if (count > max_alive(cx))
             return eval_fail(&ev, "%lld elements are too many to interpret", (long long)count);
         out[i] = (Array){n->type[i], NEW_N(cx->arena, double, count)};
     }
@@ -144,9 +146,9 @@ static bool run_node(Run *r, size_t at, Err *e) {
     Slot *s = &r->slot[at];
     for (int i = 0; i < n->nout; i++) s->elements += type_count(&n->type[i]);
     r->alive += s->elements;
-    if (r->alive > MAX_ALIVE)
+    if (r->alive > max_alive(r->cx))
         return err_set(e, "graph '%s' holds more than %lld numbers at once: too large to interpret",
-                       r->g->name, (long long)MAX_ALIVE);
+                       r->g->name, (long long)max_alive(r->cx));
     s->arena = arena_new();
     s->out = NEW_N(s->arena, Array, n->nout);
     Array *in = NEW_N(s->arena, Array, n->nin);
@@ -154,6 +156,7 @@ static bool run_node(Run *r, size_t at, Err *e) {
     EvalCx cx = *r->cx;
     cx.arena = s->arena;
     if (!node_eval(n, in, s->out, &cx, e)) return false;
+    if (cx.watch) cx.watch(cx.watch_cx, (uint32_t)at, in, s->out);
     for (int i = 0; i < n->nin; i++) {
         Slot *from = &r->slot[n->in[i].node];
         if (from->last == at && from->arena) release(r, from);

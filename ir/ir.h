@@ -273,7 +273,11 @@ typedef struct EvalCx {
     const Array *args; /* of a body */
     uint64_t seed;
     double step, steps;
-    int64_t live; /* rows of the batch that are real; negative: all */
+    int64_t live;      /* rows of the batch that are real; negative: all */
+    int64_t max_alive; /* numbers held at once; 0: a hundred millions */
+    /* Sees every node that graph_eval computes, its inputs and its results; or NULL. */
+    void (*watch)(void *cx, uint32_t node, const Array *in, const Array *out);
+    void *watch_cx;
 } EvalCx;
 /* Results in the order of g->out; NULL and a sentence (an index out of range, too large) on
  * failure. */

@@ -74,6 +74,7 @@ typedef enum RtPhase {
 typedef struct RtLine { /* a line of source, and what share of a step is its own */
     Span at;
     double share;
+    RtPhase phase;
 } RtLine;
 
 typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
@@ -126,6 +127,10 @@ typedef struct RtPlan {
     RtOutput *out;
     int nout;
     int64_t arena_bytes;
+    /* Where a value of the graph is found once its node has run: first[node] + result is its place
+     * in `value`, which has its buffer; -1: it has none of its own. */
+    const int *first;
+    const int32_t *value;
 } RtPlan;
 
 typedef struct RtTensor {

@@ -260,11 +260,11 @@ static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
                    (long long)x->fault.limit - 1);
 }
 
-bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
+bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e) {
     const Bound *b = bound_find(x, plan);
     x->clock = *clock;
     atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);
-    for (int i = 0; i < plan->nstep; i++) {
+    for (int i = first; i < last; i++) {
         double start = x->profile ? clock_seconds() : 0;
         run_step(x, b, i);
         if (x->profile) profile_call(x->profile, plan, i, start);
@@ -272,6 +272,14 @@ bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
             return report_fault(x, plan, e);
     }
     return true;
+}
+
+bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
+    return exec_steps(x, plan, clock, 0, plan->nstep, e);
+}
+
+char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer) {
+    return bound_find(x, plan)->buf[buffer];
 }
 
 const void *exec_output(const Exec *x, const RtPlan *plan, int out) {

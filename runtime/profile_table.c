@@ -126,11 +126,11 @@ static void add_lines(Table *t, const RtStep *s, double seconds, int64_t calls) 
         Span at = s->line[i].at, own = profile_users_line(d, at);
         double part = seconds * s->line[i].share;
         Row *r = row_at(t, &t->line, own, "", RT_PHASE_other);
-        add_time(r, s->phase, part, calls);
+        add_time(r, s->line[i].phase, part, calls);
         if (own.file == at.file && own.line == at.line) continue;
         const CallSite *c = diag_call(d, at.via);
-        add_time(row_at(t, &r->within, at, c ? c->name : "", RT_PHASE_other), s->phase, part,
-                 calls);
+        add_time(row_at(t, &r->within, at, c ? c->name : "", RT_PHASE_other), s->line[i].phase,
+                 part, calls);
     }
 }
 
@@ -156,7 +156,8 @@ static void add_step(Table *t, const RtStep *s, double seconds, int64_t calls) {
     r->bound += bound;
     if (!r->ceiling || bound > r->longest) r->ceiling = ceiling, r->longest = bound;
     t->kernels += seconds;
-    t->phase[s->phase] += seconds;
+    for (int i = 0; i < s->nline; i++) t->phase[s->line[i].phase] += seconds * s->line[i].share;
+    if (!s->nline) t->phase[s->phase] += seconds;
     add_lines(t, s, seconds, calls);
 }
 

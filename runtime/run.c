@@ -138,8 +138,9 @@ static bool open_memory(Run *r, Err *e) {
     double start = clock_seconds();
     r->pool = pool_new(r->o->threads, e);
     r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
+    if (r->x && r->o->find_nan) r->kept = keep_new(r->p, r->x, r->pool, e);
     times_stage(r->o->times, "memory", start, "threads, arena, addresses");
-    return r->x != NULL;
+    return r->x && (r->kept || !r->o->find_nan);
 }
 
 static bool open_tensors(Run *r, bool resumed, Err *e) {
@@ -150,31 +151,6 @@ static bool open_tensors(Run *r, bool resumed, Err *e) {
 }
 
 /* ---- after a step */
-
-static const char *last_good(Run *r) {
-    if (r->saved < 0) return "there is no checkpoint yet";
-    return arena_printf(r->arena, "the last good checkpoint is '%s' of step %" PRId64, r->dir.last,
-                        r->saved);
-}
-
-static bool loss_error(Run *r, const RtEntry *entry, const RtOutput *o, double v, Err *e) {
-    e->at = o->span;
-    return err_set(e, "'%s' became %s at step %" PRId64 " of '%s'; %s", o->name ? o->name : "loss",
-                   isnan(v) ? "not a number" : "infinite", r->at.step + 1, entry->name,
-                   last_good(r));
-}
-
-static bool check_losses(Run *r, const RtEntry *entry, const RtPlan *plan, double *loss, Err *e) {
-    bool first = true;
-    for (int i = 0; i < plan->nout; i++) {
-        if (plan->out[i].kind != RT_OUT_loss) continue;
-        double v = exec_scalar(r->x, plan, i);
-        if (!isfinite(v)) return loss_error(r, entry, &plan->out[i], v, e);
-        if (first) *loss = v;
-        first = false;
-    }
-    return true;
-}
 
 /* Tokens where a sample is a row of integers, else samples. */
 static double batch_units(const RtEntry *entry, const char **unit) {
@@ -228,7 +204,8 @@ static bool save(Run *r, Err *e) {
     double start = clock_seconds();
     if (!metrics_sync(&r->metrics, &why) || !state_save(path, &s, &r->at, &why) ||
         !rundir_publish(&r->dir, r->at.step, r->keep, &why))
-        return err_set(e, "%.600s; run again once it can be written: %s", why.msg, last_good(r));
+        return err_set(e, "%.600s; run again once it can be written: %s", why.msg,
+                       run_last_good(r));
     r->saved = r->at.step;
     profile_doing(r->profile, DOING_save, start);
     return true;
@@ -240,30 +217,6 @@ static bool is_due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
-static bool compute_step(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
-    const RtEntry *entry = &r->p->entry[i];
-    int64_t live, at = r->at.entry[i];
-    double waiting = clock_seconds();
-    if (!reader_next(r->reader[i], exec_fields(r->x, entry), &live, e)) return false;
-    profile_doing(r->profile, DOING_data, waiting);
-    if (live != entry->batch)
-        return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
-    RtClock clock = {.seed = r->at.seed,
-                     .step = (uint64_t)at,
-                     .stepf = (float)at,
-                     .stepsf = (float)r->total[i],
-                     .live = live};
-    Err why = {0};
-    exec_profile(r->x, profile_on(r->profile) ? r->profile : NULL);
-    bool ok = exec_plan(r->x, plan, &clock, &why);
-    exec_profile(r->x, NULL);
-    if (!ok) {
-        e->at = why.at;
-        return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, last_good(r));
-    }
-    return check_losses(r, entry, plan, loss, e);
-}
-
 static bool train_step(Run *r, int i, Err *e) {
     const RtEntry *entry = &r->p->entry[i];
     int64_t number = r->at.entry[i] + 1;
@@ -271,7 +224,7 @@ static bool train_step(Run *r, int i, Err *e) {
     const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
     profile_begin(r->profile, r->at.step + 1);
     double start = clock_seconds(), loss = 0;
-    if (!compute_step(r, i, plan, &loss, e)) return false;
+    if (!step_compute(r, i, plan, &loss, e)) return false;
     r->at.entry[i]++;
     r->at.step++;
     double end = clock_seconds();
@@ -351,7 +304,7 @@ static int train_all(Run *r, Err *e) {
         if (profile_full(r->profile)) tell_profile(r);
     }
     if (r->done) progress_note(&r->progress, "done; the checkpoint is '%s'", r->dir.last);
-    return r->progress.error ? output_lost(r, last_good(r), e) : 0;
+    return r->progress.error ? output_lost(r, run_last_good(r), e) : 0;
 }
 
 /* ---- a run */
@@ -406,6 +359,7 @@ static void release(Run *r) {
     for (int i = 0; i < r->p->nentry; i++) run_reader_close(r, i);
     metrics_close(&r->metrics);
     profile_free(r->profile);
+    keep_free(r->kept);
     exec_free(r->x);
     pool_free(r->pool);
     rundir_close(&r->dir);

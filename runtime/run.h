@@ -26,8 +26,13 @@ typedef struct Run {
     double busy, since_log;   /* seconds in training steps: of this process, since the last log */
     int64_t done, done_since_log;
     Profile *profile; /* or NULL */
+    Keep *kept;       /* the state before a step, or NULL */
 } Run;
 
+/* Step.c: the next batch of an entry through a plan. False, with no sentence in `e`: all is told.
+ */
+bool step_compute(Run *r, int entry, const RtPlan *plan, double *loss, Err *e);
+const char *run_last_good(Run *r); /* "the last good checkpoint is ..." */
 /* The entry's reader, opened or set to batch `start`; its thread runs on any core. NULL: failed. */
 Reader *run_reader(Run *r, int entry, int64_t start, Err *e);
 void run_reader_close(Run *r, int entry);

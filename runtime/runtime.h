@@ -41,11 +41,34 @@ typedef struct ProfileCx ProfileCx;
 void exec_profile(Exec *x, Profile *p); /* records every step of the plans that run from now on */
 /* Runs a plan once. False: a fault, named in `e` by its source line. */
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
+/* The same for steps [first, last) of it. */
+bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e);
+char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
 const void *exec_output(const Exec *x, const RtPlan *plan, int out);
 void exec_reset(Exec *x); /* accumulators get their value before the first batch */
 
+/* ---- keep: the tensors as they were before a step */
+typedef struct Keep Keep;
+Keep *keep_new(const RtProgram *p, Exec *x, Pool *pool, Err *e);
+void keep_free(Keep *k);
+void keep_take(Keep *k);
+void keep_back(Keep *k);
+int keep_spoilt(Keep *k); /* the first tensor that was finite and is not any more; -1: none */
+bool values_finite(DType t, const void *p, int64_t n); /* of floats; all others are */
+
 /* ---- runs */
+/* A step that made a loss or a tensor infinite or not a number. Tensors are as they were before it,
+ * and the batch is still there, so that it can be repeated. */
+typedef struct BadStep {
+    Exec *x;
+    Keep *keep;
+    const RtEntry *entry;
+    const RtPlan *plan;
+    const RtClock *clock;
+    int64_t step;
+    const char *last_good; /* "the last good checkpoint is ..." */
+} BadStep;
 typedef struct Machine Machine;
 typedef struct RunOptions {
     const char *dir; /* NULL: runs/<name> */
@@ -60,6 +83,10 @@ typedef struct RunOptions {
     int64_t profile;        /* steps to profile; 0: none */
     const Machine *machine; /* whose ceilings a profile compares with; NULL: not known */
     const Diag *sources;    /* of the places in the program; NULL: not known */
+    /* Looks for what went wrong, and tells; false: it was not found. Set: the state is kept before
+     * each step, and every new one is looked at. */
+    bool (*find_nan)(const void *cx, const BadStep *bad);
+    const void *find_nan_cx;
 } RunOptions;
 /* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed
  * (sentence in `e`), 130 stopped by Ctrl-C, saved. */

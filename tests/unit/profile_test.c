@@ -43,8 +43,8 @@ static void open_fixture(Fixture *f) {
     *f = (Fixture){.arena = arena_new()};
     f->sources = diag_new(f->arena);
     Span deep = library_line(f->sources), own = diag_call(f->sources, deep.via)->at;
-    f->line[0] = (RtLine){deep, 0.75};
-    f->line[1] = (RtLine){own, 0.25};
+    f->line[0] = (RtLine){deep, 0.75, RT_PHASE_forward};
+    f->line[1] = (RtLine){own, 0.25, RT_PHASE_forward};
     f->step[0] = (RtStep){.kind = RT_KERNEL,
                           .kernel = busy,
                           .tasks = TASKS,

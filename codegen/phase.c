@@ -1,0 +1,130 @@
+/* Phases of a step: the update is what a minimize calls, forward is what leads to a loss other than
+ * through an update, backward what leads to an update, and all else is something else. */
+#include "codegen/phase.h"
+
+/* Instructions an element; 1 where nothing is said. */
+static const uint8_t costs[OP_COUNT] = {
+    [OP_uniform] = 25, [OP_normal] = 60, [OP_randint] = 25, [OP_permutation] = 100,
+    [OP_exp] = 16,     [OP_log] = 20,    [OP_log1p] = 24,   [OP_expm1] = 20,
+    [OP_sqrt] = 8,     [OP_rsqrt] = 16,  [OP_tanh] = 24,    [OP_sigmoid] = 24,
+    [OP_erf] = 32,     [OP_sin] = 30,    [OP_cos] = 30,     [OP_div] = 8,
+    [OP_mod] = 16,     [OP_pow] = 50,
+};
+
+double op_cost(Op op) {
+    return costs[op] ? costs[op] : 1;
+}
+
+double op_work(const Graph *body, const Node *n) {
+    Lower lower = op_info[n->op].lower;
+    if (lower == LOWER_REDUCE) return (double)type_count(graph_type(body, n->in[0]));
+    if (lower != LOWER_MAP || n->op == OP_const || n->op == OP_iota) return 0;
+    return (double)type_count(&n->type[0]) * op_cost(n->op);
+}
+
+typedef struct Walk {
+    Arena *arena;
+    const Diag *sources;
+    const Graph *g;
+    bool **leads; /* by node, by result: to a loss, past no update */
+    bool *feeds;  /* by node: an update */
+    Phases *phases;
+} Walk;
+
+static bool updates(const Walk *w, Span at) {
+    return diag_within(w->sources, at, CALL_UPDATE);
+}
+
+/* The operators of a body that the chosen outputs need. */
+static bool *body_reach(const Walk *w, const Graph *body, const bool *output) {
+    bool *reached = NEW_N(w->arena, bool, body->n + 1);
+    for (size_t i = 0; i < body->nout; i++)
+        if (output[i]) reached[body->out[i].ref.node] = true;
+    for (size_t i = body->n; i-- > 0;) {
+        const Node *n = body->node[i];
+        bool on = reached[i] && !updates(w, n->span);
+        for (int k = 0; on && k < n->nin; k++) reached[n->in[k].node] = true;
+    }
+    return reached;
+}
+
+/* An update is where a way back to the loss ends: what another loss sees of it is a new state. */
+static void lead_inputs(Walk *w, uint32_t at) {
+    const Node *n = w->g->node[at];
+    const Graph *body = n->op == OP_fused ? n->attr.body : NULL;
+    const bool *op = body ? body_reach(w, body, w->leads[at]) : NULL;
+    for (int k = 0; k < n->nin && !body; k++)
+        if (!updates(w, n->span)) w->leads[n->in[k].node][n->in[k].out] = true;
+    for (size_t i = 0; body && i < body->n; i++) {
+        const Node *leaf = body->node[i];
+        if (!op[i] || leaf->op != OP_arg) continue;
+        Ref in = n->in[leaf->attr.count];
+        w->leads[in.node][in.out] = true;
+    }
+}
+
+static void find_leads(Walk *w) {
+    for (size_t i = 0; i < w->g->n; i++)
+        w->leads[i] = NEW_N(w->arena, bool, w->g->node[i]->nout + 1);
+    for (size_t i = 0; i < w->g->nout; i++) {
+        Ref r = w->g->out[i].ref;
+        if (w->g->out[i].kind == OUT_loss) w->leads[r.node][r.out] = true;
+    }
+    for (uint32_t i = (uint32_t)w->g->n; i-- > 0;) {
+        bool any = false;
+        for (int o = 0; o < w->g->node[i]->nout; o++) any |= w->leads[i][o];
+        if (any) lead_inputs(w, i);
+    }
+}
+
+static bool has_update(const Walk *w, const Node *n) {
+    const Graph *body = n->op == OP_fused ? n->attr.body : NULL;
+    bool has = !body && updates(w, n->span);
+    for (size_t i = 0; body && i < body->n; i++) has |= updates(w, body->node[i]->span);
+    return has;
+}
+
+static void find_feeds(Walk *w) {
+    for (size_t i = w->g->n; i-- > 0;) {
+        const Node *n = w->g->node[i];
+        bool on = w->feeds[i] || has_update(w, n);
+        w->feeds[i] = on;
+        for (int k = 0; on && k < n->nin; k++) w->feeds[n->in[k].node] = true;
+    }
+}
+
+static RtPhase phase_of(const Walk *w, uint32_t node, Span at, bool leads) {
+    if (updates(w, at)) return RT_PHASE_update;
+    return leads ? RT_PHASE_forward : w->feeds[node] ? RT_PHASE_backward : RT_PHASE_other;
+}
+
+static void set_group(const Walk *w, uint32_t node) {
+    const Graph *body = w->g->node[node]->attr.body;
+    const bool *leads = body_reach(w, body, w->leads[node]);
+    RtPhase *op = NEW_N(w->arena, RtPhase, body->n + 1);
+    double work[RT_PHASES] = {0};
+    for (uint32_t i = 0; i < body->n; i++) {
+        op[i] = phase_of(w, node, body->node[i]->span, leads[i]);
+        work[op[i]] += op_work(body, body->node[i]);
+    }
+    RtPhase best = op[body->out[0].ref.node];
+    for (int i = 0; i < RT_PHASES; i++)
+        if (work[i] > work[best]) best = (RtPhase)i;
+    w->phases->op[node] = op;
+    w->phases->node[node] = best;
+}
+
+Phases phases_of(Arena *a, const Program *p, const Graph *g) {
+    Phases phases = {NEW_N(a, RtPhase, g->n + 1), NEW_N(a, RtPhase *, g->n + 1)};
+    Walk w = {a, p->diag, g, NEW_N(a, bool *, g->n + 1), NEW_N(a, bool, g->n + 1), &phases};
+    find_leads(&w);
+    find_feeds(&w);
+    for (uint32_t i = 0; i < g->n; i++) {
+        const Node *n = g->node[i];
+        if (n->op == OP_fused)
+            set_group(&w, i);
+        else
+            phases.node[i] = phase_of(&w, i, n->span, n->nout > 0 && w.leads[i][0]);
+    }
+    return phases;
+}
