@@ -1,6 +1,7 @@
 /* From a kernel to an object file in memory: LLVM IR, a light pass pipeline, code generation. Every
  * kernel has an LLVM context and a module of its own, so its object follows from its structure
- * alone, whichever thread makes it and whatever was made before. */
+ * alone, whichever thread makes it and whatever was made before. (All of BERT-base in one module
+ * would take no less time: 670 ms of code generation against 620.) */
 #ifndef UPT_COMPILE_H
 #define UPT_COMPILE_H
 
