@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "codegen/probe.h"
+#include "runtime/gemm.h"
 #include "runtime/machine.h"
 
 typedef struct Options {

@@ -34,7 +34,8 @@ typedef struct Build {
 
 int32_t build_value(Build *b, Ref r);           /* the buffer of a value */
 int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done */
-RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf);
+/* The first `nread` buffers are only read. */
+RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);
 void build_kernel(Build *b, Kernel *k,
                   const int32_t *buf); /* NULL kernel: the error is already set */
 /* One value into another place: strided, of one type; or contiguous, to another type. */

@@ -191,7 +191,7 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
         err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
         return;
     }
-    RtStep *step = build_step(b, RT_GEMM, buf, OPERANDS);
+    RtStep *step = build_step(b, RT_GEMM, buf, OPERANDS, C);
     step->gemm = gemm;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;

@@ -415,6 +415,15 @@ static void cut_tasks(const Kernel *k, int64_t *size, RtStep *step) {
         elements / (double)at_least_one(step->tasks) * (double)(k->instr.n + 4 * k->access.n);
 }
 
+int kernel_reads(const Kernel *k) {
+    int n = k->nbuf;
+    for (size_t i = 0; i < k->store.n; i++) {
+        int buf = k->access.at[k->store.at[i].access].buf;
+        n = buf < n ? buf : n;
+    }
+    return n;
+}
+
 void kernel_arguments(const Kernel *k, RtStep *step, Arena *a) {
     step->nsize = kernel_size_offset(k, (int)k->access.n);
     step->size = NEW_N(a, int64_t, step->nsize);

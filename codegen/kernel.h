@@ -85,6 +85,7 @@ int kernel_size_axis(const Kernel *k, int axis); /* of an outer axis */
 int kernel_size_offset(const Kernel *k, int access);
 int kernel_size_stride(const Kernel *k, int access,
                        int axis); /* axis: outer, or the inner one of a WALK_any */
+int kernel_reads(const Kernel *k); /* how many buffers are only read: they come first */
 /* The arguments of a call, and its tasks. */
 void kernel_arguments(const Kernel *k, RtStep *step, Arena *a);
 

@@ -77,10 +77,11 @@ int32_t build_scratch(Build *b, int64_t bytes) {
 }
 
 /* ---- steps */
-RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
+RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread) {
     RtStep s = {.kind = kind,
                 .buf = arena_memdup(b->arena, buf, (size_t)nbuf * sizeof *buf),
                 .nbuf = nbuf,
+                .nread = nread,
                 .tasks = 1};
     s.label = s.name = b->label;
     s.span = b->span;
@@ -91,7 +92,7 @@ RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf) {
 
 void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
     if (!k) return;
-    RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf);
+    RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf, kernel_reads(k));
     kernel_arguments(k, step, b->arena);
     facts_kernel(k, step);
     vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
@@ -192,7 +193,7 @@ static void build_table(Build *b, uint32_t at, const Node *n) {
     int nbuf = 0;
     for (int i = 0; i < n->nin; i++) buf[nbuf++] = build_value(b, n->in[i]);
     for (int i = 0; i < n->nout; i++) buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
-    RtStep *step = build_step(b, RT_KERNEL, buf, nbuf);
+    RtStep *step = build_step(b, RT_KERNEL, buf, nbuf, n->nin);
     table_step(b->g, n, step, b->arena);
     bool updates = n->op == OP_put || n->op == OP_put_add;
     const RtBuffer *x = &b->buffer.at[buf[0]], *y = &b->buffer.at[buf[nbuf - 1]];
@@ -262,7 +263,7 @@ static void build_state_copy(Build *b, const PlanCopy *c) {
     b->label = t ? arena_printf(b->arena, "copy to '%s'", t->name) : "copy of an old value";
     b->span = t ? state_span(b->g, c->tensor) : (Span){0};
     int32_t from = push_buffer(b, &c->source);
-    facts_copy(b, t, build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2));
+    facts_copy(b, t, build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2, 1));
 }
 
 static void finish_outputs(Build *b) {

@@ -88,7 +88,7 @@ typedef struct RtStep {
     RtKernel *kernel; /* RT_KERNEL */
     RtGemm gemm;      /* RT_GEMM: buffers 0, 1 are A, B and 2 is C. RT_COPY: 0 to 1 */
     int32_t *buf;     /* indices in RtPlan.buffer */
-    int nbuf;
+    int nbuf, nread;  /* the first nread are only read, the others written */
     int64_t *size;
     int nsize;
     uint64_t *word;

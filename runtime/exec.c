@@ -2,8 +2,8 @@
  *
  * All tensors, batch fields and the one arena that the plans share are mapped once, in huge pages
  * where the system gives them; every pointer of every call is resolved then. Running a plan is a
- * walk over its steps that allocates nothing. After a fault the tensors hold a step half done: the
- * caller goes back to a checkpoint. */
+ * walk over its waves of steps that allocates nothing. After a fault the tensors hold a step half
+ * done: the caller goes back to a checkpoint. */
 #include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -13,20 +13,16 @@
 #include <unistd.h>
 
 #include "runtime/profile.h"
+#include "runtime/wave.h"
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20, COPY_PIECE = 256 << 10 };
-/* Bytes and operations of about 5 us: below, waking threads does not pay. */
-static const double INLINE_COST = 1e5;
-
-typedef struct BoundStep {
-    const RtStep *step;
-    RtCall call;
-} BoundStep;
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
 typedef struct Bound { /* a plan with its pointers */
     const RtPlan *plan;
     char **buf; /* by RtPlan.buffer */
     BoundStep *step;
+    Wave *wave;
+    int nwave;
 } Bound;
 
 struct Exec {
@@ -140,6 +136,7 @@ static void bind_step(Exec *x, Bound *b, int number) {
                                     .clock = &x->clock,
                                     .fault = &x->fault,
                                     .number = number};
+    step_bind(&b->step[number], b->plan);
 }
 
 static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
@@ -153,6 +150,7 @@ static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
         b->buf[i] = buffer_at(x, &plan->buffer[i], entry, plan->arena_bytes);
     b->step = NEW_N(x->small, BoundStep, plan->nstep);
     for (int i = 0; i < plan->nstep; i++) bind_step(x, b, i);
+    b->nwave = waves_cut(x->small, plan, b->step, &b->wave);
 }
 
 static const Bound *bound_find(const Exec *x, const RtPlan *plan) {
@@ -205,48 +203,6 @@ char *const *exec_fields(Exec *x, const RtEntry *entry) {
 
 /* ---- running */
 
-static void run_kernel(void *cx, int64_t first, int64_t last) {
-    const BoundStep *b = cx;
-    b->step->kernel(&b->call, first, last);
-}
-
-typedef struct Copy {
-    char *to;
-    const char *from;
-    int64_t bytes;
-} Copy;
-
-static void run_copy(void *cx, int64_t first, int64_t last) {
-    const Copy *c = cx;
-    int64_t begin = first * COPY_PIECE, end = last * COPY_PIECE;
-    if (end > c->bytes) end = c->bytes;
-    memcpy(c->to + begin, c->from + begin, (size_t)(end - begin));
-}
-
-static void run_step(Exec *x, const Bound *bound, int number) {
-    BoundStep *b = &bound->step[number];
-    const RtStep *s = b->step;
-    char *const *buf = b->call.buf;
-    switch (s->kind) {
-    case RT_KERNEL:
-        if (s->cost * (double)s->tasks < INLINE_COST)
-            s->kernel(&b->call, 0, s->tasks);
-        else
-            pool_run(x->pool, s->tasks, run_kernel, b);
-        return;
-    case RT_GEMM:
-        gemm_run(x->pool, &s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1],
-                 (float *)(void *)buf[2]);
-        return;
-    case RT_COPY: {
-        Copy c = {buf[1], buf[0], bound->plan->buffer[s->buf[0]].bytes};
-        if (c.to != c.from)
-            pool_run(x->pool, (c.bytes + COPY_PIECE - 1) / COPY_PIECE, run_copy, &c);
-        return;
-    }
-    }
-}
-
 void exec_profile(Exec *x, Profile *p) {
     x->profile = p;
 }
@@ -260,22 +216,36 @@ static bool report_fault(const Exec *x, const RtPlan *plan, Err *e) {
                    (long long)x->fault.limit - 1);
 }
 
-bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e) {
-    const Bound *b = bound_find(x, plan);
+static void begin(Exec *x, const RtClock *clock) {
     x->clock = *clock;
     atomic_store_explicit(&x->fault.set, 0, memory_order_relaxed);
+}
+
+static bool no_fault(const Exec *x, const RtPlan *plan, Err *e) {
+    return !atomic_load_explicit(&x->fault.set, memory_order_acquire) || report_fault(x, plan, e);
+}
+
+bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e) {
+    const Bound *b = bound_find(x, plan);
+    begin(x, clock);
     for (int i = first; i < last; i++) {
         double start = x->profile ? clock_seconds() : 0;
-        run_step(x, b, i);
+        step_run(&b->step[i], x->pool);
         if (x->profile) profile_call(x->profile, plan, i, start);
-        if (atomic_load_explicit(&x->fault.set, memory_order_acquire))
-            return report_fault(x, plan, e);
+        if (!no_fault(x, plan, e)) return false;
     }
     return true;
 }
 
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
-    return exec_steps(x, plan, clock, 0, plan->nstep, e);
+    if (x->profile) return exec_steps(x, plan, clock, 0, plan->nstep, e); /* waves would blur it */
+    const Bound *b = bound_find(x, plan);
+    begin(x, clock);
+    for (int i = 0; i < b->nwave; i++) {
+        wave_run(&b->wave[i], x->pool);
+        if (!no_fault(x, plan, e)) return false;
+    }
+    return true;
 }
 
 char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer) {

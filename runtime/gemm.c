@@ -2,34 +2,19 @@
  *
  * A product is cut into tiles by its sizes alone; each tile is one task of the pool and one
  * single-threaded cblas_sgemm (or several in a fixed order, where loops accumulate), so the bits do
- * not depend on the number of threads. Operands are strided: whatever BLAS can take as rows,
+ * not depend on the number of threads. GemmOperands are strided: whatever BLAS can take as rows,
  * columns or their transposes is passed as it is, and what it cannot (no unit stride, a stride
  * beyond its integers) is computed by a plain loop. */
 #include <cblas.h>
 #include <limits.h>
 
-#include "runtime/runtime.h"
+#include "runtime/gemm.h"
 
 /* Largest tile, and the fewest operations worth a tile of their own. Measured on shapes of
  * transformers. */
 enum { TILE_M = 512, TILE_N = 1024, TILE_STEP = 32 };
-static const double TILE_FLOPS = 8e6;   /* a few tens of microseconds */
-static const double INLINE_FLOPS = 1e6; /* under this, waking threads costs more than it gives */
-static const double TASKS_WANTED = 16;  /* to share among threads */
-
-typedef struct Operand { /* as BLAS takes it; ld 0: it cannot */
-    CBLAS_TRANSPOSE trans;
-    int64_t ld;
-} Operand;
-
-typedef struct Job {
-    RtGemm g; /* with rows of C at unit stride */
-    const float *a, *b;
-    float *c;
-    Operand oa, ob;
-    int64_t tile_m, tile_n, ntile_m, ntile_n;
-    bool blas;
-} Job;
+static const double TILE_FLOPS = 8e6;  /* a few tens of microseconds */
+static const double TASKS_WANTED = 16; /* to share among threads */
 
 void gemm_init(void) {
     openblas_set_num_threads(1);
@@ -46,12 +31,12 @@ static bool fits(int64_t n) {
 }
 
 /* A matrix of `rows` by `cols` with these strides; a dimension of size 1 may have any stride. */
-static Operand operand(int64_t rows, int64_t cols, int64_t row, int64_t col) {
+static GemmOperand operand(int64_t rows, int64_t cols, int64_t row, int64_t col) {
     if ((col == 1 || cols == 1) && (row >= cols || rows == 1))
-        return (Operand){CblasNoTrans, rows == 1 && row < cols ? cols : row};
+        return (GemmOperand){false, rows == 1 && row < cols ? cols : row};
     if ((row == 1 || rows == 1) && (col >= rows || cols == 1))
-        return (Operand){CblasTrans, cols == 1 && col < rows ? rows : col};
-    return (Operand){CblasNoTrans, 0};
+        return (GemmOperand){true, cols == 1 && col < rows ? rows : col};
+    return (GemmOperand){false, 0};
 }
 
 static void swap_i64(int64_t *a, int64_t *b) {
@@ -61,7 +46,7 @@ static void swap_i64(int64_t *a, int64_t *b) {
 }
 
 /* C in columns is its transpose in rows, C' = B' A'. */
-static void transpose_product(Job *j) {
+static void transpose_product(GemmJob *j) {
     RtGemm *g = &j->g;
     const float *a = j->a;
     j->a = j->b;
@@ -86,7 +71,11 @@ static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c
         }
 }
 
-static void tile_product(const Job *j, const float *a, const float *b, float *c, int64_t m,
+static CBLAS_TRANSPOSE cblas_trans(const GemmOperand *o) {
+    return o->trans ? CblasTrans : CblasNoTrans;
+}
+
+static void tile_product(const GemmJob *j, const float *a, const float *b, float *c, int64_t m,
                          int64_t n, bool add) {
     const RtGemm *g = &j->g;
     if (!j->blas || g->k == 0) {
@@ -94,13 +83,13 @@ static void tile_product(const Job *j, const float *a, const float *b, float *c,
         return;
     }
     int64_t ldc = g->cm > n ? g->cm : n;
-    cblas_sgemm(CblasRowMajor, j->oa.trans, j->ob.trans, (int)m, (int)n, (int)g->k, 1, a,
-                (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, cblas_trans(&j->oa), cblas_trans(&j->ob), (int)m, (int)n, (int)g->k,
+                1, a, (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
 }
 
 /* Walks the loops that contract further dimensions, in order; the first product stores, the rest
  * add. */
-static void tile_run(const Job *j, int64_t a, int64_t b, int64_t c, int64_t m, int64_t n) {
+static void tile_run(const GemmJob *j, int64_t a, int64_t b, int64_t c, int64_t m, int64_t n) {
     const RtGemm *g = &j->g;
     int64_t total = 1;
     for (int i = 0; i < g->nloop; i++)
@@ -127,8 +116,7 @@ static int64_t min_i64(int64_t a, int64_t b) {
 }
 
 /* Task numbers: outer loops slowest, then rows of tiles, then columns. */
-static void run_tasks(void *cx, int64_t first, int64_t last) {
-    const Job *j = cx;
+void gemm_tasks(const GemmJob *j, int64_t first, int64_t last) {
     const RtGemm *g = &j->g;
     for (int64_t task = first; task < last; task++) {
         int64_t jn = task % j->ntile_n * j->tile_n, rest = task / j->ntile_n;
@@ -163,7 +151,7 @@ static int64_t part(int64_t size, int64_t most) {
 }
 
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
-static void choose_tiles(Job *j, double flops, int64_t outer) {
+static void choose_tiles(GemmJob *j, int64_t outer) {
     const RtGemm *g = &j->g;
     int64_t m = part(g->m, TILE_M), n = part(g->n, TILE_N);
     for (;;) {
@@ -172,7 +160,7 @@ static void choose_tiles(Job *j, double flops, int64_t outer) {
         j->ntile_m = (g->m + m - 1) / m;
         j->ntile_n = (g->n + n - 1) / n;
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
-        if (tasks >= TASKS_WANTED || flops / tasks < 2 * TILE_FLOPS) return;
+        if (tasks >= TASKS_WANTED || j->flops / tasks < 2 * TILE_FLOPS) return;
         if (m >= n && m > TILE_STEP)
             m = part(g->m, m / 2);
         else if (n > TILE_STEP)
@@ -182,21 +170,27 @@ static void choose_tiles(Job *j, double flops, int64_t outer) {
     }
 }
 
-void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c) {
-    Job j = {.g = *g, .a = a, .b = b, .c = c};
+GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, float *c) {
+    GemmJob j = {.g = *g, .a = a, .b = b, .c = c};
     int64_t outer = outer_count(g, false);
-    if (g->m == 0 || g->n == 0 || outer == 0) return;
+    if (g->m == 0 || g->n == 0 || outer == 0) return j;
     if (g->cn != 1 && g->n != 1 && (g->cm == 1 || g->m == 1)) transpose_product(&j);
     j.oa = operand(j.g.m, j.g.k, j.g.am, j.g.ak);
     j.ob = operand(j.g.k, j.g.n, j.g.bk, j.g.bn);
     j.blas = j.oa.ld && j.ob.ld && fits(j.oa.ld) && fits(j.ob.ld) && fits(j.g.cm) && fits(j.g.k) &&
              (j.g.cn == 1 || j.g.n == 1) && (j.g.cm >= j.g.n || j.g.m == 1);
-    double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)outer *
-                   (double)outer_count(g, true);
-    choose_tiles(&j, flops, outer);
-    int64_t tasks = outer * j.ntile_m * j.ntile_n;
-    if (flops < INLINE_FLOPS)
-        run_tasks(&j, 0, tasks);
-    else
-        pool_run(p, tasks, run_tasks, &j);
+    j.flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)outer *
+              (double)outer_count(g, true);
+    choose_tiles(&j, outer);
+    j.tasks = outer * j.ntile_m * j.ntile_n;
+    return j;
+}
+
+static void run_tasks(void *job, int64_t first, int64_t last) {
+    gemm_tasks(job, first, last);
+}
+
+void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c) {
+    GemmJob j = gemm_job(g, a, b, c);
+    pool_run(p, j.tasks, run_tasks, &j);
 }

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/gemm.h"
 #include "runtime/machine.h"
 
 enum { VECTOR = 16 * sizeof(float), ARRAYS = 3, HUGE_PAGE = 2 << 20, DISPATCHES = 1000 };

@@ -23,12 +23,6 @@ void pool_watch(Pool *p, bool on);
 bool pool_watched(const Pool *p, int worker, double *begun, double *done);
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
 
-/* ---- matrix products */
-void gemm_init(void);
-const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
-/* Work is cut into tiles by its sizes alone. */
-void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c);
-
 /* ---- executor: persistent tensors and the arena of one program */
 typedef struct Exec Exec;
 Exec *exec_new(const RtProgram *p, Pool *pool, Err *e);

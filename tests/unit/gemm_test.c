@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "runtime/gemm.h"
 #include "tests/unit/check.h"
 
 enum { FLOATS = 1 << 20 };

@@ -1,0 +1,30 @@
+/* Matrix products as tasks, prepared once when a plan is bound. */
+#ifndef UPT_GEMM_H
+#define UPT_GEMM_H
+
+#include "runtime/runtime.h"
+
+typedef struct GemmOperand { /* as BLAS takes it; ld 0: it cannot */
+    bool trans;
+    int64_t ld;
+} GemmOperand;
+
+typedef struct GemmJob {
+    RtGemm g; /* with rows of C at unit stride */
+    const float *a, *b;
+    float *c;
+    GemmOperand oa, ob;
+    int64_t tile_m, tile_n, ntile_m, ntile_n;
+    bool blas;
+    int64_t tasks;
+    double flops; /* of all tasks */
+} GemmJob;
+
+void gemm_init(void);             /* once, before any other use of BLAS by the process */
+const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
+/* Work is cut into tiles by its sizes alone. */
+GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, float *c);
+void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
+void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c); /* at once */
+
+#endif
