@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The peer of bench/bert.upm in PyTorch eager: the same step on random words, forward, backward and AdamW, no dropout.
+"""The peer of bench/bert.upm in PyTorch: the same step on random words, forward, backward and AdamW, no dropout.
 
-usage: peer_torch.py vocab seq width layers heads samples seconds
+usage: peer_torch.py vocab seq width layers heads samples seconds all|gather eager|compiled
+gather: logits for hidden words only, as upt does in its rows of masked logits.
 Prints one line: version, median step in ms, peak resident memory in MB.
 """
 import resource
@@ -46,26 +47,30 @@ class Bert(nn.Module):
         for e in (self.word, self.position, self.segment):
             nn.init.normal_(e.weight, std=0.02)
 
-    def forward(self, ids, target):
+    def forward(self, ids, target, at):
         x = self.norm(self.word(ids) + self.position(torch.arange(ids.size(1))) + self.segment(torch.zeros_like(ids)))
         for layer in self.layer:
             x = layer(x)
+        if at is not None:  # the same number of places a row in every step, as in bench/bert.upm: those not hidden count for nothing
+            x, target = torch.gather(x, 1, at[:, :, None].expand(-1, -1, x.size(2))), torch.gather(target, 1, at)
         logits = F.linear(self.head_norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
         return F.cross_entropy(logits.view(-1, logits.size(-1)), target.view(-1), ignore_index=-100)
 
 
 def main():
     vocab, seq, d, layers, heads, samples = map(int, sys.argv[1:7])
-    seconds = float(sys.argv[7])
+    seconds, gather, compiled = float(sys.argv[7]), sys.argv[8] == "gather", sys.argv[9] == "compiled"
     torch.manual_seed(1)
     model = Bert(vocab, seq, d, layers, heads)
+    step = torch.compile(model) if compiled else model
     rule = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
     times, start = [], time.perf_counter()
     while len(times) < 4 or time.perf_counter() - start < seconds:
         t = time.perf_counter()
         ids = torch.randint(0, vocab, (samples, seq))
         hit = torch.rand(samples, seq) < 0.15
-        loss = model(ids.masked_fill(hit, 103), ids.masked_fill(~hit, -100))
+        at = torch.argsort(~hit, dim=1, stable=True)[:, : seq // 4] if gather else None
+        loss = step(ids.masked_fill(hit, 103), ids.masked_fill(~hit, -100), at)
         rule.zero_grad(set_to_none=True)
         loss.backward()
         rule.step()
