@@ -100,10 +100,12 @@ static const char *advise_threads(const Doctor *d, const Figure *f) {
 
 static const char *advise_product(const Doctor *d, const Figure *f) {
     if (share(f->one, d->m.figure[FIG_fma].one) > 0.6) return NULL;
-    return arena_printf(d->arena,
-                        "OpenBLAS takes this processor for '%s': where that is older than it is, "
-                        "set OPENBLAS_CORETYPE or install a newer libopenblas0-pthread",
-                        gemm_processor());
+    return arena_printf(
+        d->arena,
+        "products are slow: other programs or machines use the caches now (measure "
+        "again), or OpenBLAS, which takes this processor for '%s', does not know it "
+        "(set OPENBLAS_CORETYPE, or install a newer libopenblas0-pthread)",
+        gemm_processor());
 }
 
 static const char *advise_memory(const Doctor *d, const Figure *f) {
