@@ -194,6 +194,8 @@ void diag_print(Diag *d, FILE *f, bool colour);
 /* The nearest of n names within a third of its length (Damerau-Levenshtein), or NULL: 'did you
  * mean'. */
 const char *nearest_name(const char *name, const char *const *names, size_t n);
+/* "one, two or three"; `last` is the word before the last one. */
+const char *name_list(Arena *a, const char *const *names, size_t n, const char *last);
 Span span_join(Span a, Span b);
 
 #endif

@@ -178,6 +178,14 @@ const char *nearest_name(const char *name, const char *const *names, size_t n) {
     return found;
 }
 
+const char *name_list(Arena *a, const char *const *names, size_t n, const char *last) {
+    const char *s = n ? names[0] : "";
+    for (size_t i = 1; i < n; i++)
+        s = i + 1 < n ? arena_printf(a, "%s, %s", s, names[i])
+                      : arena_printf(a, "%s %s %s", s, last, names[i]);
+    return s;
+}
+
 /* ---- errors */
 bool err_set(Err *e, const char *fmt, ...) {
     va_list ap;

@@ -53,8 +53,6 @@ bool name_ends(const char *name, const char *ending);
 bool verb_takes(const Verb *v, const char *name); /* a file of this name */
 /* "; did you mean 'near'?", or nothing where there is none near. */
 const char *did_you_mean(Arena *a, const char *near);
-/* "one, two or three". */
-const char *name_list(Arena *a, const char *const *names, size_t n, const char *last);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 

@@ -54,14 +54,6 @@ const char *did_you_mean(Arena *a, const char *near) {
     return near ? arena_printf(a, "; did you mean '%s'?", near) : "";
 }
 
-const char *name_list(Arena *a, const char *const *names, size_t n, const char *last) {
-    const char *s = n ? names[0] : "";
-    for (size_t i = 1; i < n; i++)
-        s = i + 1 < n ? arena_printf(a, "%s, %s", s, names[i])
-                      : arena_printf(a, "%s %s %s", s, last, names[i]);
-    return s;
-}
-
 static const Opt *opt_find(const Verb *v, const char *name, size_t n) {
     for (size_t i = 0; i < v->nopt; i++) {
         const char *o = v->opt[i].name;

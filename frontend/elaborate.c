@@ -215,7 +215,11 @@ static void check_defines(Elab *cx) {
         if (d->defined[i] || d->broken) continue;
         diag_error(cx->diag, (Span){0}, "-D %s=%s: there is no const '%s'", d->define[i].name,
                    d->define[i].value, d->define[i].name);
-        suggest(cx, d->define[i].name, d->consts.at, d->consts.n);
+        if (nearest_name(d->define[i].name, d->consts.at, d->consts.n))
+            suggest(cx, d->define[i].name, d->consts.at, d->consts.n);
+        else if (d->consts.n)
+            diag_hint(cx->diag, "its consts are: %s",
+                      name_list(cx->arena, d->consts.at, d->consts.n, "and"));
     }
 }
 

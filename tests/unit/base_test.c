@@ -64,6 +64,12 @@ static void test_names(void) {
     EXPECT(str_eq(nearest_name("IDS", names, 5), "ids"), "capitals do not count");
     EXPECT(!nearest_name("y", names, 5) && !nearest_name("meow", names, 4), "too far");
     EXPECT(!nearest_name("mean", names, 5), "itself is no correction");
+    Arena *a = arena_new();
+    EXPECT(str_eq(name_list(a, names, 0, "and"), "") &&
+               str_eq(name_list(a, names, 1, "and"), names[0]),
+           "short lists");
+    EXPECT(str_eq(name_list(a, (const char *[]){"x", "y", "z"}, 3, "or"), "x, y or z"), "three");
+    arena_free(a);
     EXPECT(hash_mix(1, 2) != hash_mix(2, 1), "order matters");
     DType t;
     EXPECT(dtype_from_name("bf16", &t) && t == DT_bf16 && dtype_size(t) == 2 && dtype_is_float(t),
