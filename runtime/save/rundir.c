@@ -22,6 +22,7 @@
 #define STEP_PREFIX "step-"
 #define STEP_SUFFIX ".safetensors"
 #define LOCK_NAME ".lock"
+#define ELSEWHERE "; give another folder with --dir"
 
 /* ---- the folder */
 
@@ -36,23 +37,25 @@ static bool make_folders(const char *path, Err *e) {
         if (mkdir(b.data, 0777) == 0)
             file_sync_folder(b.data); /* where it cannot be, the run still can */
         else if (errno != EEXIST)
-            ok = err_set(e, "cannot make the folder '%s': %s", b.data, strerror(errno));
+            ok = err_set(e, "cannot make the folder '%s': %s" ELSEWHERE, b.data, strerror(errno));
         *at = c;
         if (!c) break;
     }
     buf_free(&b);
     struct stat st;
     if (ok && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
-        return err_set(e, "cannot keep a run in '%s': it is not a folder", path);
+        return err_set(e, "cannot keep a run in '%s': it is not a folder" ELSEWHERE, path);
     return ok;
 }
 
 static bool take_lock(RunDir *d, Err *e) {
     char *path = arena_printf(d->arena, "%s/" LOCK_NAME, d->path);
     d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (d->lock < 0) return err_set(e, "cannot write in '%s': %s", d->path, strerror(errno));
+    if (d->lock < 0)
+        return err_set(e, "cannot write in '%s': %s" ELSEWHERE, d->path, strerror(errno));
     if (flock(d->lock, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno != EWOULDBLOCK) return err_set(e, "cannot lock '%s': %s", path, strerror(errno));
+    if (errno != EWOULDBLOCK)
+        return err_set(e, "cannot lock '%s': %s" ELSEWHERE, path, strerror(errno));
     return err_set(
         e,
         "another run is writing to '%s'; wait for it, or give this one another folder with --dir",

@@ -45,3 +45,8 @@ try uptc run tiny.upm --dir p --quiet --precision bf16
 try uptc check tiny.upm --precision bf16
 uptc compile tiny.upm --precision bf16 --emit=ir 2>/dev/null | grep -o 'precision="[a-z0-9]*"'
 cmp p/last.safetensors k1/last.safetensors && echo "and the same bytes"
+
+echo "=== places for results"
+touch file
+for dir in file file/x /proc/none; do try uptc run tiny.upm --quiet --dir $dir; done
+try uptc run tiny.upm --quiet --dir deep/er/still && ls deep/er/still
