@@ -105,5 +105,10 @@ const char *file_meant(Arena *a, const Verb *v, const char *given);
  * native code */
 bool upx_write(const char *path, const Session *s, Err *e);
 bool upx_read(const char *path, Session *s, Err *e);
+/* Its bytes, for those two and for tests: a header, sections, then the checksum over all. */
+void upx_begin(Buf *b);
+void upx_section(Buf *b, const char *name, const char *data, size_t n);
+void upx_seal(Buf *b);
+bool upx_parse(const char *path, const char *p, size_t n, Session *s, Err *e);
 
 #endif

@@ -25,7 +25,7 @@ static const char help[] =
     "Reads the text of a program ('-': standard input), runs the passes in order, prints the "
     "result.\n"
     "  -p PASS       a pass to run; may repeat\n"
-    "  --verify      check the rules of the program's stage before and after\n"
+    "  --verify      check the rules of the program's stage, before and after passes\n"
     "  --check-each  check every pass: rules, text, and values by the interpreter\n"
     "  --list        list the passes\n"
     "  -o FILE       write there instead of standard output\n";
@@ -85,9 +85,9 @@ static bool read_all(Arena *a, const char *path, char **text, size_t *n, Err *e)
     return !ferror(stdin) || err_set(e, "cannot read standard input");
 }
 
-static bool verified(const Program *p, const Options *o) {
+static bool verified(const Program *p) {
     Buf b = {0};
-    bool ok = !o->verify || program_verify(p, &b);
+    bool ok = program_verify(p, &b);
     if (b.data) fputs(b.data, stderr);
     buf_free(&b);
     return ok;
@@ -111,9 +111,10 @@ static int run(Arena *a, const Options *o) {
     if (!read_all(a, o->file, &text, &n, &e)) return fail(e.msg);
     Diag *d = diag_new(a);
     Program *p = program_parse(a, d, str_eq(o->file, "-") ? "standard input" : o->file, text, n);
-    bool ok = p && verified(p, o);
+    bool ok = p && ((!o->verify && !o->npass) || verified(p)); /* passes count on the rules */
     if (ok && o->npass)
-        ok = (p = passes_run_named(p, d, o->pass, o->npass, &o->passes)) && verified(p, o);
+        ok = (p = passes_run_named(p, d, o->pass, o->npass, &o->passes)) &&
+             (!o->verify || verified(p));
     diag_print(d, stderr, false);
     return ok ? write_result(p, o) : EXIT_WRONG;
 }

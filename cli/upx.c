@@ -13,7 +13,8 @@
 #include "cli/cli.h"
 
 static const char MAGIC[8] = {'U', 'P', 'T', '.', 'U', 'P', 'X', '\n'};
-enum { VERSION = 2, HEADER = 32, NAME = 16, MAX_SECTIONS = 4096 };
+enum { VERSION = 2, NAME = 16, MAX_SECTIONS = 4096 };
+enum { AT_VERSION = 8, AT_SECTIONS = 12, AT_BYTES = 16, AT_CHECKSUM = 24, HEADER = 32 };
 
 typedef struct Section {
     char name[NAME + 1];
@@ -21,10 +22,8 @@ typedef struct Section {
     size_t n;
 } Section;
 
-static void put_int(Buf *b, uint64_t v, size_t bytes) {
-    char c[8];
-    for (size_t i = 0; i < bytes; i++) c[i] = (char)(v >> (8 * i) & 255);
-    buf_put(b, c, bytes);
+static void set_int(char *p, uint64_t v, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) p[i] = (char)(v >> (8 * i) & 255);
 }
 
 static uint64_t get_int(const char *p, size_t bytes) {
@@ -33,28 +32,45 @@ static uint64_t get_int(const char *p, size_t bytes) {
     return v;
 }
 
+/* ---- writing: begin, sections, seal */
+
 /* xxh3 of what follows the header, seeded with what stands in it. */
-static uint64_t checksum(const char *body, size_t n, uint64_t version, uint64_t sections) {
-    return hash_bytes(body, n, version | sections << 32);
+static uint64_t checksum(const char *file, size_t n) {
+    return hash_bytes(file + HEADER, n - HEADER, get_int(file + AT_VERSION, 8));
 }
 
-static void put_section(Buf *b, const char *name, const char *data, size_t n) {
+void upx_begin(Buf *b) {
+    static const char zero[HEADER] = {0};
+    buf_put(b, zero, HEADER);
+    memcpy(b->data, MAGIC, sizeof MAGIC);
+    set_int(b->data + AT_VERSION, VERSION, 4);
+}
+
+void upx_section(Buf *b, const char *name, const char *data, size_t n) {
     static const char zero[NAME] = {0};
     size_t len = strlen(name);
+    char length[8];
+    set_int(length, n, 8);
+    set_int(b->data + AT_SECTIONS, get_int(b->data + AT_SECTIONS, 4) + 1, 4);
     buf_put(b, name, len);
     buf_put(b, zero, NAME - len);
-    put_int(b, n, 8);
+    buf_put(b, length, 8);
     buf_put(b, data, n);
     buf_put(b, zero, (8 - n % 8) % 8);
 }
 
-static void put_source(Buf *body, const Diag *d, uint32_t file) {
+void upx_seal(Buf *b) {
+    set_int(b->data + AT_BYTES, b->n - HEADER, 8);
+    set_int(b->data + AT_CHECKSUM, checksum(b->data, b->n), 8);
+}
+
+static void put_source(Buf *out, const Diag *d, uint32_t file) {
     size_t n = 0;
     const char *path = diag_path(d, file), *text = diag_text(d, file, &n);
     Buf b = {0};
     buf_put(&b, path, strlen(path) + 1);
     if (text) buf_put(&b, text, n);
-    put_section(body, "source", b.data, b.n);
+    upx_section(out, "source", b.data, b.n);
     buf_free(&b);
 }
 
@@ -71,7 +87,7 @@ static void put_text(Buf *out, const char *name, void (*print)(Buf *, Arena *, c
                      Arena *a, const Program *p) {
     Buf b = {0};
     print(&b, a, p);
-    put_section(out, name, b.data, b.n);
+    upx_section(out, name, b.data, b.n);
     buf_free(&b);
 }
 
@@ -81,54 +97,50 @@ static void whole_print(Buf *b, Arena *a, const Program *p) {
 }
 
 bool upx_write(const char *path, const Session *s, Err *e) {
-    Buf body = {0}, file = {0};
-    put_text(&body, "program", whole_print, s->arena, s->program);
-    put_text(&body, "plan", plans_print, s->arena, s->program);
+    Buf file = {0};
+    upx_begin(&file);
+    put_text(&file, "program", whole_print, s->arena, s->program);
+    put_text(&file, "plan", plans_print, s->arena, s->program);
     for (int i = 0; i < s->ntokenizer; i++) {
         Buf vocab = {0};
         tokenizer_bytes(s->tokenizer[i], &vocab);
-        put_section(&body, "vocab", vocab.data, vocab.n);
+        upx_section(&file, "vocab", vocab.data, vocab.n);
         buf_free(&vocab);
     }
     size_t sources = diag_sources(s->diag);
-    for (uint32_t i = 1; i <= sources; i++) put_source(&body, s->diag, i);
-    buf_put(&file, MAGIC, sizeof MAGIC);
-    put_int(&file, VERSION, 4);
-    uint64_t sections = 2 + (uint64_t)s->ntokenizer + sources;
-    put_int(&file, sections, 4);
-    put_int(&file, body.n, 8);
-    put_int(&file, checksum(body.data, body.n, VERSION, sections), 8);
-    buf_put(&file, body.data, body.n);
+    for (uint32_t i = 1; i <= sources; i++) put_source(&file, s->diag, i);
+    upx_seal(&file);
     bool ok = file_write_atomic(path, file.data, file.n, e);
-    buf_free(&body);
     buf_free(&file);
     return ok;
 }
+
+/* ---- reading */
 
 static bool check_header(const char *path, const char *p, size_t n, Err *e) {
     if (n < HEADER || memcmp(p, MAGIC, sizeof MAGIC))
         return err_set(
             e, "%s is not a compiled upt program (.upx); make one with: uptc compile FILE.upm",
             path);
-    uint64_t version = get_int(p + 8, 4);
+    uint64_t version = get_int(p + AT_VERSION, 4);
     if (version != VERSION)
         return err_set(e,
                        "%s was written by another version of upt (format %llu, this one reads %d); "
                        "compile it again",
                        path, (unsigned long long)version, VERSION);
-    if (get_int(p + 16, 8) != n - HEADER)
+    if (get_int(p + AT_BYTES, 8) != n - HEADER)
         return err_set(e,
                        "%s is cut short or has bytes added (%zu bytes, its header says %llu); "
                        "compile it again",
-                       path, n, (unsigned long long)get_int(p + 16, 8) + HEADER);
-    if (checksum(p + HEADER, n - HEADER, version, get_int(p + 12, 4)) != get_int(p + 24, 8))
+                       path, n, (unsigned long long)get_int(p + AT_BYTES, 8) + HEADER);
+    if (checksum(p, n) != get_int(p + AT_CHECKSUM, 8))
         return err_set(e, "%s is damaged: its checksum does not match; compile it again", path);
     return true;
 }
 
 static bool read_sections(Arena *a, const char *path, const char *p, size_t n, Section **out,
                           size_t *count, Err *e) {
-    uint64_t want = get_int(p + 12, 4);
+    uint64_t want = get_int(p + AT_SECTIONS, 4);
     if (want > MAX_SECTIONS)
         return err_set(e, "%s is damaged: it claims %llu sections", path, (unsigned long long)want);
     *count = (size_t)want;
@@ -205,11 +217,15 @@ static bool read_tokenizers(const char *path, Session *s, const Section *sec, si
     return true;
 }
 
+bool upx_parse(const char *path, const char *p, size_t n, Session *s, Err *e) {
+    size_t count = 0;
+    Section *sec = NULL;
+    return check_header(path, p, n, e) && read_sections(s->arena, path, p, n, &sec, &count, e) &&
+           read_program(path, s, sec, count, e) && read_tokenizers(path, s, sec, count, e);
+}
+
 bool upx_read(const char *path, Session *s, Err *e) {
     char *p = NULL;
-    size_t n = 0, count = 0;
-    Section *sec = NULL;
-    if (!file_read(s->arena, path, &p, &n, e) || !check_header(path, p, n, e)) return false;
-    if (!read_sections(s->arena, path, p, n, &sec, &count, e)) return false;
-    return read_program(path, s, sec, count, e) && read_tokenizers(path, s, sec, count, e);
+    size_t n = 0;
+    return file_read(s->arena, path, &p, &n, e) && upx_parse(path, p, n, s, e);
 }

@@ -328,8 +328,16 @@ static void verify_entry(Verifier *v, const Entry *e) {
     v->where = "program";
 }
 
+/* A program goes through the stages in order. */
+static void verify_stages(Verifier *v) {
+    unsigned stage = v->p->stage;
+    if (!(stage & STAGE_BUILT) || stage & (stage + 1))
+        wrong(v, "it cannot be at its stage without those before");
+}
+
 bool program_verify(const Program *p, Buf *b) {
     Verifier v = {.p = p, .stage = p->stage, .b = b, .where = "program"};
+    verify_stages(&v);
     for (int i = 0; i < p->spec.ndata; i++) verify_data(&v, &p->spec, i);
     verify_tensors(&v);
     v.init = true;

@@ -53,6 +53,10 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
         hint_order(d);
         return NULL;
     }
+    if (pass->gives != pass->needs && in->stage & pass->gives) {
+        diag_error(d, (Span){0}, "the program has been through the pass '%s'", pass->name);
+        return NULL;
+    }
     double start = clock_seconds();
     PassCx cx = {.arena = in->arena, .diag = d};
     Program *out = pass->run(in, &cx);

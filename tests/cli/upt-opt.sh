@@ -16,3 +16,8 @@ echo "exit code $?"
 echo "--- a rule of the stage broken"
 sed 's/program built/program built primitive/' grad.ir >early.ir
 upt-opt early.ir --verify
+upt-opt early.ir -p whole_set
+echo "--- stages out of order, and a pass twice"
+sed 's/program built/program built fused/' grad.ir >gap.ir
+upt-opt gap.ir --verify
+upt-opt grad.ir -p autodiff -p autodiff

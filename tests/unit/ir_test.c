@@ -671,7 +671,7 @@ static void test_verifier(void) {
     p->stage |= STAGE_PRIMITIVE;
     rejects(p, "autodiff has not removed this");
     p = small_program(a, &g);
-    p->stage |= STAGE_PRIMITIVE | STAGE_FUSED;
+    p->stage |= STAGE_PRIMITIVE | STAGE_WHOLE_SET | STAGE_FUSED;
     g_unary(g, OP_exp, graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
     rejects(p, "computes outside of a kernel");
     p = small_program(a, &g);

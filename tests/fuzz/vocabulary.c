@@ -1,0 +1,38 @@
+/* A vocabulary of word pieces: read, printed back the same, and used both ways on every piece. */
+#include <string.h>
+
+#include "runtime/data/data.h"
+#include "tests/fuzz/fuzz.h"
+
+static void use(const Tokenizer *t, const uint8_t *data, size_t n) {
+    TokenizerIds special = tokenizer_ids(t);
+    VEC(int32_t) all = {0};
+    Arena *a = arena_new();
+    for (int32_t id = -1; id <= special.size; id++) vec_push(a, &all, id);
+    Buf text = {0};
+    tokenizer_decode(t, all.at, all.n, &text);
+    Ids ids = {0};
+    tokenizer_encode(t, text.data ? text.data : "", text.n, &ids);
+    tokenizer_encode(t, (const char *)data, n, &ids);
+    for (size_t i = 0; i < ids.n; i++) CHECK(ids.at[i] >= 0 && ids.at[i] < special.size);
+    ids_free(&ids);
+    buf_free(&text);
+    arena_free(a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    const TokenizerSpec spec = {
+        .name = "tok", .kind = "wordpiece", .path = "vocab.txt", .from = ""};
+    Err e = {0};
+    Tokenizer *t = tokenizer_from_bytes(&spec, data, n, &e);
+    CHECK(!t == (e.msg[0] != 0));
+    if (t) {
+        Buf b = {0};
+        tokenizer_bytes(t, &b);
+        CHECK(b.n >= n && !memcmp(b.data, data, n));
+        buf_free(&b);
+        use(t, data, n);
+        tokenizer_free(t);
+    }
+    return 0;
+}
