@@ -172,6 +172,8 @@ static void verify_new_state(Verifier *v, const Output *o, const Type *t) {
         return;
     }
     const Tensor *to = &v->p->tensor[o->index];
+    if (v->entry && v->entry->kind == ENTRY_eval && to->kind != TENSOR_acc)
+        wrong(v, "an eval changes '%s'", to->name);
     if (t->dtype != to->type.dtype || !type_same_shape(t, &to->type))
         wrong(v, "'%s' is %s, its new value %s", to->name, type_text(&to->type).s, type_text(t).s);
 }
@@ -301,6 +303,8 @@ static void verify_tensors(Verifier *v) {
             wrong(v, "'%s': %s", t->name, e.msg);
         else if (t->type.batch_axis != NO_BATCH)
             wrong(v, "'%s' outlives the batch, it has no batch axis", t->name);
+        if (t->kind == TENSOR_acc && !(v->stage & STAGE_WHOLE_SET))
+            wrong(v, "'%s' is a sum over a whole set before there are any", t->name);
         if (map_has(&names, t->name)) wrong(v, "two tensors are called '%s'", t->name);
         map_set(&names, t->name, (void *)(uintptr_t)t);
         verify_like(v, t);

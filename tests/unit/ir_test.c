@@ -169,7 +169,7 @@ static void round_trip(const Program *p, const char *what) {
 
 static Program *program_of(Arena *a, Graph *g) {
     Program *p = program_new(a, diag_new(a));
-    Entry e = {.kind = ENTRY_eval, .name = "eval", .batch = 8, .step = g};
+    Entry e = {.kind = ENTRY_train, .name = "train", .batch = 8, .steps = 1, .step = g};
     p->entry = arena_memdup(a, &e, sizeof e);
     p->nentry = p->entrycap = 1;
     return p;
@@ -685,6 +685,12 @@ static void test_verifier(void) {
     p = small_program(a, &g);
     program_add_tensor(p, &(Tensor){.name = "w", .kind = TENSOR_acc, .type = t, .like = -1});
     rejects(p, "two tensors are called 'w'");
+    rejects(p, "'w' is a sum over a whole set before there are any");
+    p = small_program(a, &g);
+    p->entry->kind = ENTRY_eval;
+    graph_out(g, OUT_state, NULL, 0,
+              graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
+    rejects(p, "an eval changes 'w'");
     p = small_program(a, &g);
     p->spec.data->input = 0;
     rejects(p, "data 0 reads 0, which does not come before it");
