@@ -1,5 +1,6 @@
 /* safetensors. Bytes that begin with '{' are the header as text, then a newline, then the data: the
  * length goes before them here, so that seeds can be read. Whatever opens has all its bytes. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,24 +17,25 @@ static size_t put_length(Buf *b, const uint8_t *data, size_t n) {
     return length + 1;
 }
 
-static uint64_t sum_bytes(const CheckTensor *t) {
-    uint64_t sum = 0;
-    for (int64_t i = 0; i < t->bytes; i++) sum += ((const unsigned char *)t->data)[i];
-    return sum;
+/* A tensor is read, or there is a sentence: its bytes are there, but may be no bools. */
+static void read_tensor(const Checkpoint *c, const CheckTensor *t) {
+    Err e = {0};
+    char *to = malloc((size_t)t->bytes + 1);
+    bool ok = to && checkpoint_read(c, t, to, &e);
+    CHECK(ok == !e.msg[0] && (ok || t->dtype == DT_bool));
+    free(to);
 }
 
 static void look(const Checkpoint *c) {
-    static volatile uint64_t seen;
     for (int i = 0; i < c->ntensor; i++) {
         const CheckTensor *t = &c->tensor[i];
         int64_t count = 1;
         for (int k = 0; k < t->rank; k++) count *= t->dim[k];
         CHECK(count * (int64_t)dtype_size(t->dtype) == t->bytes);
         CHECK(checkpoint_find(c, t->name));
-        seen = sum_bytes(t);
+        read_tensor(c, t);
     }
     for (int i = 0; i < c->nmeta; i++) CHECK(checkpoint_meta(c, c->meta[i].key));
-    (void)seen;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
