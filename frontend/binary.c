@@ -220,8 +220,12 @@ static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at)
         return false;
     }
     bool swap = say->swap && !binary_rule[op].reversed;
-    return report_error(cx, at, "cannot %s %s%s%s", say->verb, swap ? y : x, say->joiner,
-                        swap ? x : y);
+    report_error(cx, at, "cannot %s %s%s%s", say->verb, swap ? y : x, say->joiner, swap ? x : y);
+    if (a->kind == VAL_str || b->kind == VAL_str)
+        diag_hint(cx->diag, "a string holds values: \"${name} and ${other}\"");
+    if (a->kind == VAL_none || b->kind == VAL_none)
+        diag_hint(cx->diag, "a fn gives something only by `return`");
+    return false;
 }
 
 static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {

@@ -148,9 +148,13 @@ bool value_clone(Elab *cx, const Val *of, Span at, Val *out) {
 bool exec_array(Elab *cx, Exec *x, const Target *t, const Expr *value) {
     Val count, v = {.kind = VAL_array, .span = t->span};
     int64_t n;
-    if (x->where != IN_module && x->where != IN_block)
-        return report_error(cx, t->span,
-                            "an array of instances is made at top level or in a block");
+    if (x->where != IN_module && x->where != IN_block) {
+        report_error(cx, t->span, "an array of instances is made at top level or in a block");
+        diag_hint(cx->diag,
+                  "a tensor never changes: %s = put(%s, i, v over 0) is one with row i set",
+                  t->name, t->name);
+        return false;
+    }
     if (!eval_expr(cx, x->scope, t->count, &count) ||
         !val_int(cx, &count, "the length of an array", t->count->span, &n))
         return false;

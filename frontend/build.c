@@ -134,8 +134,10 @@ Args *args_add(Parser *p, Args *list, Arg arg) {
 
 Stmts *stmts_add(Parser *p, Stmts *list, Stmt *s) {
     list = LIST_OR_NEW(p, list, Stmts);
-    if (s && !p->drop) vec_push(p->arena, list, s);
+    bool whole = !p->nopen && p->unclosed;
+    if (s && !p->drop && !whole) vec_push(p->arena, list, s);
     p->drop = false;
+    if (whole) p->unclosed = false;
     return list;
 }
 
@@ -202,7 +204,7 @@ static void check_dtype(Parser *p, const char *name, DType *t, Span at) {
     if (near)
         diag_hint(p->diag, "did you mean '%s'?", near);
     else
-        diag_hint(p->diag, "f32, bf16, i32, i64, u8, bool");
+        diag_hint(p->diag, "f32, bf16, i32, i64, u8, bool; a name alone takes anything");
 }
 
 TypeExpr *type_new(Parser *p, const char *dtype, const Exprs *dims, Span at, Span name_span) {

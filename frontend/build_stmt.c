@@ -12,6 +12,8 @@ Stmt *stmt_new(Parser *p, StmtKind kind, Span at) {
 static bool bad_target(Parser *p, const Expr *e) {
     diag_error(p->diag, e->span,
                "this cannot be bound: the left of '=' takes a name, (a, b), or layer[n]");
+    if (e->kind == EXPR_field)
+        diag_hint(p->diag, "`update` changes what lasts: update bert.scale = ...");
     return false;
 }
 

@@ -1,6 +1,7 @@
 /* The primitive functions: their table, the binding of arguments to parameters, and what the
  * functions themselves (builtin_*.c) ask of an argument. */
 #include "frontend/expr.h"
+#include "frontend/foreign.h"
 
 #include <string.h>
 
@@ -55,6 +56,11 @@ static bool wrong_count(Elab *cx, const Builtin *b, const Params *p, int given, 
                  p->required < p->n ? "up to " : "", p->n, s, b->params, given);
     if (b->op == OP_max || b->op == OP_min)
         diag_hint(cx->diag, "%simum(a, b) compares tensors element by element", b->name);
+    if (p->n == 1 && str_eq(p->name[0], "shape"))
+        diag_hint(cx->diag, "a shape is a list: %s([m, n])", b->name);
+    if (b->op == OP_transpose)
+        diag_hint(cx->diag, "it swaps the last two dimensions; rearrange(x[a, b, c] -> [b, a, c]) "
+                            "gives any order");
     return false;
 }
 
@@ -66,6 +72,7 @@ static int param_index(const Params *p, const char *name) {
 
 static bool unknown_argument(Elab *cx, const Builtin *b, const Params *p, const CallArg *a) {
     report_error(cx, a->span, "%s has no argument '%s'", b->name, a->name);
+    if (hint_foreign(cx, foreign_name(a->name))) return false;
     const char *near = nearest_name(a->name, p->name, (size_t)p->n);
     if (near)
         diag_hint(cx->diag, "did you mean '%s'?", near);
@@ -100,7 +107,8 @@ static bool check_over(Elab *cx, const Builtin *b, const Over *over, Span at) {
         return report_error(cx, over->span, "%s takes no 'over'", b->name);
     if (over || b->over != OVER_must) return true;
     report_error(cx, at, "%s must name a dimension with 'over'", b->name);
-    diag_hint(cx->diag, "%s(%s over d), or over -1 for the last", b->name, b->params);
+    diag_hint(cx->diag, "%s(%s over d), or over -1 for the last", b->name,
+              str_eq(b->params, "parts") ? "[a, b]" : b->params);
     return false;
 }
 
@@ -145,9 +153,17 @@ bool call_int(Call *c, int i, int64_t *out) {
 bool call_flag(Call *c, int i, bool otherwise, bool *out) {
     *out = otherwise;
     if (!c->given[i]) return true;
-    if (c->arg[i].kind != VAL_bool)
-        return report_error(c->cx, c->arg_span[i], "%s is true or false, not %s",
-                            call_arg_name(c, i), val_describe(c->cx, &c->arg[i]));
+    if (c->arg[i].kind != VAL_bool) {
+        report_error(c->cx, c->arg_span[i], "%s is true or false, not %s", call_arg_name(c, i),
+                     val_describe(c->cx, &c->arg[i]));
+        if (c->over)
+            diag_hint(c->cx->diag, "several dimensions stand in brackets: %s(x over [T, d])",
+                      c->b->name);
+        else if (c->arg[i].kind == VAL_int)
+            diag_hint(c->cx->diag, "a dimension stands after 'over': %s(x over %lld)", c->b->name,
+                      (long long)c->arg[i].i);
+        return false;
+    }
     *out = c->arg[i].b;
     return true;
 }

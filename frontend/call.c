@@ -130,8 +130,9 @@ static bool report_no_call(Elab *cx, const Instance *i, Span at) {
         if (v->kind != VAL_fn || v->fn->self != i) continue;
         diag_hint(cx->diag, "it has '%s': %s.%s(...)", v->fn->decl->name, i->path,
                   v->fn->decl->name);
-        break;
+        return false;
     }
+    diag_hint(cx->diag, "the block needs one: fn (x) { return ... }");
     return false;
 }
 

@@ -53,12 +53,24 @@ static bool declare_type(Elab *cx, Scope *s, const TypeExpr *type, Span at, PTen
 }
 
 /* ---- initial value */
+/* zeros(3, 4) for zeros */
+static bool takes_shape(const Scope *s, const Expr *init) {
+    if (init->kind != EXPR_call || init->call.fn->kind != EXPR_name) return false;
+    const Val *fn = scope_find(s, init->call.fn->name);
+    return fn && fn->kind == VAL_fn && fn->fn->decl->param.n &&
+           str_eq(fn->fn->decl->param.at[0].name, "shape");
+}
+
 static bool declare_init(Elab *cx, Scope *s, const Expr *init, PTensor *t) {
     t->init = val_of_int(0);
     t->init_span = t->t.span;
     if (!init) return true;
     t->init_span = init->span;
-    if (!eval_expr(cx, s, init, &t->init)) return false;
+    if (!eval_expr(cx, s, init, &t->init)) {
+        if (takes_shape(s, init))
+            diag_hint(cx->diag, "the shape is given to it: = %s", init->call.fn->name);
+        return false;
+    }
     ValKind k = t->init.kind;
     if (k == VAL_error) return false;
     if (k == VAL_fn || k == VAL_int || k == VAL_float || k == VAL_bool) return true;

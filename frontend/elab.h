@@ -211,6 +211,7 @@ Val *scope_find(const Scope *s, const char *name); /* NULL: unknown here and out
 bool name_value(Elab *cx, const Scope *s, const char *name, Span at, Val *out);
 void scope_set(Elab *cx, Scope *s, const char *name, const Val *v);
 Scope *scope_new(Elab *cx, Scope *parent, Instance *self);
+bool hint_foreign(Elab *cx, const char *hint); /* of foreign.h, or NULL; false: none */
 /* Unknown <what> 'name', with 'did you mean'. */
 void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name, Span at);
 /* Calls a closure, an instance's unnamed fn, a block (outside entries: makes an instance), a rule.

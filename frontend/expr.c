@@ -1,6 +1,7 @@
 /* eval_expr: the value of an expression in a scope. Both sides of an operator and all arguments of
  * a call are evaluated even when one is wrong, so that independent errors are reported together. */
 #include "frontend/expr.h"
+#include "frontend/foreign.h"
 
 #include <string.h>
 
@@ -57,8 +58,12 @@ static bool eval_field(Elab *cx, Scope *s, const Expr *e, Val *out) {
     if (val_is_tensor(&of)) {
         report_error(cx, e->field.name_span, "%s has no field '%s'", val_describe(cx, &of),
                      e->field.name);
-        if (str_eq(e->field.name, "shape"))
-            diag_hint(cx->diag, "shape(x) is the list of its sizes, x.dim(i) one of them");
+        const Val *fn = scope_find(s, e->field.name);
+        if (builtin_find(e->field.name) || (fn && fn->kind == VAL_fn))
+            diag_hint(cx->diag, "%s is a function: %s(%s)", e->field.name, e->field.name,
+                      e->field.of->kind == EXPR_name ? e->field.of->name : "x");
+        else
+            hint_foreign(cx, foreign_field(e->field.name));
         return false;
     }
     if (!val_field(cx, &of, e->field.name, e->field.name_span, out)) return false;

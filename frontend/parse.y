@@ -507,105 +507,25 @@ opt_expr
     ;
 
 %%
-/* ---- messages. What is expected is told in the reader's words: a list of thirty tokens becomes
- * 'an expression'. */
-typedef struct Expected {
-    yysymbol_kind_t kind[YYNTOKENS];
-    int n;
-} Expected;
-
-static bool expects(const Expected *e, yysymbol_kind_t kind) {
-    for (int i = 0; i < e->n; i++)
-        if (e->kind[i] == kind) return true;
-    return false;
-}
-
-/* Is the token covered by 'a statement' or 'an expression', or one of those that go unsaid? */
-static bool is_covered(const Expected *e, yysymbol_kind_t kind) {
-    switch (kind) {
-    case YYSYMBOL_BAD: case YYSYMBOL_START_FILE: case YYSYMBOL_START_EXPR: return true;
-    case YYSYMBOL_NUMBER: case YYSYMBOL_STRING: case YYSYMBOL_TRUE: case YYSYMBOL_FALSE:
-    case YYSYMBOL_NONE: case YYSYMBOL_NOT: return expects(e, YYSYMBOL_NUMBER);
-    case YYSYMBOL_NAME: case YYSYMBOL_FN: case YYSYMBOL_MINUS: case YYSYMBOL_LPAREN:
-    case YYSYMBOL_LBRACKET:
-        return expects(e, YYSYMBOL_NUMBER) || (kind != YYSYMBOL_NAME && expects(e, YYSYMBOL_PLUS));
-    case YYSYMBOL_POW: case YYSYMBOL_DOT: return expects(e, YYSYMBOL_PLUS);
-    case YYSYMBOL_ASSIGN: case YYSYMBOL_ARROW: case YYSYMBOL_OVER:
-        return expects(e, YYSYMBOL_PLUS) && expects(e, YYSYMBOL_COMMA);
-    default: break;
-    }
-    if (kind >= YYSYMBOL_PIPE && kind <= YYSYMBOL_AT) return true;
-    return expects(e, YYSYMBOL_IMPORT) && kind >= YYSYMBOL_FN && kind <= YYSYMBOL_WATCH;
-}
-
-static void list_expected(const Expected *e, Buf *b) {
-    enum { MOST = 6 };
-    const char *word[YYNTOKENS + 1];
-    int n = 0;
-    if (expects(e, YYSYMBOL_IMPORT)) word[n++] = "a statement";
-    else if (expects(e, YYSYMBOL_NUMBER)) word[n++] = "an expression";
-    for (int i = 0; i < e->n; i++)
-        if (!is_covered(e, e->kind[i])) word[n++] = yysymbol_name(e->kind[i]);
-    for (int i = 0; n <= MOST && i < n; i++)
-        buf_printf(b, "%s%s", i == 0 ? "expected " : i == n - 1 ? " or " : ", ", word[i]);
-}
-
-static const char *describe(Parser *p, const Token *t) {
-    const char *text = token_text(p, t);
-    if (t->start >= p->n) return "end of file";
-    if (p->text[t->start] == '\n') return "end of line";
-    if (t->kind == TOKEN_STRING) return "a string";
-    return arena_printf(p->arena, "'%.40s'", text);
-}
-
-/* The nearest of the expected words to one that was found: batch for bacth. */
-static const char *near_word(Parser *p, const Expected *e) {
-    const char *names[YYNTOKENS];
-    size_t n = 0;
-    for (int i = 0; i < e->n; i++) {
-        const char *name = yysymbol_name(e->kind[i]);
-        size_t length = strlen(name);
-        if (length <= 3 || name[1] < 'a' || name[1] > 'z') continue;
-        names[n++] = arena_strndup(p->arena, name + 1, length - 2);
-    }
-    return nearest_name(token_text(p, &p->last), names, n);
-}
-
-static bool is_comparison(yysymbol_kind_t kind) {
-    return kind >= YYSYMBOL_EQ && kind <= YYSYMBOL_GE;
-}
-
-static const char *choose_hint(Parser *p, const Expected *e, yysymbol_kind_t found) {
-    bool operand = expects(e, YYSYMBOL_PLUS);
-    bool whole = operand && expects(e, YYSYMBOL_NEWLINE); /* the statement could end here */
-    if (found == YYSYMBOL_ASSIGN && operand && !whole) return "two values are compared with '=='";
-    if (found == YYSYMBOL_COMMA && whole) return "several values are written (a, b)";
-    if (is_comparison(found) && operand) return "comparisons do not chain: write a < b & b < c";
-    const Token *before = &p->before;
-    if (found == YYSYMBOL_NUMBER && before->kind == TOKEN_DOT)
-        return "an element of an array is written layer[3]";
-    if (!token_is_word(p->last.kind)) return NULL;
-    bool second = before->span.col == p->statement_col && before->span.line == p->last.span.line;
-    const char *hint = word_hint(p, &p->last, false);
-    if (!hint && before->kind == TOKEN_NAME) hint = word_hint(p, before, second);
-    const char *near = hint ? NULL : near_word(p, e);
-    return near ? arena_printf(p->arena, "did you mean '%s'?", near) : hint;
+/* ---- errors */
+static int token_of(yysymbol_kind_t kind) {
+    if (kind == YYSYMBOL_YYEOF) return TOKEN_END;
+    int token = TOKEN_START_FILE;
+    while (YYTRANSLATE(token) != kind) token++;
+    return token;
 }
 
 static int yyreport_syntax_error(const yypcontext_t *cx, Parser *p) {
-    yysymbol_kind_t found = yypcontext_token(cx);
-    if (!p->quiet && found != YYSYMBOL_BAD) {
-        Expected e;
-        e.n = yypcontext_expected_tokens(cx, e.kind, YYNTOKENS);
-        Buf b = {0};
-        list_expected(&e, &b);
-        const char *what = describe(p, &p->last);
-        if (b.n) diag_error(p->diag, *yypcontext_location(cx), "%s, found %s", b.data, what);
-        else diag_error(p->diag, *yypcontext_location(cx), "%s cannot stand here", what);
-        buf_free(&b);
-        tokens_note_bracket(p);
-        const char *hint = choose_hint(p, &e, found);
-        if (hint) diag_hint(p->diag, "%s", hint);
+    yysymbol_kind_t kind[YYNTOKENS];
+    int token[YYNTOKENS];
+    const char *name[YYNTOKENS];
+    if (!p->quiet && yypcontext_token(cx) != YYSYMBOL_BAD) {
+        Expected e = {token, name, yypcontext_expected_tokens(cx, kind, YYNTOKENS)};
+        for (int i = 0; i < e.n; i++) {
+            token[i] = token_of(kind[i]);
+            name[i] = yysymbol_name(kind[i]);
+        }
+        report_syntax(p, *yypcontext_location(cx), &e);
     }
     tokens_recover(p);
     return 0;

@@ -2,7 +2,7 @@
  *
  *   lex.l      bytes to raw tokens; every word is a name
  *   tokens.c   raw tokens to the grammar's: newlines, keywords, brackets
- *   parse.y    the grammar and the messages of its errors
+ *   parse.y    the grammar;  messages.c  what is said of its errors
  *   build.c    makes the nodes of ast.h;  literal.c  the values of numbers and strings */
 #ifndef UPT_PARSER_H
 #define UPT_PARSER_H
@@ -49,6 +49,7 @@ typedef struct Parser {
     bool quiet;      /* the next syntax error follows from one already reported */
     bool deep;       /* nesting was reported */
     bool drop;       /* and the statement at hand is left out for it */
+    bool unclosed;   /* a brace was closed for it: the declaration at hand holds who knows what */
 
     Stmts stmts; /* results */
     Expr *expr;
@@ -65,9 +66,16 @@ void tokens_recover(Parser *p);          /* at a syntax error: skip to the end o
 bool token_is_word(int kind);
 const char *token_text(const Parser *p, const Token *t);
 void tokens_note_bracket(Parser *p); /* notes a bracket that is open since an earlier line */
-/* What to write for a word of other languages, or (statement) the declaration that was nearly
- * written; NULL: nothing. */
-const char *word_hint(Parser *p, const Token *word, bool statement);
+/* The word that starts declarations and was nearly written; NULL: none. */
+const char *near_declaration(Parser *p, const Token *word);
+
+/* ---- messages.c */
+typedef struct Expected { /* the grammar's tokens at an error, and what messages call them */
+    int *kind;
+    const char **name;
+    int n;
+} Expected;
+void report_syntax(Parser *p, Span at, const Expected *e); /* at p->last */
 
 /* ---- literal.c */
 Expr *number_literal(Parser *p, Span at, const char *s, size_t n);

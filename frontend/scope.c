@@ -3,6 +3,7 @@
  * that two imports have, for different things, is bound to a VAL_error that says so (`s` is the
  * sentence); it is an error only where it is used. */
 #include "frontend/decl.h"
+#include "frontend/foreign.h"
 
 #include <string.h>
 
@@ -131,6 +132,8 @@ bool val_field(Elab *cx, const Val *of, const char *name, Span at, Val *out) {
         if (of->kind == VAL_array)
             diag_hint(cx->diag, "choose one of the array first: %s[0].%s", array_name(cx, of),
                       name);
+        else
+            hint_foreign(cx, foreign_field(name));
         return false;
     }
 }

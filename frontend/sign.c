@@ -4,6 +4,7 @@
  * caller (Val.outer). What `...` stands for is kept in the call's scope under that very name, which
  * no program can write. */
 #include "frontend/decl.h"
+#include "frontend/foreign.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ static bool report_param(Elab *cx, const char *callee, const ParamDecls *p, cons
     report_error(cx, a->span, "'%s' has no argument '%s'", callee, a->name);
     const char **names = NEW_N(cx->arena, const char *, p->n + 1);
     for (size_t i = 0; i < p->n; i++) names[i] = p->at[i].name;
-    suggest(cx, a->name, names, p->n);
+    if (!hint_foreign(cx, foreign_name(a->name))) suggest(cx, a->name, names, p->n);
     return false;
 }
 
@@ -30,7 +31,10 @@ static bool report_many(Elab *cx, const char *callee, const ParamDecls *p, int n
     if (p->n && p->at[0].span.file)
         diag_note(cx->diag, span_join(p->at[0].span, p->at[p->n - 1].span),
                   "they are declared here");
-    return report_calls(cx);
+    report_calls(cx);
+    if (p->n == 1 && str_eq(p->at[0].name, "shape"))
+        diag_hint(cx->diag, "a shape is a list: %s([m, n])", callee);
+    return false;
 }
 
 bool args_match(Elab *cx, const char *callee, const ParamDecls *param, const CallArg *arg, int narg,
@@ -147,10 +151,13 @@ static bool check_rank(Elab *cx, const Check *k, int *lead) {
     *lead = open ? rank - (fixed - 1) : 0;
     if (open ? *lead >= 0 : rank == fixed) return true;
     int want = open ? fixed - 1 : fixed;
-    return report_type(cx, k,
-                       arena_printf(cx->arena, "it has %d dimension%s, %s%d %s wanted", rank,
-                                    rank == 1 ? "" : "s", open ? "at least " : "", want,
-                                    want == 1 ? "is" : "are"));
+    report_type(cx, k,
+                arena_printf(cx->arena, "it has %d dimension%s, %s%d %s wanted", rank,
+                             rank == 1 ? "" : "s", open ? "at least " : "", want,
+                             want == 1 ? "is" : "are"));
+    if (!k->type->has_dims)
+        diag_hint(cx->diag, "%s[...] takes any number of dimensions", type_text(cx, k->type));
+    return false;
 }
 
 /* The dimensions that `...` stands for: bound the first time, compared after. */

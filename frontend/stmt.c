@@ -30,6 +30,10 @@ bool exec_stmt(Elab *cx, Exec *x, const Stmt *s) {
     if (info->where & (unsigned)x->where) return info->exec(cx, x, s);
     report_error(cx, s->span, "%s cannot stand %s", info->what, where_name(x->where));
     if (info->where == IN_module) diag_hint(cx->diag, "declare it at the top level of the file");
+    if (s->kind == STMT_fn)
+        diag_hint(cx->diag, "declare it at top level, or: name = fn (x) { return ... }");
+    if (s->kind == STMT_return && x->where == IN_entry)
+        diag_hint(cx->diag, "report name = e logs a value");
     if (info->where == IN_entry)
         diag_hint(cx->diag, "it belongs to `train on ... { }` or `eval on ... { }`");
     return false;
@@ -193,9 +197,14 @@ bool do_for(Elab *cx, Exec *x, const Stmt *s) {
     return ok;
 }
 
+/* What is no call changes nothing. */
 bool do_expr(Elab *cx, Exec *x, const Stmt *s) {
     Val v;
-    return eval_expr(cx, x->scope, s->expr, &v) && v.kind != VAL_error;
+    if (!eval_expr(cx, x->scope, s->expr, &v) || v.kind == VAL_error) return false;
+    if (s->expr->kind == EXPR_call) return true;
+    report_error(cx, s->span, "this value goes nowhere");
+    diag_hint(cx->diag, x->where == IN_fn ? "return %s" : "name = %s", span_text(cx, s->span));
+    return false;
 }
 
 bool do_fn(Elab *cx, Exec *x, const Stmt *s) {

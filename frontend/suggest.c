@@ -1,6 +1,7 @@
 /* 'did you mean': errors about names that do not exist, each with the nearest name that does, or
  * the module that has it. */
 #include "frontend/decl.h"
+#include "frontend/foreign.h"
 
 #include <string.h>
 
@@ -10,9 +11,20 @@ static const char **map_keys(Arena *a, const Map *m) {
     return key;
 }
 
+/* The nearest, or all of a few. */
 void suggest(Elab *cx, const char *name, const char *const *names, size_t n) {
+    enum { FEW = 12 };
     const char *near = nearest_name(name, names, n);
-    if (near) diag_hint(cx->diag, "did you mean '%s'?", near);
+    if (near)
+        diag_hint(cx->diag, "did you mean '%s'?", near);
+    else if (n && n <= FEW)
+        diag_hint(cx->diag, "there %s %s", n == 1 ? "is only" : "are",
+                  name_list(cx->arena, names, n, "and"));
+}
+
+bool hint_foreign(Elab *cx, const char *hint) {
+    if (hint) diag_hint(cx->diag, "%s", hint);
+    return hint;
 }
 
 void report_field(Elab *cx, const char *owner, const Map *names, const char *name, Span at) {
@@ -86,6 +98,7 @@ void report_unknown(Elab *cx, const Scope *s, const char *what, const char *name
         diag_hint(cx->diag, "it belongs to a pipeline: data x = documents(\"*.txt\") | ...");
         return;
     }
+    if (hint_foreign(cx, foreign_name(name))) return;
     VEC(const char *) names = {0};
     for (; s; s = s->parent)
         for (size_t i = 0; i < s->names.n; i++) vec_push(cx->arena, &names, s->names.at[i].key);

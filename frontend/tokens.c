@@ -26,22 +26,10 @@ typedef struct Word {
 } Word;
 static const Word words[] = {
 #define WORD(text, token, when) {text, TOKEN_##token, when},
-#define FOREIGN(word, hint)
 #include "frontend/words.def"
 #undef WORD
-#undef FOREIGN
 };
 enum { WORDS = sizeof words / sizeof *words };
-
-static const struct {
-    const char *word, *hint;
-} foreign[] = {
-#define WORD(text, token, when)
-#define FOREIGN(word, hint) {word, hint},
-#include "frontend/words.def"
-#undef WORD
-#undef FOREIGN
-};
 
 bool token_is_word(int kind) {
     for (size_t i = 0; i < WORDS; i++)
@@ -63,16 +51,12 @@ static const Word *find_word(const Parser *p, const Token *t) {
     return NULL;
 }
 
-const char *word_hint(Parser *p, const Token *word, bool statement) {
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-        if (token_says(p, word, foreign[i].word)) return foreign[i].hint;
-    if (!statement) return NULL;
+const char *near_declaration(Parser *p, const Token *word) {
     const char *starts[WORDS];
     size_t n = 0;
     for (size_t i = 0; i < WORDS; i++)
         if (words[i].when == STRUCT || words[i].when == START) starts[n++] = words[i].text;
-    const char *near = nearest_name(token_text(p, word), starts, n);
-    return near ? arena_printf(p->arena, "did you mean '%s'?", near) : NULL;
+    return nearest_name(token_text(p, word), starts, n);
 }
 
 /* ---- looking ahead */
@@ -262,13 +246,18 @@ static bool line_ends_skip(Parser *p, bool in_brackets) {
            next->span.col <= p->statement_col;
 }
 
+/* A line that ends with ':' opens a body to those who write Python, and the lines of that go too.
+ */
 static void skip_statement(Parser *p, bool in_brackets, int depth) {
+    int before = p->last.kind;
     for (;; p->pos++) {
         const Token *t = token_ahead(p, 0);
         if (t->kind == TOKEN_END || is_declaration(p, t)) return;
         if (t->kind == TOKEN_LBRACE) depth++;
         if (t->kind == TOKEN_RBRACE && depth-- == 0) return;
+        if (before == TOKEN_COLON && t->kind == TOKEN_NEWLINE) in_brackets = true;
         if (t->kind == TOKEN_NEWLINE && depth == 0 && line_ends_skip(p, in_brackets)) return;
+        before = t->kind;
     }
 }
 
@@ -309,6 +298,7 @@ static int supply(Parser *p, int kind, const Token *t, UPM_STYPE *value, Span *a
 static int close_innermost(Parser *p, const Token *t, UPM_STYPE *value, Span *at) {
     int closer = closer_of(p->open[p->nopen - 1].kind);
     report_open(p, t);
+    if (closer == TOKEN_RBRACE) p->unclosed = true;
     if (closer == TOKEN_RBRACE && !starts_statement(p))
         return supply(p, TOKEN_NEWLINE, t, value, at);
     p->nopen--;

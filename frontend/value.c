@@ -249,7 +249,11 @@ bool val_int(Elab *cx, const Val *v, const char *what, Span at, int64_t *out) {
         return true;
     }
     report_error(cx, at, "%s must be an integer, not %s", what, val_describe(cx, v));
-    if (v->kind == VAL_float) diag_hint(cx->diag, "a // b, round(x) and int(x) give integers");
+    if (v->kind == VAL_float && v->f == floor(v->f) && fabs(v->f) < 1e15)
+        diag_hint(cx->diag, "%.0f without point and exponent is an integer, and int(x) makes one",
+                  v->f);
+    else if (v->kind == VAL_float)
+        diag_hint(cx->diag, "a // b, round(x) and int(x) give integers");
     if (val_is_tensor(v)) diag_hint(cx->diag, "it has to be known when the program is compiled");
     return false;
 }
