@@ -63,9 +63,8 @@ extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show, verb
 typedef struct Session {
     Arena *arena;
     Diag *diag;
-    Program *program;      /* FUSED once compiled */
-    Tokenizer **tokenizer; /* by index in program->spec */
-    int ntokenizer;
+    Program *program;           /* FUSED once compiled */
+    VEC(Tokenizer *) tokenizer; /* by index in program->spec */
     Codegen *codegen;
     RtProgram *code;
     const char *name; /* base name of the file: names the run */

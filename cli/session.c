@@ -26,10 +26,7 @@ static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, E
         used.path = ""; /* trained, and forgotten */
     Tokenizer *t = tokenizer_open(&used, s->log, e);
     if (!t) return false;
-    Tokenizer **grown = NEW_N(s->arena, Tokenizer *, s->ntokenizer + 1);
-    if (s->ntokenizer) memcpy(grown, s->tokenizer, (size_t)s->ntokenizer * sizeof *grown);
-    grown[s->ntokenizer++] = t;
-    s->tokenizer = grown;
+    vec_push(s->arena, &s->tokenizer, t);
     TokenizerIds ids = tokenizer_ids(t);
     *info = (TokenizerInfo){.size = ids.size,
                             .pad = ids.pad,
@@ -184,7 +181,7 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
 void session_close(Session *s) {
     times_print(s->times, stderr);
     if (s->codegen) codegen_free(s->codegen);
-    for (int i = 0; i < s->ntokenizer; i++) tokenizer_free(s->tokenizer[i]);
+    for (size_t i = 0; i < s->tokenizer.n; i++) tokenizer_free(s->tokenizer.at[i]);
     s->codegen = NULL;
-    s->ntokenizer = 0;
+    s->tokenizer.n = 0;
 }

@@ -101,9 +101,9 @@ bool upx_write(const char *path, const Session *s, Err *e) {
     upx_begin(&file);
     put_text(&file, "program", whole_print, s->arena, s->program);
     put_text(&file, "plan", plans_print, s->arena, s->program);
-    for (int i = 0; i < s->ntokenizer; i++) {
+    for (size_t i = 0; i < s->tokenizer.n; i++) {
         Buf vocab = {0};
-        tokenizer_bytes(s->tokenizer[i], &vocab);
+        tokenizer_bytes(s->tokenizer.at[i], &vocab);
         upx_section(&file, "vocab", vocab.data, vocab.n);
         buf_free(&vocab);
     }
@@ -203,14 +203,13 @@ static bool read_program(const char *path, Session *s, const Section *sec, size_
 
 static bool read_tokenizers(const char *path, Session *s, const Section *sec, size_t n, Err *e) {
     const Spec *spec = &s->program->spec;
-    s->tokenizer = NEW_N(s->arena, Tokenizer *, spec->ntokenizer + 1);
     for (int i = 0; i < spec->ntokenizer; i++) {
         const Section *v = section_find(sec, n, "vocab", i);
         if (!v) return err_set(e, "%s is damaged: it lacks a vocabulary", path);
-        s->tokenizer[i] = tokenizer_from_bytes(&spec->tokenizer[i], v->data, v->n, e);
-        if (!s->tokenizer[i]) return false;
-        s->ntokenizer = i + 1;
-        if (tokenizer_hash(s->tokenizer[i]) != spec->tokenizer[i].hash)
+        Tokenizer *t = tokenizer_from_bytes(&spec->tokenizer[i], v->data, v->n, e);
+        if (!t) return false;
+        vec_push(s->arena, &s->tokenizer, t);
+        if (tokenizer_hash(t) != spec->tokenizer[i].hash)
             return err_set(e, "%s is damaged: its vocabulary is not the one it was compiled with",
                            path);
     }

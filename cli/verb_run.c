@@ -75,12 +75,12 @@ static int train_work(const Session *s, const Options *o, Err *e) {
     ro.sources = s->diag;
     if (o->find_nan) ro.find_nan = find_nan, ro.find_nan_cx = s;
     ro.machine = o->profile ? machine_known(s->arena) : NULL;
-    return run_train(s->code, s->tokenizer, &ro, e);
+    return run_train(s->code, s->tokenizer.at, &ro, e);
 }
 
 static int eval_work(const Session *s, const Options *o, Err *e) {
     RunOptions ro = run_options(s, o);
-    return run_eval(s->code, s->tokenizer, &ro, o->checkpoint, e);
+    return run_eval(s->code, s->tokenizer.at, &ro, o->checkpoint, e);
 }
 
 static int run(Arena *a, const void *options, const char *file) {

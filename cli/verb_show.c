@@ -59,7 +59,7 @@ static int show_upx(Arena *a, const char *path) {
         if (diag_path(s.diag, i)) printf("source: %s\n", diag_path(s.diag, i));
     for (int i = 0; i < p->spec.ntokenizer; i++)
         printf("tokenizer %s: %s, %" PRId64 " entries\n", p->spec.tokenizer[i].name,
-               p->spec.tokenizer[i].kind, tokenizer_ids(s.tokenizer[i]).size);
+               p->spec.tokenizer[i].kind, tokenizer_ids(s.tokenizer.at[i]).size);
     for (size_t i = 0; i < p->ntensor; i++) {
         const Tensor *t = &p->tensor[i];
         if (t->kind != TENSOR_param) continue;

@@ -202,13 +202,12 @@ bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out) {
 
 /* ---- any two values */
 
-static bool lists_join(Elab *cx, const Val *a, const Val *b, Val *out) {
-    int n = a->list.n + b->list.n;
+static bool lists_join(Elab *cx, const Val *a, const Val *b, Span span, Val *out) {
+    int n = a->list.n + b->list.n; /* of at most LIST_MAX each */
     Val *at = NEW_N(cx->arena, Val, n + 1);
     if (a->list.n) memcpy(at, a->list.at, (size_t)a->list.n * sizeof *at);
     if (b->list.n) memcpy(at + a->list.n, b->list.at, (size_t)b->list.n * sizeof *at);
-    *out = val_of_list(VAL_list, at, n);
-    return true;
+    return list_make(cx, VAL_list, at, n, span, out);
 }
 
 static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at) {
@@ -231,6 +230,7 @@ static bool mismatch(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at)
 static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span at, Val *out) {
     if (val_is_number(a) && val_is_number(b)) return number_binary(cx, op, a, b, at, out);
     if (op == BIN_eq || op == BIN_ne) {
+        if (a->kind == VAL_list && !spend(cx, a->list.all, at)) return false;
         *out = val_of_bool(val_same(a, b) == (op == BIN_eq));
         return true;
     }
@@ -239,7 +239,7 @@ static bool compile_time(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span
         return true;
     }
     if (op == BIN_add && a->kind == VAL_list && b->kind == VAL_list)
-        return lists_join(cx, a, b, out);
+        return lists_join(cx, a, b, at, out);
     return mismatch(cx, op, a, b, at);
 }
 

@@ -170,7 +170,9 @@ bool exec_array(Elab *cx, Exec *x, const Target *t, const Expr *value) {
         const char *element = arena_printf(cx->arena, "%s.%d", path, v.list.n);
         if (!eval_named(cx, x, s, element, value, &v.list.at[v.list.n])) return false;
     }
-    if (n && v.list.at[0].kind != VAL_instance) v.kind = VAL_list;
+    ValKind kind = n && v.list.at[0].kind != VAL_instance ? VAL_list : VAL_array;
+    if (!list_make(cx, kind, v.list.at, (int)n, t->span, &v)) return false;
+    v.span = t->span;
     return assign_value(cx, x, &(Target){.name = t->name, .span = t->span}, 1, v, value->span);
 }
 

@@ -212,8 +212,6 @@ bool run_clone(Call *c, Val *out) {
 
 /* ---- compile time */
 
-enum { RANGE_MAX = 1000000 };
-
 bool run_range(Call *c, Val *out) {
     int64_t v[3] = {0, 0, 1};
     for (int i = 0; i < 3; i++)
@@ -225,13 +223,12 @@ bool run_range(Call *c, Val *out) {
     if (v[2] == 0) return report_error(c->cx, c->arg_span[2], "the step of range cannot be 0");
     VEC(Val) list = {0};
     for (int64_t i = v[0]; v[2] > 0 ? i < v[1] : i > v[1];) {
-        if (list.n == RANGE_MAX)
-            return report_error(c->cx, c->at, "range gives more than %d numbers", RANGE_MAX);
+        if (list.n == LIST_MAX)
+            return report_error(c->cx, c->at, "range gives more than %d numbers", LIST_MAX);
         vec_push(c->cx->arena, &list, val_of_int(i));
         if (__builtin_add_overflow(i, v[2], &i)) break;
     }
-    *out = val_of_list(VAL_list, list.at, (int)list.n);
-    return true;
+    return list_make(c->cx, VAL_list, list.at, (int)list.n, c->at, out);
 }
 
 bool run_len(Call *c, Val *out) {

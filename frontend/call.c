@@ -3,7 +3,7 @@
  * numbers, and frames set aside (reports) are not counted by their parent. */
 #include "frontend/decl.h"
 
-enum { MAX_DEPTH = 200, MAX_CALLS = 2000000 };
+enum { MAX_DEPTH = 200 };
 
 /* ---- frames */
 static uint64_t next_ordinal(Elab *cx, Frame *f, const char *what) {
@@ -52,9 +52,6 @@ uint64_t place_next(Elab *cx, const char *operator_name) {
 bool enter_call(Elab *cx, const char *what, Span at) {
     if (cx->depth >= MAX_DEPTH)
         return report_error(cx, at, "calls go more than %d deep: '%s' never ends", MAX_DEPTH, what);
-    if (++cx->decls->calls > MAX_CALLS)
-        return report_error(cx, at, "more than %d calls while compiling, '%s' the last of them",
-                            MAX_CALLS, what);
     cx->depth++;
     return true;
 }

@@ -69,7 +69,6 @@ typedef struct Decls {
     size_t nbound;         /* size of Elab.current */
     bool reporting;        /* a report's expression is computed, and must change no state */
     uint32_t regions;      /* of remat so far */
-    int calls;             /* so far, against programs that never end */
 
     VEC(Version) version; /* of the entry at hand */
     VEC(Binding) binding;
@@ -138,7 +137,7 @@ bool args_bind(Elab *cx, const char *callee, const ParamDecls *param, const Call
 bool signature_bind(Elab *cx, const FnDecl *f, const char *callee, const CallArg *arg, int narg,
                     const Val *over, Span at, Scope *s);
 bool signature_result(Elab *cx, const FnDecl *f, const char *callee, Scope *s, Val *v);
-bool enter_call(Elab *cx, const char *what, Span at); /* limits depth and number of calls */
+bool enter_call(Elab *cx, const char *what, Span at); /* limits their depth */
 
 /* ---- instances: block.c declare.c */
 bool instance_new(Elab *cx, const Val *block, const CallArg *arg, int narg, Span at, Val *out);

@@ -97,7 +97,8 @@ struct Val {
         struct {
             Val *at;
             int n;
-        } list; /* list, tuple, array (of instances), axes (VAL_int) */
+            int all, deep; /* values, with those of the lists in it; levels of lists below */
+        } list;            /* list, tuple, array (of instances), axes (VAL_int) */
         const Closure *fn;
         const Builtin *builtin;
         struct {
@@ -160,6 +161,7 @@ struct Elab {
     Frame *frame;
     int depth;     /* of calls; more than 200 is an error that shows the chain */
     int nesting;   /* of eval_expr: bounds the machine's stack */
+    int64_t spent; /* steps of compiling so far, see spend() */
     Graph *g;      /* of the entry at hand; NULL outside entries */
     bool training; /* in train, and not inside still() */
     bool in_train; /* the entry is `train`: step and steps are values, updates happen */
@@ -192,6 +194,10 @@ bool apply_binary(Elab *cx, BinaryOp op, const Val *a, const Val *b, Span op_spa
                   Val *out);
 Val val_of_int(int64_t i), val_of_float(double f), val_of_bool(bool b), val_of_str(const char *s);
 Val val_of_tensor(const TVal *t);
+Val val_of_list(ValKind kind, Val *at, int n); /* of values that are no lists */
+/* Of any values: an error when they are too many, or lists too deep. */
+enum { LIST_MAX = 100000, LIST_DEEP = 100 };
+bool list_make(Elab *cx, ValKind kind, Val *at, int n, Span span, Val *out);
 Val val_error(void);
 bool val_same(const Val *a, const Val *b);
 /* TVal of a node just added: names carried over by the caller. */
@@ -203,6 +209,9 @@ const char *const *builtin_names(size_t *n);
  * first: diag_error, diag_note, then report_calls for the chain alone. Hints may follow either. */
 bool report_error(Elab *cx, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool report_calls(Elab *cx);
+/* Every expression, turn of a loop and element of a list that is made or compared is a step. After
+ * STEPS_MAX of them it is an error, so that no program keeps the compiler for ever. */
+bool spend(Elab *cx, int64_t steps, Span at);
 
 /* ---- declarations */
 Val *scope_find(const Scope *s, const char *name); /* NULL: unknown here and outside */

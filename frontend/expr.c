@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { NESTING_MAX = 2000 };
+enum { NESTING_MAX = 2000, TEXT_MAX = 1 << 20, TEXT_STEP = 64 /* bytes of text a step */ };
 
 /* ---- names */
 
@@ -87,6 +87,10 @@ static bool eval_string(Elab *cx, Scope *s, const Expr *e, Val *out) {
         const char *more = val_text(cx, &v);
         if (!more)
             return report_error(cx, part->span, "a string cannot hold %s", val_describe(cx, &v));
+        size_t n = strlen(text) + strlen(more);
+        if (n > TEXT_MAX)
+            return report_error(cx, part->span, "a string has at most %d bytes", TEXT_MAX);
+        if (!spend(cx, (int64_t)n / TEXT_STEP, part->span)) return false;
         text = arena_printf(cx->arena, "%s%s", text, more);
     }
     *out = val_of_str(text);
@@ -99,8 +103,8 @@ static bool eval_items(Elab *cx, Scope *s, const Expr *e, Val *out) {
     bool ok = true;
     for (size_t i = 0; i < n; i++)
         if (!eval_expr(cx, s, e->items.at[i], &at[i])) ok = false;
-    *out = val_of_list(e->kind == EXPR_tuple ? VAL_tuple : VAL_list, at, (int)n);
-    return ok;
+    ValKind kind = e->kind == EXPR_tuple ? VAL_tuple : VAL_list;
+    return ok && list_make(cx, kind, at, (int)n, e->span, out);
 }
 
 static bool eval_fn(Elab *cx, Scope *s, const Expr *e, Val *out) {
@@ -359,11 +363,21 @@ static bool eval_kind(Elab *cx, Scope *s, const Expr *e, Val *out) {
     }
 }
 
+bool spend(Elab *cx, int64_t steps, Span at) {
+    enum { STEPS_MAX = 2000000 };
+    bool told = cx->spent > STEPS_MAX;
+    cx->spent += steps;
+    if (cx->spent <= STEPS_MAX) return true;
+    if (!told) report_error(cx, at, "compiling this takes more than %d steps", STEPS_MAX);
+    return false;
+}
+
 bool eval_expr(Elab *cx, Scope *s, const Expr *e, Val *out) {
     *out = val_error();
     if (diag_full(cx->diag)) return false;
     if (cx->nesting >= NESTING_MAX)
         return report_error(cx, e->span, "expressions and calls are nested too deeply here");
+    if (!spend(cx, 1, e->span)) return false;
     cx->nesting++;
     bool ok = eval_kind(cx, s, e, out);
     cx->nesting--;

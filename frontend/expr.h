@@ -12,7 +12,6 @@ bool val_is_tree(const Val *v);   /* VAL_tree or VAL_instance */
 double val_double(const Val *v);  /* of a number */
 /* A compile-time scalar as strings show it; NULL: it has no text. */
 const char *val_text(Elab *cx, const Val *v);
-Val val_of_list(ValKind kind, Val *at, int n);
 const char *number_text(Elab *cx, double f);             /* the shortest that reads back the same */
 const char *dim_text(Elab *cx, const TVal *t, int axis); /* "d = 768" or "768" */
 const char *shape_text(Elab *cx, const TVal *t);         /* "[B, T, d]" */

@@ -67,8 +67,7 @@ static bool list_slice(Elab *cx, Scope *s, const Val *of, const Expr *e, const c
     if (!cut_slice(cx, s, e, of->list.n, what, &cut)) return false;
     Val *at = NEW_N(cx->arena, Val, cut.size + 1);
     for (int64_t i = 0; i < cut.size; i++) at[i] = of->list.at[cut.start + i * cut.step];
-    *out = val_of_list(of->kind == VAL_array ? VAL_array : of->kind, at, (int)cut.size);
-    return true;
+    return list_make(cx, of->kind, at, (int)cut.size, e->span, out);
 }
 
 static bool index_list(Elab *cx, Scope *s, const Val *of, const Expr *e, Val *out) {

@@ -157,7 +157,7 @@ bool do_return(Elab *cx, Exec *x, const Stmt *s) {
     else if (n == 1)
         x->result = v[0];
     else
-        x->result = (Val){.kind = VAL_tuple, .span = s->span, .list = {v, n}};
+        return list_make(cx, VAL_tuple, v, n, s->span, &x->result);
     return true;
 }
 
@@ -191,6 +191,7 @@ bool do_for(Elab *cx, Exec *x, const Stmt *s) {
     if (!eval_expr(cx, x->scope, s->loop.in, &list) || !loop_items(cx, &list, s->loop.in->span))
         return false;
     for (int i = 0; i < list.list.n && !x->returned && ok; i++) {
+        if (!spend(cx, 1, s->span)) return false;
         scope_set(cx, x->scope, s->loop.name, &list.list.at[i]);
         ok = exec_stmts(cx, x, &s->loop.body);
     }

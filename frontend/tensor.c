@@ -30,6 +30,10 @@ TVal tensor_add(Elab *cx, Op op, const Attr *attr, const TVal *in, int nin, cons
         report_error(cx, at, "%s", e.msg);
         return t;
     }
+    if (cx->g->n >= GRAPH_LARGE) {
+        report_error(cx, at, "an entry has at most %d operations", GRAPH_LARGE);
+        return t;
+    }
     t.ref = graph_add(cx->g, op, attr, ref, nin, given, at);
     t.type = *graph_type(cx->g, t.ref);
     return t;

@@ -3,6 +3,7 @@
  * only here, and only exactly: a literal that its dtype cannot hold is the user's error. */
 #include "frontend/expr.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,29 @@ Val val_of_tensor(const TVal *t) {
     return (Val){.kind = VAL_tensor, .t = *t};
 }
 
+static bool is_list(const Val *v) {
+    return v->kind == VAL_list || v->kind == VAL_tuple || v->kind == VAL_array ||
+           v->kind == VAL_axes;
+}
+
 Val val_of_list(ValKind kind, Val *at, int n) {
-    return (Val){.kind = kind, .list = {at, n}};
+    Val v = {.kind = kind, .list = {at, n, n, 0}};
+    for (int i = 0; i < n; i++) {
+        if (!is_list(&at[i])) continue;
+        if (at[i].list.all <= INT_MAX - v.list.all) v.list.all += at[i].list.all;
+        if (at[i].list.deep >= v.list.deep) v.list.deep = at[i].list.deep + 1;
+    }
+    return v;
+}
+
+bool list_make(Elab *cx, ValKind kind, Val *at, int n, Span span, Val *out) {
+    *out = val_of_list(kind, at, n);
+    if (out->list.all > LIST_MAX)
+        return report_error(cx, span, "a list has at most %d values, with those of lists in it",
+                            LIST_MAX);
+    if (out->list.deep > LIST_DEEP)
+        return report_error(cx, span, "lists are nested more than %d deep", LIST_DEEP);
+    return spend(cx, n, span);
 }
 
 /* The size of an axis as an integer of the program: it keeps its name, and counts samples where the

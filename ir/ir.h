@@ -151,6 +151,8 @@ struct Graph {
     uint32_t copy;   /* copy number that new nodes get */
     uint32_t via;    /* call that new nodes belong to, where their span says none */
 };
+/* Nodes of a graph as a user may write it: elaboration and gradients stop there with an error. */
+enum { GRAPH_LARGE = 1 << 20 };
 Graph *graph_new(Arena *a, const char *name);
 /* Adds a node (or finds its equal) after inferring its result types by the shape rule; `given`
  * types (state, field, const, random, ...) are passed in `type`, else NULL. A shape error here is a

@@ -521,7 +521,9 @@ bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *g
     static const Attr no_attr;
     if ((unsigned)op >= OP_COUNT) return err_set(e, "an unknown operator");
     int arity = op_info[op].arity;
-    if (arity != ARITY_ANY ? nin != arity : nin < 0 || nin > MAX_RESULTS)
+    if (nin < 0 || nin > MAX_RESULTS)
+        return err_set(e, "%s takes at most %d inputs, not %d", op_info[op].name, MAX_RESULTS, nin);
+    if (arity != ARITY_ANY && nin != arity)
         return err_set(e, "%s takes %d inputs, not %d", op_info[op].name, arity, nin);
     Infer cx = {op, attr ? attr : &no_attr, in, nin, given, NULL, 1, e};
     cx.out = NEW_N(a, Type, max_results(op, cx.attr, nin));

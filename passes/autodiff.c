@@ -96,8 +96,17 @@ static bool has_active_input(const Sweep *s, const Node *n) {
     return false;
 }
 
+/* Gradients of gradients may grow with each. */
+static bool is_too_large(Sweep *s, Span at) {
+    if (s->g->n <= GRAPH_LARGE) return false;
+    if (!diag_errors(s->diag))
+        diag_error(s->diag, at, "with gradients, an entry has at most %d operations", GRAPH_LARGE);
+    return s->failed = true;
+}
+
 static void pull_back(Sweep *s, uint32_t i) {
     const Node *n = s->g->node[i];
+    if (is_too_large(s, n->span)) return;
     VjpFn *rule = vjp_table[n->op];
     if (rule == vjp_zero || rule == vjp_leaf || !has_active_input(s, n)) return;
     if (n->region != 0) recompute_region(s, n->region);
