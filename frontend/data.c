@@ -230,7 +230,7 @@ static Val add_data(Elab *cx, const Build *b) {
 
 /* split gives two pipelines that differ in `part`. */
 static Val add_split(Elab *cx, Build *b) {
-    Val v = {.kind = VAL_tuple, .span = b->at, .list = {NEW_N(cx->arena, Val, 2), 2}};
+    Val v = {.kind = VAL_tuple, .span = b->at, .list = {.at = NEW_N(cx->arena, Val, 2), .n = 2}};
     SpecArg share = b->d.spec.arg[0];
     for (int part = 0; part < 2; part++) {
         b->d.spec.arg = NEW_N(cx->arena, SpecArg, 2);

@@ -222,7 +222,8 @@ static bool clip_gradients(Elab *cx, Minimize *m, const Val *limit, Span at) {
     const Val *clip = map_get(&optim->scope->names, "clip_global_norm");
     if (!clip) return report_error(cx, at, "std.optim has no 'clip_global_norm'");
     int n = (int)m->step.n;
-    Val list = {.kind = VAL_list, .span = at, .list = {NEW_N(cx->arena, Val, n + 1), n}}, out;
+    Val list = {.kind = VAL_list, .span = at, .list = {.at = NEW_N(cx->arena, Val, n + 1), .n = n}},
+        out;
     for (int i = 0; i < n; i++) list.list.at[i] = val_of_tensor(&m->step.at[i].g);
     CallArg arg[2] = {{NULL, list, at}, {NULL, *limit, at}};
     if (!call_value(cx, clip, arg, 2, NULL, at, &out)) return false;

@@ -67,7 +67,8 @@ static void finish_entry(Elab *cx, Entry *e, const int *number) {
 /* ---- initial values */
 static Val shape_list(Elab *cx, const PTensor *p) {
     int n = p->t.type.rank;
-    Val v = {.kind = VAL_list, .span = p->t.span, .list = {NEW_N(cx->arena, Val, n + 1), n}};
+    Val v = {
+        .kind = VAL_list, .span = p->t.span, .list = {.at = NEW_N(cx->arena, Val, n + 1), .n = n}};
     for (int i = 0; i < n; i++) {
         v.list.at[i] = val_of_int(p->t.type.dim[i]);
         v.list.at[i].dim = p->dim_name[i];

@@ -164,7 +164,9 @@ static bool check_rank(Elab *cx, const Check *k, int *lead) {
 static bool check_leading(Elab *cx, const Check *k, int lead) {
     Val *old = map_get(&k->scope->names, LEADING);
     if (!old) {
-        Val v = {.kind = VAL_list, .span = k->at, .list = {NEW_N(cx->arena, Val, lead + 1), lead}};
+        Val v = {.kind = VAL_list,
+                 .span = k->at,
+                 .list = {.at = NEW_N(cx->arena, Val, lead + 1), .n = lead}};
         for (int i = 0; i < lead; i++) v.list.at[i] = dim_bound(k->t, i, k->t->name[i], k->at);
         scope_set(cx, k->scope, LEADING, &v);
         return true;
