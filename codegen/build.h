@@ -22,9 +22,11 @@ typedef struct Build {
     RtPlan *out;
     VEC(RtBuffer) buffer;
     VEC(RtStep) step;
-    int32_t *value;                /* buffer of a plan's value, -1: none yet */
-    const int32_t *field;          /* the entry's number of a plan's field */
-    int64_t scratch, most_scratch; /* bytes behind the plan's arena, reused by every node */
+    int32_t *value;          /* buffer of a plan's value, -1: none yet */
+    const int32_t *field;    /* the entry's number of a plan's field */
+    int node;                /* at hand, */
+    VEC(PlanBuffer) scratch; /* and what it has taken of the arena beside the plan's buffers */
+    int64_t arena_bytes;
     PendingList *pending;
     Phases phases;
     const char *label; /* of the node at hand */

@@ -1,8 +1,8 @@
 /* Emits a kernel: tasks, rows, strips and stages around the vector code of its instructions.
  *
  * A vector of 16 elements is computed `unroll` times side by side; the last, incomplete strip
- * runs the same code under masks. All loads of a strip come before its stores (which in-place
- * buffers rely on). */
+ * runs the same code under masks. All loads of a strip come before its stores, and
+ * what a stage has stored is read back by later ones: passes/inplace.c relies on that. */
 #include "codegen/loops.h"
 
 #include <stddef.h>

@@ -68,11 +68,10 @@ int32_t build_value(Build *b, Ref r) {
 }
 
 int32_t build_scratch(Build *b, int64_t bytes) {
-    PlanBuffer p = {
-        .where = PLAN_ARENA, .offset = b->plan->arena_bytes + b->scratch, .bytes = bytes};
-    p.offset = (p.offset + 63) / 64 * 64;
-    b->scratch = p.offset + bytes - b->plan->arena_bytes;
-    b->most_scratch = b->scratch > b->most_scratch ? b->scratch : b->most_scratch;
+    PlanBuffer p = {.where = PLAN_ARENA, .bytes = bytes};
+    p.offset = plan_room(b->plan, b->node, b->scratch.at, (int)b->scratch.n, bytes);
+    if (p.offset + bytes > b->arena_bytes) b->arena_bytes = p.offset + bytes;
+    vec_push(b->arena, &b->scratch, p);
     return push_buffer(b, &p);
 }
 
@@ -236,7 +235,8 @@ static void build_node(Build *b, uint32_t at) {
     if (is_there(b, at)) return;
     b->label = node_label(b, n);
     b->span = n->span;
-    b->scratch = 0;
+    b->scratch.n = 0;
+    b->node = (int)at;
     size_t first = b->step.n;
     Lower lower = op_info[n->op].lower;
     if (n->op == OP_fused)
@@ -314,6 +314,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .out = out,
                .pending = &c->pending,
                .err = e};
+    b.arena_bytes = plan->arena_bytes;
     b.field = number_fields(a, plan, entry);
     b.phases = phases_of(a, p, g);
     b.value = NEW_N(a, int32_t, plan->nvalue);
@@ -328,7 +329,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
     out->step = b.step.at, out->nstep = (int)b.step.n;
     c->steps += out->nstep;
-    out->arena_bytes = plan->arena_bytes + b.most_scratch + 64;
+    out->arena_bytes = b.arena_bytes;
     return e->msg[0] ? NULL : out;
 }
 

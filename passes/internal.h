@@ -12,7 +12,7 @@
 
 #include "passes/passes.h"
 
-PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_fuse;
+PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_fuse, pass_order;
 
 /* ---- rebuilding */
 

@@ -21,6 +21,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(fuse, "group pointwise and reduction chains into kernels",
          NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
+    PASS(order, "free memory as soon as possible",
+         NEEDS(FUSED), GIVES(FUSED), KEEPS_MEANING),
 };
 /* clang-format on */
 const size_t pass_count = sizeof pass_table / sizeof *pass_table;

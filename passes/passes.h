@@ -65,11 +65,12 @@ typedef struct Plan {
 } Plan;
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
+/* The lowest place in the arena, or behind it, for `bytes` that live while `node` is done, beside
+ * what the plan and `taken` have there. */
+int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
-/* Whether result `out` of a fused node may be written over input `arg`: an element of it is written
- * only after the last read of the same element. It counts on code generation loading all inputs of
- * an element (or a vector of neighbours) before it stores any of its results, in a body without
- * reductions. */
+/* Whether result `out` of a fused node may be written over input `arg` (passes/inplace.c): an
+ * element of it is written only after the last read of the same element. */
 bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out);
 
 #endif

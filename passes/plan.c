@@ -2,23 +2,14 @@
  *
  * Values are grouped into buffers (views share, in-place results join the buffer of the input they
  * overwrite), new state is written straight into its tensor where the old value is no longer
- * needed, and the rest is packed into one arena: largest first, each at the lowest gap that no
- * buffer alive at the same time covers. Order of nodes is execution order and is kept. Limits:
- * in-place is decided node by node, conservatively; the packing is a heuristic (lower_bound says
- * how far it is from the best). */
+ * needed, and the rest is packed into one arena (passes/pack.c). Order of nodes is execution order
+ * and is kept. Limits: in-place is decided node by node, conservatively; lower_bound says how far
+ * the packing may be from the best. */
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "passes/passes.h"
+#include "passes/pack.h"
 #include "passes/view.h"
-
-enum { ALIGN = 64 };
-
-typedef struct Group { /* values that share one stretch of the arena */
-    int64_t bytes, offset;
-    Live live;
-} Group;
 
 typedef struct Planner {
     Arena *arena;
@@ -26,13 +17,13 @@ typedef struct Planner {
     const Graph *g;
     const bool *reached; /* by node; what no output needs is not executed */
     Plan *plan;
-    int *owner;    /* value -> node */
-    int *root;     /* value -> the value whose storage it shares as a view */
-    Live *live;    /* of roots */
-    int *old;      /* tensor -> root of its value at the start, -1: never read */
-    bool *changed; /* tensor -> gets a new value */
-    int *group;    /* root -> group, -1 */
-    VEC(Group) groups;
+    int *owner;        /* value -> node */
+    int *root;         /* value -> the value whose storage it shares as a view */
+    Live *live;        /* of roots */
+    int *old;          /* tensor -> root of its value at the start, -1: never read */
+    bool *changed;     /* tensor -> gets a new value */
+    int *group;        /* root -> group, -1 */
+    VEC(Block) groups; /* values that share one stretch of the arena */
     VEC(const char *) field;
     VEC(PlanCopy) copy;
 } Planner;
@@ -41,42 +32,6 @@ typedef struct Planner {
 
 static int64_t type_bytes(const Type *t) {
     return type_count(t) * (int64_t)dtype_size(t->dtype);
-}
-
-static const Type *body_arg_type(const Graph *body, int arg) {
-    for (size_t i = 0; i < body->n; i++)
-        if (body->node[i]->op == OP_arg && body->node[i]->attr.count == arg)
-            return &body->node[i]->type[0];
-    return NULL;
-}
-
-/* One stage over the whole domain: no reduction anywhere, and nothing larger than `count`. */
-static bool body_is_pointwise(const Graph *body, int64_t count) {
-    for (size_t i = 0; i < body->n; i++) {
-        const Node *n = body->node[i];
-        if (op_info[n->op].lower == LOWER_REDUCE || n->op == OP_fused) return false;
-        for (int o = 0; o < n->nout; o++)
-            if (type_count(&n->type[o]) > count) return false;
-    }
-    return true;
-}
-
-bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out) {
-    const Graph *body = n->attr.body;
-    const Type *in = body_arg_type(body, arg), *result = &n->type[out];
-    if (!in) return true; /* never read */
-    if (!type_same_shape(in, result) || dtype_size(in->dtype) != dtype_size(result->dtype))
-        return false;
-    if (!body_is_pointwise(body, type_count(in))) return false;
-    bool *depends = NEW_N(a, bool, body->n);
-    for (size_t i = 0; i < body->n; i++) {
-        const Node *b = body->node[i];
-        depends[i] = b->op == OP_arg && b->attr.count == arg;
-        for (int j = 0; j < b->nin && !depends[i]; j++) depends[i] = depends[b->in[j].node];
-        if (!depends[i] || b->op == OP_arg) continue;
-        if (op_info[b->op].lower != LOWER_MAP || !type_same_shape(&b->type[0], in)) return false;
-    }
-    return true;
 }
 
 static bool arg_inplace(Planner *cx, const Node *n, int arg, int out) {
@@ -218,7 +173,7 @@ static void place_states(Planner *cx) {
 /* ---- the arena */
 
 static int group_new(Planner *cx, int64_t bytes, Live live) {
-    vec_push(cx->arena, &cx->groups, (Group){.bytes = bytes, .live = live});
+    vec_push(cx->arena, &cx->groups, (Block){.bytes = bytes, .live = live});
     return (int)cx->groups.n - 1;
 }
 
@@ -248,73 +203,6 @@ static void group_values(Planner *cx) {
         /* a result nobody reads still fills its buffer: keep others of this node out of it */
         if (q >= 0 && live->last == at) live->last = at + 1;
     }
-}
-
-static int64_t align_up(int64_t n) {
-    return (n + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-static int64_t lowest_gap(const Group *g, int *const placed, int nplaced, const Group *fit) {
-    int64_t at = 0;
-    for (int i = 0; i < nplaced; i++) { /* in order of offset */
-        const Group *o = &g[placed[i]];
-        if (o->live.first > fit->live.last || fit->live.first > o->live.last) continue;
-        if (o->offset - at >= fit->bytes) break;
-        int64_t end = o->offset + align_up(o->bytes);
-        if (end > at) at = end;
-    }
-    return at;
-}
-
-typedef struct Sized {
-    int64_t bytes;
-    int group;
-} Sized;
-
-/* Of equal sizes the earlier group first, so that the order is the same on every machine. */
-static int larger_first(const void *a, const void *b) {
-    const Sized *x = a, *y = b;
-    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
-    return (x->group > y->group) - (x->group < y->group);
-}
-
-static Sized *groups_by_size(Planner *cx) {
-    size_t n = cx->groups.n;
-    Sized *order = NEW_N(cx->arena, Sized, n);
-    for (size_t i = 0; i < n; i++) order[i] = (Sized){cx->groups.at[i].bytes, (int)i};
-    if (n) qsort(order, n, sizeof *order, larger_first);
-    return order;
-}
-
-static void pack_groups(Planner *cx) {
-    int n = (int)cx->groups.n, *placed = NEW_N(cx->arena, int, n);
-    const Sized *order = groups_by_size(cx);
-    for (int i = 0; i < n; i++) {
-        Group *g = &cx->groups.at[order[i].group];
-        g->offset = lowest_gap(cx->groups.at, placed, i, g);
-        int k = i;
-        for (; k > 0 && cx->groups.at[placed[k - 1]].offset > g->offset; k--)
-            placed[k] = placed[k - 1];
-        placed[k] = order[i].group;
-        int64_t end = g->offset + align_up(g->bytes);
-        if (end > cx->plan->arena_bytes) cx->plan->arena_bytes = end;
-    }
-}
-
-/* Peak of live bytes: a running sum over what starts and ends at each node. */
-static int64_t peak_live(Planner *cx) {
-    size_t n = cx->g->n + 3;
-    int64_t *change = NEW_N(cx->arena, int64_t, n), now = 0, peak = 0;
-    for (size_t i = 0; i < cx->groups.n; i++) {
-        const Group *g = &cx->groups.at[i];
-        change[g->live.first] += align_up(g->bytes);
-        change[g->live.last + 1] -= align_up(g->bytes);
-    }
-    for (size_t i = 0; i < n; i++) {
-        now += change[i];
-        if (now > peak) peak = now;
-    }
-    return peak;
 }
 
 /* ---- results */
@@ -388,8 +276,9 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
     find_live(&cx);
     place_states(&cx);
     group_values(&cx);
-    pack_groups(&cx);
-    cx.plan->lower_bound = peak_live(&cx);
+    int n = (int)cx.groups.n;
+    cx.plan->lower_bound = pack_least(a, cx.groups.at, n);
+    cx.plan->arena_bytes = pack_blocks(a, cx.groups.at, n);
     fill_buffers(&cx);
     order_copies(&cx);
     cx.plan->field = cx.field.at;
@@ -397,6 +286,28 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
     cx.plan->copy = cx.copy.at;
     cx.plan->ncopy = (int)cx.copy.n;
     return cx.plan;
+}
+
+/* ---- room beside the plan */
+
+/* Where an arena buffer that overlaps [from, from + bytes) ends; `from` itself when it does not. */
+static int64_t end_of_overlap(const PlanBuffer *b, int64_t from, int64_t bytes) {
+    int64_t end = b->offset + align_up(b->bytes);
+    bool meets = b->where == PLAN_ARENA && b->offset < from + bytes && end > from;
+    return meets ? end : from;
+}
+
+int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes) {
+    int64_t at = 0, from;
+    do {
+        from = at;
+        for (int i = 0; i < plan->nvalue; i++) {
+            const PlanBuffer *b = &plan->buffer[i];
+            if (b->live.first <= node && node <= b->live.last) at = end_of_overlap(b, at, bytes);
+        }
+        for (int i = 0; i < ntaken; i++) at = end_of_overlap(&taken[i], at, bytes);
+    } while (at != from);
+    return at;
 }
 
 /* ---- print */

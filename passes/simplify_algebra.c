@@ -48,6 +48,19 @@ static Ref add_neg(const Rewrite *r) {
             return binary(r, OP_sub, r->in[1 - i], rewrite_input(r, i)->in[0]);
     return REF_NONE;
 }
+/* x plus rows added into zeros: they can be added into x. */
+static Ref add_rows(const Rewrite *r) {
+    for (int i = 0; i < 2; i++) {
+        const Node *rows = rewrite_input(r, i);
+        double v;
+        if (rows->op != OP_put_add || !const_value(r->g, rows->in[0], &v) || v != 0) continue;
+        if (r->uses[r->n->in[i].node] > 1) continue;
+        if (!type_same_shape(rewrite_input_type(r, 1 - i), &r->n->type[0])) continue;
+        Ref in[3] = {r->in[1 - i], rows->in[1], rows->in[2]};
+        return graph_add(r->g, OP_put_add, &rows->attr, in, 3, NULL, rows->span);
+    }
+    return REF_NONE;
+}
 static Ref sub_zero(const Rewrite *r) {
     if (is_const(r, 1, 0)) return rewrite_expand(r, r->in[0]);
     if (is_const(r, 0, 0)) return rewrite_expand(r, unary(r, OP_neg, r->in[1]));
@@ -183,6 +196,7 @@ static Ref cast_again(const Rewrite *r) {
 const Rule algebra_rules[] = {
     {OP_add, add_zero},
     {OP_add, add_neg},
+    {OP_add, add_rows},
     {OP_sub, sub_zero},
     {OP_sub, sub_neg},
     {OP_neg, neg_inside},
