@@ -110,7 +110,8 @@ bool str_starts(const char *s, const char *prefix);
 bool size_read(const char *s, int64_t *bytes);
 
 /* ---- files */
-bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e); /* adds a final zero */
+/* Adds a final zero. For programs and vocabularies: at most 256 MB. */
+bool file_read(Arena *a, const char *path, char **text, size_t *n, Err *e);
 /* `put` writes the content to a file aside, which is synced and renamed over the old one, and the
  * folder synced: whatever happens, power loss too, a reader finds the old file or the whole new
  * one. A process that is killed may leave PATH FILE_ASIDE number behind. */

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { FILE_MOST = 256 << 20 }; /* beyond, it is /dev/zero or not what was meant */
+
 /* Reads what is there; `size` is only a guess, since pipes and /proc say 0. */
 static bool read_all(int fd, Buf *b) {
     char part[65536];
@@ -15,6 +17,10 @@ static bool read_all(int fd, Buf *b) {
         if (got > 0) buf_put(b, part, (size_t)got);
         if (got == 0) return true;
         if (got < 0 && errno != EINTR) return false;
+        if (b->n > FILE_MOST) {
+            errno = EFBIG;
+            return false;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 /* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a
  * checkpoint. */
+#include <limits.h>
+
 #include "cli/cli.h"
 #include "cli/find_nan.h"
 
@@ -19,7 +21,7 @@ static void defaults(void *options) {
 static RunOptions run_options(const Session *s, const Options *o) {
     return (RunOptions){.dir = o->dir,
                         .steps = o->steps,
-                        .threads = o->threads > 1024 ? 1024 : (int)o->threads,
+                        .threads = o->threads > INT_MAX ? INT_MAX : (int)o->threads,
                         .has_seed = o->seed >= 0,
                         .seed = (uint64_t)(o->seed < 0 ? 0 : o->seed),
                         .save_every = o->save_every,

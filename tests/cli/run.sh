@@ -34,6 +34,7 @@ try uptc run tiny.upx --dir s --save-every 2 --log-every 10 --eval-every 0 --kee
 ls s
 try uptc run tiny.upx --dir s --save-every 0 --log-every 0 --keep 1 --steps 11 | steady
 ls s
+try uptc run tiny.upx --dir t --threads 100000
 try uptc run tiny.upx --dir z --steps 0
 ls -A z
 uptc run tiny.upx --dir seed4 --seed 4 --quiet && try uptc run tiny.upx --dir seed4 --seed 4

@@ -87,6 +87,8 @@ static void test_files(void) {
     size_t n;
     EXPECT(!file_read(a, path, &text, &n, &e) && strstr(e.msg, path), "message: %s", e.msg);
     EXPECT(!file_read(a, folder, &text, &n, &e) && strstr(e.msg, "irectory"), "message: %s", e.msg);
+    EXPECT(!file_read(a, "/dev/zero", &text, &n, &e) && strstr(e.msg, "too large"), "message: %s",
+           e.msg);
     EXPECT(file_write_atomic(path, "one", 3, &e) && file_write_atomic(path, "t\0wo", 4, &e), "%s",
            e.msg);
     EXPECT(file_read(a, path, &text, &n, &e) && n == 4 && !memcmp(text, "t\0wo", 5), "%zu bytes",
