@@ -5,7 +5,7 @@
 mkdir corpus
 text 9 1200 5 9 12 >corpus/a.txt
 sed "s#\"encoder.upm\"#\"$SOURCE/models/encoder.upm\"#" "$SOURCE/models/bert-tiny.upm" >bert-tiny.upm
-uptc compile bert-tiny.upm -D vocab=80 -D d=32 -D seq=32 -D samples=16 -D rate=4e-3 -D warmup=30 -D length=3000 >/dev/null 2>&1
+uptc compile bert-tiny.upm -D vocab=80 -D d=32 -D seq=32 -D samples=16 -D rate=4e-3 -D beta2=0.999 -D warmup=30 -D length=3000 >/dev/null 2>&1
 cksum vocab.txt
 uptc run bert-tiny.upx --dir out --quiet
 near "hidden words at step 1" "$(metric out 1 mlm)" 4.36083078 1e-5
