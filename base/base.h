@@ -164,8 +164,8 @@ uint32_t diag_find_source(const Diag *d, const char *path); /* 0: none */
 const char *diag_path(const Diag *d, uint32_t file);
 const char *diag_text(const Diag *d, uint32_t file, size_t *n);
 size_t diag_sources(const Diag *d); /* files are 1..this */
-/* A line of a source, without its end; NULL: it is not known. */
-const char *diag_line(const Diag *d, uint32_t file, uint32_t line, size_t *n);
+/* A line of a source, without its indent and its end; "": it is not known. */
+const char *diag_line(const Diag *d, Span at, size_t *n);
 /* Whether the file is of the standard library, by its path: not the user's own. */
 #define STD_FOLDER "models/std"
 bool diag_is_library(const Diag *d, uint32_t file);
@@ -179,6 +179,8 @@ typedef struct CallSite {
 uint32_t diag_add_call(Diag *d, const char *name, Span at);
 const CallSite *diag_call(const Diag *d, uint32_t via); /* NULL: there is none */
 size_t diag_calls(const Diag *d);
+/* The innermost line of the user's that led to a place; the place itself where there is none. */
+Span diag_users_line(const Diag *d, Span at);
 bool diag_within(const Diag *d, Span at, const char *name); /* a call of that name led to it */
 /* Notes where the calls stand that led to `at`, the innermost first. */
 void diag_note_calls(Diag *d, Span at);

@@ -98,6 +98,13 @@ bool diag_within(const Diag *d, Span at, const char *name) {
     return false;
 }
 
+Span diag_users_line(const Diag *d, Span at) {
+    Span own = at;
+    for (const CallSite *c; diag_is_library(d, own.file) && (c = diag_call(d, own.via));)
+        own = c->at;
+    return diag_is_library(d, own.file) ? at : own;
+}
+
 size_t diag_calls(const Diag *d) {
     return d->call.n;
 }
@@ -204,10 +211,13 @@ static bool find_line(const Source *s, uint32_t line, const char **start, size_t
     return true;
 }
 
-const char *diag_line(const Diag *d, uint32_t file, uint32_t line, size_t *n) {
-    const Source *s = find_source(d, file);
+const char *diag_line(const Diag *d, Span at, size_t *n) {
+    const Source *s = find_source(d, at.file);
     const char *start;
-    return s && s->text && line && find_line(s, line, &start, n) ? start : NULL;
+    *n = 0;
+    if (!s || !s->text || !at.line || !find_line(s, at.line, &start, n)) return "";
+    while (*n && (*start == ' ' || *start == '\t')) start++, --*n;
+    return start;
 }
 
 static bool is_continuation(char c) {

@@ -24,9 +24,9 @@ static int emit_ast(Arena *a, const char *path) {
     return EXIT_OK;
 }
 
-static void print_program(const Program *p) {
+static void print_program(const Program *p, void (*print)(Buf *, const Program *)) {
     Buf b = {0};
-    program_print(&b, p);
+    print(&b, p);
     fwrite(b.data, 1, b.n, stdout);
     buf_free(&b);
 }
@@ -49,19 +49,19 @@ static void print_plans(Arena *a, const Program *p) {
 /* --emit of the stages between elaboration and code. */
 static int emit_stage(Session *s, const CompileOptions *o) {
     if (str_eq(o->emit, "ir")) {
-        print_program(s->program);
+        print_program(s->program, program_print);
         return EXIT_OK;
     }
     if (str_eq(o->emit, "grad")) {
         PassOptions po = {.check_each = o->check_each, .times = s->times, .until = "autodiff"};
         Program *p = passes_run(s->program, s->diag, &po);
         if (diag_flush(s) || !p) return EXIT_FAILED;
-        print_program(p);
+        print_program(p, program_print);
         return EXIT_OK;
     }
     if (!session_optimise(s, o)) return EXIT_FAILED;
     if (str_eq(o->emit, "fused"))
-        print_program(s->program);
+        print_program(s->program, program_explain);
     else if (str_eq(o->emit, "plan"))
         print_plans(s->arena, s->program);
     else

@@ -6,6 +6,7 @@
 #include "codegen/codegen.h"
 #include "codegen/kernel.h"
 #include "codegen/phase.h"
+#include "ir/facts.h"
 
 typedef struct Pending { /* a step that waits for its function */
     RtPlan *plan;
@@ -38,8 +39,8 @@ int32_t build_value(Build *b, Ref r);           /* the buffer of a value */
 int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done */
 /* The first `nread` buffers are only read. */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);
-void build_kernel(Build *b, Kernel *k,
-                  const int32_t *buf); /* NULL kernel: the error is already set */
+void build_kernel(Build *b, Kernel *k, const int32_t *buf,
+                  Facts facts); /* NULL kernel: the error is already set */
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);

@@ -146,13 +146,6 @@ static void repack(Build *b, Labels *s, int operand, int32_t *buf, Packed *c) {
     *buf = scratch;
 }
 
-static double label_bytes(const Labels *s, int operand) {
-    double bytes = sizeof(float);
-    for (int i = 0; i < s->n; i++)
-        if (s->at[i].stride[operand]) bytes *= (double)s->at[i].size;
-    return bytes;
-}
-
 /* ---- the product */
 static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     *g = (RtGemm){.m = size_of(s, c->m), .n = size_of(s, c->n), .k = size_of(s, c->k)};
@@ -170,7 +163,7 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     return true;
 }
 
-static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
+static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts facts) {
     Choice c = {-1, -1, -1};
     bool fits[OPERANDS];
     Packed packed = {.buffer = -1};
@@ -195,9 +188,7 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS]) {
     step->gemm = gemm;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
-    step->operations = step->cost;
-    for (int i = 0; i < gemm.nloop; i++) step->operations *= (double)gemm.loop[i].size;
-    for (int o = 0; o < OPERANDS; o++) step->bytes += label_bytes(s, o);
+    step->operations = facts.operations, step->bytes = facts.bytes;
     if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 
@@ -213,6 +204,8 @@ void build_dot(Build *b, const Node *n, Ref result) {
         if (o != C && t != DT_f32) build_cast(b, t, kept, DT_f32, buf[o], count);
     }
     int32_t computed = buf[C];
-    build_product(b, &s, buf);
+    Facts facts = node_facts(b->g, n);
+    facts.bytes *= (double)sizeof(float) / (double)dtype_size(t);
+    build_product(b, &s, buf, facts);
     if (t != DT_f32) build_cast(b, DT_f32, computed, t, out, type_count(&n->type[0]));
 }

@@ -5,8 +5,6 @@
 
 #include "codegen/build.h"
 
-/* Of one call of a kernel: bytes that have to move, and arithmetic. */
-void facts_kernel(const Kernel *k, RtStep *step);
 /* Names the steps that were made for a node, from number `first` on, with its lines and its phase.
  */
 void facts_node(Build *b, uint32_t node, size_t first);

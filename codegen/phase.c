@@ -2,25 +2,7 @@
  * through an update, backward what leads to an update, and all else is something else. */
 #include "codegen/phase.h"
 
-/* Instructions an element; 1 where nothing is said. */
-static const uint8_t costs[OP_COUNT] = {
-    [OP_uniform] = 25, [OP_normal] = 60, [OP_randint] = 25, [OP_permutation] = 100,
-    [OP_exp] = 16,     [OP_log] = 20,    [OP_log1p] = 24,   [OP_expm1] = 20,
-    [OP_sqrt] = 8,     [OP_rsqrt] = 16,  [OP_tanh] = 24,    [OP_sigmoid] = 24,
-    [OP_erf] = 32,     [OP_sin] = 30,    [OP_cos] = 30,     [OP_div] = 8,
-    [OP_mod] = 16,     [OP_pow] = 50,
-};
-
-double op_cost(Op op) {
-    return costs[op] ? costs[op] : 1;
-}
-
-double op_work(const Graph *body, const Node *n) {
-    Lower lower = op_info[n->op].lower;
-    if (lower == LOWER_REDUCE) return (double)type_count(graph_type(body, n->in[0]));
-    if (lower != LOWER_MAP || n->op == OP_const || n->op == OP_iota) return 0;
-    return (double)type_count(&n->type[0]) * op_cost(n->op);
-}
+#include "ir/facts.h"
 
 typedef struct Walk {
     Arena *arena;
@@ -101,13 +83,13 @@ static RtPhase phase_of(const Walk *w, uint32_t node, Span at, bool leads) {
 static void set_group(const Walk *w, uint32_t node) {
     const Graph *body = w->g->node[node]->attr.body;
     const bool *leads = body_reach(w, body, w->leads[node]);
-    RtPhase *op = NEW_N(w->arena, RtPhase, body->n + 1);
+    uint8_t *op = NEW_N(w->arena, uint8_t, body->n + 1);
     double work[RT_PHASES] = {0};
     for (uint32_t i = 0; i < body->n; i++) {
-        op[i] = phase_of(w, node, body->node[i]->span, leads[i]);
+        op[i] = (uint8_t)phase_of(w, node, body->node[i]->span, leads[i]);
         work[op[i]] += op_work(body, body->node[i]);
     }
-    RtPhase best = op[body->out[0].ref.node];
+    RtPhase best = (RtPhase)op[body->out[0].ref.node];
     for (int i = 0; i < RT_PHASES; i++)
         if (work[i] > work[best]) best = (RtPhase)i;
     w->phases->op[node] = op;
@@ -115,7 +97,7 @@ static void set_group(const Walk *w, uint32_t node) {
 }
 
 Phases phases_of(Arena *a, const Program *p, const Graph *g) {
-    Phases phases = {NEW_N(a, RtPhase, g->n + 1), NEW_N(a, RtPhase *, g->n + 1)};
+    Phases phases = {NEW_N(a, RtPhase, g->n + 1), NEW_N(a, uint8_t *, g->n + 1)};
     Walk w = {a, p->diag, g, NEW_N(a, bool *, g->n + 1), NEW_N(a, bool, g->n + 1), &phases};
     find_leads(&w);
     find_feeds(&w);

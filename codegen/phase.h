@@ -8,12 +8,8 @@
 
 typedef struct Phases {
     RtPhase *node; /* by node: of most of its work */
-    RtPhase **op;  /* by node, of a group: by operator of its body; else NULL */
+    uint8_t **op;  /* by node, of a group: the RtPhase of each operator of its body; else NULL */
 } Phases;
 Phases phases_of(Arena *a, const Program *p, const Graph *g);
-
-/* What an operator of a body costs beside others: instructions an element. */
-double op_work(const Graph *body, const Node *n);
-double op_cost(Op op);
 
 #endif

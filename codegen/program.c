@@ -89,17 +89,23 @@ RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int 
     return &b->step.at[b->step.n - 1];
 }
 
-void build_kernel(Build *b, Kernel *k, const int32_t *buf) {
+void build_kernel(Build *b, Kernel *k, const int32_t *buf, Facts facts) {
     if (!k) return;
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf, kernel_reads(k));
     kernel_arguments(k, step, b->arena);
-    facts_kernel(k, step);
+    step->bytes = facts.bytes, step->operations = facts.operations;
     vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
 }
 
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {
     int32_t both[] = {from, to};
-    build_kernel(b, kernel_of_copy(b->arena, t, src, dst), src ? both : &to);
+    double bytes = (src ? 2 : 1) * (double)dtype_size(t);
+    for (int i = 0; i < dst->rank; i++) bytes *= (double)dst->dim[i];
+    build_kernel(b, kernel_of_copy(b->arena, t, src, dst), src ? both : &to, (Facts){bytes, 0});
+}
+
+static void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf) {
+    build_kernel(b, kernel_of_body(b->arena, body, nargs, b->err), buf, body_facts(body));
 }
 
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count) {
@@ -107,7 +113,7 @@ void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t 
     Type t = type_make(from_type, 1, &count);
     Ref x = graph_add(body, OP_arg, &(Attr){.count = 0}, NULL, 0, &t, (Span){0});
     graph_out(body, OUT_value, NULL, 0, g_cast(body, x, to_type, (Span){0}), (Span){0});
-    build_kernel(b, kernel_of_body(b->arena, body, 1, b->err), (int32_t[]){from, to});
+    build_body(b, body, 1, (int32_t[]){from, to});
 }
 
 /* ---- groups */
@@ -151,6 +157,7 @@ static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
 static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32_t *buf) {
     Graph *body = graph_new(b->arena, "parts");
     int32_t *from = NEW_N(b->arena, int32_t, 2 * n->nout), to[MAX_RESULTS_SPLIT];
+    Facts facts = body_facts(n->attr.body);
     int count = 0;
     for (size_t s = 0; s < k->store.n; s++) {
         const Instr *i = &k->instr.at[k->store.at[s].instr];
@@ -161,12 +168,13 @@ static void build_parts(Build *b, const Node *n, Kernel *k, int64_t parts, int32
         Type t = type_make(i->dtype, 2, (int64_t[]){parts, kept});
         Ref x = graph_add(body, OP_arg, &(Attr){.count = count}, NULL, 0, &t, n->span);
         graph_out(body, OUT_value, NULL, 0, g_reduce(body, i->op, x, 1, n->span), n->span);
+        facts.bytes += (double)((parts - 1) * kept) * (double)dtype_size(i->dtype);
         to[count] = *slot;
         from[count++] = *slot = build_scratch(b, parts * kept * (int64_t)dtype_size(i->dtype));
     }
-    build_kernel(b, k, buf);
+    build_kernel(b, k, buf, facts);
     for (int i = 0; i < count; i++) from[count + i] = to[i];
-    build_kernel(b, kernel_of_body(b->arena, body, count, b->err), from);
+    build_body(b, body, count, from);
 }
 
 static void build_group(Build *b, uint32_t at, const Node *n) {
@@ -184,7 +192,7 @@ static void build_group(Build *b, uint32_t at, const Node *n) {
     if (parts > 1)
         build_parts(b, n, k, parts, buf);
     else
-        build_kernel(b, k, buf);
+        build_kernel(b, k, buf, body_facts(n->attr.body));
 }
 
 static void build_table(Build *b, uint32_t at, const Node *n) {
@@ -194,6 +202,7 @@ static void build_table(Build *b, uint32_t at, const Node *n) {
     for (int i = 0; i < n->nout; i++) buf[nbuf++] = build_value(b, (Ref){at, (uint32_t)i});
     RtStep *step = build_step(b, RT_KERNEL, buf, nbuf, n->nin);
     table_step(b->g, n, step, b->arena);
+    step->bytes = node_facts(b->g, n).bytes;
     bool updates = n->op == OP_put || n->op == OP_put_add;
     const RtBuffer *x = &b->buffer.at[buf[0]], *y = &b->buffer.at[buf[nbuf - 1]];
     bool in_place = x->where == y->where && x->index == y->index && x->offset == y->offset;

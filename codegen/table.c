@@ -160,7 +160,6 @@ static void set_take(int64_t *s, RtStep *step) {
     step->tasks = (s[LEAD] * s[COUNT] + s[PART] - 1) / s[PART];
     step->cost =
         (double)min_i64(s[PART], s[LEAD] * s[COUNT]) * (double)(2 * s[INNER] * s[BYTES] + 8);
-    step->bytes = (double)(s[LEAD] * s[COUNT]) * (double)(2 * s[INNER] * s[BYTES] + 4);
 }
 
 static void set_put(int64_t *s, RtStep *step) {
@@ -171,14 +170,12 @@ static void set_put(int64_t *s, RtStep *step) {
     s[PART] = s[PARTS] > 1 ? 1 : max_i64(1, TASK_ELEMENTS / work);
     step->tasks = (s[LEAD] + s[PART] - 1) / s[PART] * s[PARTS];
     step->cost = (double)work * (double)s[PART] / (double)s[PARTS] * (double)(2 * s[BYTES]);
-    step->bytes = (double)(s[LEAD] * s[COUNT]) * (double)(3 * s[INNER] * s[BYTES] + 4);
 }
 
 static void set_compact(int64_t *s, RtStep *step) {
     s[PART] = max_i64(1, TASK_ELEMENTS / max_i64(1, s[ROWS]));
     step->tasks = (s[LEAD] + s[PART] - 1) / s[PART];
     step->cost = (double)(s[PART] * s[ROWS]);
-    step->bytes = (double)s[LEAD] * (double)(s[ROWS] + 5 * s[COUNT]);
 }
 
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {

@@ -248,6 +248,7 @@ bool graph_verify(const Program *p, const Graph *g, unsigned stage, Buf *b);
 /* Text. Reading gives the same program: print(parse(print(p))) == print(p), byte for byte. Errors
  * go to the program's Diag, and the result is then NULL. */
 void program_print(Buf *b, const Program *p);
+void program_explain(Buf *b, const Program *p); /* with comments on what computes: ir/facts.h */
 Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n);
 void graph_print(Buf *b, const Program *p, const Graph *g);
 /* Of the text of what it computes: tensors by name, without places in the source. */

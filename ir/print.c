@@ -1,6 +1,7 @@
 /* Printing: a program or a graph as text that parse.c reads back to the same text, byte for byte.
  * Floats are hexadecimal, every type is written out, nodes are numbered as they lie in the graph.
  * Comments (`#`) carry names for the human reader. */
+#include "ir/facts.h"
 #include "ir/text.h"
 
 #include <math.h>
@@ -117,6 +118,7 @@ typedef struct Printer {
     Buf *b;
     const Program *p; /* may be NULL: no places, no names */
     bool bare;        /* no places, and names in place of the numbers of tensors */
+    bool explain;     /* above what computes, what it is made of */
 } Printer;
 
 static const Diag *sources(const Printer *pr) {
@@ -143,9 +145,16 @@ static void print_remark(const Printer *pr, const Node *n) {
     if (n->op == OP_const && isfinite(n->attr.num)) buf_printf(pr->b, "  # %g", n->attr.num);
 }
 
-static void print_node(const Printer *pr, const Node *n, size_t number, int indent) {
+static bool explains(const Printer *pr, const Node *n) {
+    Lower lower = op_info[n->op].lower;
+    return pr->explain && (n->op == OP_fused || lower == LOWER_DOT || lower == LOWER_TABLE);
+}
+
+static void print_node(const Printer *pr, const Graph *g, size_t number, int indent) {
+    const Node *n = g->node[number];
     Buf *b = pr->b;
     AttrKind attr = op_info[n->op].attr;
+    if (explains(pr, n)) node_explain(b, pr->p->diag, g, n, indent);
     for (int i = 0; i < indent; i++) buf_puts(b, " ");
     print_ref(b, (Ref){(uint32_t)number, 0});
     buf_puts(b, " = ");
@@ -191,7 +200,7 @@ static void print_body(const Printer *pr, const Graph *g, int indent) {
     buf_puts(pr->b, "graph ");
     print_str(pr->b, g->name);
     buf_puts(pr->b, " {\n");
-    for (size_t i = 0; i < g->n; i++) print_node(pr, g->node[i], i, indent + 2);
+    for (size_t i = 0; i < g->n; i++) print_node(pr, g, i, indent + 2);
     for (size_t i = 0; i < g->nout; i++) print_output(pr, &g->out[i], indent + 2);
     buf_printf(pr->b, "%*s}", indent, "");
 }
@@ -338,15 +347,24 @@ static void print_entry(const Printer *pr, const Entry *e) {
     print_graph(pr, "logged", e->logged);
 }
 
-void program_print(Buf *b, const Program *p) {
-    Printer pr = {.b = b, .p = p};
+static void print_program(const Printer *pr) {
+    Buf *b = pr->b;
+    const Program *p = pr->p;
     buf_puts(b, "program");
     for (int i = 0; i < 4; i++)
         if (p->stage >> i & 1) buf_printf(b, " %s", stage_names[i]);
     buf_puts(b, "\n");
-    print_calls(&pr);
-    print_spec(&pr, &p->spec);
-    for (size_t i = 0; i < p->ntensor; i++) print_tensor(&pr, &p->tensor[i], i);
-    print_graph(&pr, "init", p->init);
-    for (size_t i = 0; i < p->nentry; i++) print_entry(&pr, &p->entry[i]);
+    print_calls(pr);
+    print_spec(pr, &p->spec);
+    for (size_t i = 0; i < p->ntensor; i++) print_tensor(pr, &p->tensor[i], i);
+    print_graph(pr, "init", p->init);
+    for (size_t i = 0; i < p->nentry; i++) print_entry(pr, &p->entry[i]);
+}
+
+void program_print(Buf *b, const Program *p) {
+    print_program(&(Printer){.b = b, .p = p});
+}
+
+void program_explain(Buf *b, const Program *p) {
+    print_program(&(Printer){.b = b, .p = p, .explain = true});
 }

@@ -60,8 +60,6 @@ struct ProfileCx {
     const char *trace;      /* where the trace is; NULL: nowhere, */
     const char *flaw;       /* and why */
 };
-/* The innermost line of the user's that led to a place; the place itself where there is none. */
-Span profile_users_line(const Diag *sources, Span at);
 void profile_print(const Profile *p, const ProfileCx *cx, FILE *f);
 void profile_json(const Profile *p, const ProfileCx *cx, Buf *out); /* one line */
 bool profile_trace(const Profile *p, const ProfileCx *cx, const char *path, Err *e);

@@ -39,14 +39,6 @@ static const char *const phase_names[RT_PHASES] = {"other", "forward", "backward
 
 /* ---- places */
 
-Span profile_users_line(const Diag *sources, Span at) {
-    Span own = at;
-    for (const CallSite *c;
-         diag_is_library(sources, own.file) && (c = diag_call(sources, own.via));)
-        own = c->at;
-    return diag_is_library(sources, own.file) ? at : own;
-}
-
 static const char *place_name(const Table *t, Span at, bool short_name) {
     const char *path = t->cx->sources ? diag_path(t->cx->sources, at.file) : NULL;
     const char *slash = path && short_name ? strrchr(path, '/') : NULL;
@@ -55,10 +47,10 @@ static const char *place_name(const Table *t, Span at, bool short_name) {
 }
 
 static const char *line_text(const Table *t, Span at) {
-    size_t n = 0;
-    const char *s = t->cx->sources ? diag_line(t->cx->sources, at.file, at.line, &n) : NULL;
-    while (n && (*s == ' ' || *s == '\t')) s++, n--;
-    return s ? arena_strndup(t->arena, s, n) : "";
+    if (!t->cx->sources) return "";
+    size_t n;
+    const char *s = diag_line(t->cx->sources, at, &n);
+    return arena_strndup(t->arena, s, n);
 }
 
 /* ---- ceilings */
@@ -123,7 +115,7 @@ static void add_time(Row *r, RtPhase phase, double seconds, int64_t calls) {
 static void add_lines(Table *t, const RtStep *s, double seconds, int64_t calls) {
     const Diag *d = t->cx->sources;
     for (int i = 0; i < s->nline && d; i++) {
-        Span at = s->line[i].at, own = profile_users_line(d, at);
+        Span at = s->line[i].at, own = diag_users_line(d, at);
         double part = seconds * s->line[i].share;
         Row *r = row_at(t, &t->line, own, "", RT_PHASE_other);
         add_time(r, s->line[i].phase, part, calls);
@@ -146,7 +138,7 @@ static const char *kernel_name(const Table *t, const RtStep *s) {
 
 static void add_step(Table *t, const RtStep *s, double seconds, int64_t calls) {
     Span at = s->nline ? s->line[0].at : s->span;
-    Span own = t->cx->sources ? profile_users_line(t->cx->sources, at) : at;
+    Span own = t->cx->sources ? diag_users_line(t->cx->sources, at) : at;
     Row *r = row_at(t, &t->kernel, own, kernel_name(t, s), s->phase);
     const char *ceiling;
     double bound = least_seconds(t, s, &ceiling) * (double)calls;

@@ -21,7 +21,7 @@ static const char *quoted(Arena *a, const char *s) {
 static const char *step_text(Arena *a, const ProfileCx *cx, const RtStep *s) {
     static const char *const phase[RT_PHASES] = {"other", "forward", "backward", "update"};
     Span at = s->nline ? s->line[0].at : s->span;
-    if (cx->sources) at = profile_users_line(cx->sources, at);
+    if (cx->sources) at = diag_users_line(cx->sources, at);
     const char *path = cx->sources ? diag_path(cx->sources, at.file) : NULL;
     const char *place = path ? arena_printf(a, "%s:%u", path, at.line) : "";
     return arena_printf(a,

@@ -15,7 +15,9 @@ UPM
 echo "ab" >x.txt
 
 for stage in ast ir grad; do try uptc compile mean.upm --emit=$stage; done
-uptc compile mean.upm --emit=fused | head -1
+uptc compile mean.upm --emit=fused >fused.ir
+sed -n '1p; /^ *# /p' fused.ir
+upt-opt fused.ir >plain.ir && sed '/^ *# /d' fused.ir | cmp - plain.ir && echo "the comments apart, the text that is read back"
 uptc compile mean.upm --emit=plan | grep plan
 uptc compile mean.upm --emit=llvm | grep -c '^define'
 uptc compile mean.upm --emit=asm | grep -c 'retq\?$'
