@@ -77,9 +77,6 @@ static void settle_run(Session *s, const CompileOptions *o) {
     if (run->memory)
         diag_warn(s->diag, (Span){0},
                   "this version sets no limit to memory: 'memory' and --fit change nothing yet");
-    if (run->micro)
-        diag_warn(s->diag, (Span){0},
-                  "this version computes a batch whole: 'micro' and --micro change nothing yet");
     for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
             diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",

@@ -78,8 +78,8 @@ static void put_source(Buf *out, const Diag *d, uint32_t file) {
 static void plans_print(Buf *b, Arena *a, const Program *p) {
     plan_print(b, p, plan_graph(a, p, p->init));
     for (size_t i = 0; i < p->nentry; i++) {
-        plan_print(b, p, plan_graph(a, p, p->entry[i].step));
-        if (p->entry[i].logged) plan_print(b, p, plan_graph(a, p, p->entry[i].logged));
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            if (p->entry[i].graph[k]) plan_print(b, p, plan_graph(a, p, p->entry[i].graph[k]));
     }
 }
 

@@ -41,8 +41,8 @@ static void print_plan(Arena *a, const Program *p, const Graph *g) {
 static void print_plans(Arena *a, const Program *p) {
     print_plan(a, p, p->init);
     for (size_t i = 0; i < p->nentry; i++) {
-        print_plan(a, p, p->entry[i].step);
-        if (p->entry[i].logged) print_plan(a, p, p->entry[i].logged);
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            if (p->entry[i].graph[k]) print_plan(a, p, p->entry[i].graph[k]);
     }
 }
 

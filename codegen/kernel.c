@@ -70,6 +70,15 @@ static int push_words(Kernel *k, const Node *n) {
     return first;
 }
 
+/* Along the batch an index counts on from piece to piece, and random numbers do where the pieces
+ * follow each other. */
+static int64_t piece_shift(const Node *n) {
+    int batch = n->type[0].batch_axis;
+    if (n->op == OP_iota) return batch == n->attr.axis ? n->type[0].dim[batch] : 0;
+    bool random = (op_info[n->op].flags & FLAG_RANDOM) && n->op != OP_permutation;
+    return random && batch == 0 ? type_count(&n->type[0]) : 0;
+}
+
 /* A leaf as it is seen through the views on it. */
 static int read_leaf(Reader *r, const View *v) {
     const Node *n = graph_node(r->body, v->base);
@@ -79,8 +88,10 @@ static int read_leaf(Reader *r, const View *v) {
                .access = -1,
                .word = push_words(r->k, n)};
     widen_domain(r, v->dim, v->rank);
-    if (n->op == OP_arg || is_index_space(n->op))
+    if (n->op == OP_arg || is_index_space(n->op)) {
         i.access = push_access(r->k, n->op == OP_arg ? (int)n->attr.count : -1, i.dtype, v);
+        r->k->access.at[i.access].piece = piece_shift(n);
+    }
     return push_instr(r->k, &i);
 }
 
@@ -218,7 +229,7 @@ static void find_walks(Kernel *k) {
     for (size_t i = 0; i < k->access.n; i++) {
         Access *a = &k->access.at[i];
         a->walk = a->stride[inner] == 1 ? WALK_one : a->stride[inner] == 0 ? WALK_zero : WALK_any;
-        a->aligned = a->buf < 0 && a->walk == WALK_one && a->offset % 64 == 0;
+        a->aligned = a->buf < 0 && a->walk == WALK_one && a->offset % 64 == 0 && a->piece % 64 == 0;
         for (int j = 0; j < inner; j++) a->aligned &= a->stride[j] % 64 == 0;
     }
     for (size_t i = 0; i < k->store.n;
@@ -434,6 +445,11 @@ void kernel_arguments(const Kernel *k, RtStep *step, Arena *a) {
         step->size[kernel_size_offset(k, j)] = x->offset;
         for (int i = 0; i < k->naxis; i++) step->size[kernel_size_stride(k, j, i)] = x->stride[i];
     }
+    step->shift = NEW_N(a, RtShift, k->access.n);
+    for (int j = 0; j < (int)k->access.n; j++)
+        if (k->access.at[j].piece)
+            step->shift[step->nshift++] =
+                (RtShift){kernel_size_offset(k, j), k->access.at[j].piece};
     step->nword = (int)k->word.n;
     step->word = arena_memdup(a, k->word.at, k->word.n * sizeof *k->word.at);
 }

@@ -32,7 +32,8 @@ typedef struct Access {
     DType dtype;
     int64_t offset, stride[RANK];
     Walk walk;
-    bool aligned; /* indices: rows start at multiples of 64 */
+    bool aligned;  /* indices: rows start at multiples of 64 */
+    int64_t piece; /* indices: how far the numbers are on in the next piece of the batch */
 } Access;
 typedef struct Instr {
     Op op;             /* OP_arg is a load; the rest as in the table */

@@ -12,6 +12,7 @@ enum { MAX_RESULTS_SPLIT = 64 };
 _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report &&
                    (int)RT_OUT_text == OUT_text,
                "kinds of outputs");
+_Static_assert((int)RT_PLANS == ENTRY_GRAPHS, "graphs of an entry");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
                    (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc,
                "kinds of tensors");
@@ -339,6 +340,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
     out->step = b.step.at, out->nstep = (int)b.step.n;
     c->steps += out->nstep;
     out->arena_bytes = b.arena_bytes;
+    out->pieces = 1;
     return e->msg[0] ? NULL : out;
 }
 
@@ -403,11 +405,40 @@ static void set_fields(Arena *a, const Program *p, const Entry *from, RtEntry *t
         for (int i = 0; i < p->spec.data[from->data].nfield; i++)
             vec_push(a, &list, p->spec.data[from->data].field[i]);
     else {
-        add_graph_fields(a, from->step, &list);
-        add_graph_fields(a, from->logged, &list);
+        for (int i = 0; i < ENTRY_GRAPHS; i++) add_graph_fields(a, from->graph[i], &list);
     }
     to->field = list.at;
     to->nfield = (int)list.n;
+}
+
+/* What a step computes, however it reports. */
+static uint64_t entry_fingerprint(const Program *p, const Entry *e) {
+    const Graph *part[] = {e->step, e->ahead, e->piece};
+    uint64_t h = 0;
+    for (int i = 0; i < 3; i++) {
+        uint64_t own = part[i] ? graph_fingerprint(p, part[i]) : 0;
+        h = i ? (own ? hash_mix(h, own) : h) : own;
+    }
+    return h;
+}
+
+static void find_accumulators(Arena *a, const Program *p, const Entry *from, RtEntry *to) {
+    bool *adds = NEW_N(a, bool, p->ntensor + 1);
+    for (int i = 0; i < ENTRY_GRAPHS; i++)
+        for (size_t o = 0; from->graph[i] && o < from->graph[i]->nout; o++)
+            if (from->graph[i]->out[o].kind == OUT_state) adds[from->graph[i]->out[o].index] = true;
+    to->acc = NEW_N(a, int, p->ntensor + 1);
+    for (size_t i = 0; i < p->ntensor; i++)
+        if (adds[i] && p->tensor[i].kind == TENSOR_acc) to->acc[to->nacc++] = (int)i;
+}
+
+static void make_plans(Codegen *c, Arena *a, const Program *p, const Entry *from, RtEntry *to,
+                       Err *e) {
+    for (int i = 0; i < ENTRY_GRAPHS; i++) {
+        if (!from->graph[i] || e->msg[0]) continue;
+        to->plan[i] = make_plan(c, a, p, from->graph[i], to, e);
+        if (to->plan[i] && i >= ENTRY_PIECES) to->plan[i]->pieces = entry_pieces(p, from);
+    }
 }
 
 static const char *program_name(Arena *a, const Program *p) {
@@ -436,10 +467,10 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
                         .batch = from->batch,
                         .steps = from->steps,
                         .epochs = from->epochs,
-                        .graph = from->step ? graph_fingerprint(p, from->step) : 0};
+                        .graph = entry_fingerprint(p, from)};
         set_fields(a, p, from, to);
-        to->step = from->step ? make_plan(c, a, p, from->step, to, e) : NULL;
-        to->logged = from->logged && !e->msg[0] ? make_plan(c, a, p, from->logged, to, e) : NULL;
+        find_accumulators(a, p, from, to);
+        make_plans(c, a, p, from, to, e);
     }
     times_stage(c->times, "steps", start, "%d steps, %zu of them kernels", c->steps, c->pending.n);
     times_part(c->times, "plan", c->planning, "%s", "");

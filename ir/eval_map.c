@@ -58,10 +58,18 @@ bool eval_live(Eval *ev) {
     return true;
 }
 
+/* In a piece of a batch, what counts along the batch goes on where the piece before it ended: pieces
+ * before this one, if `axis` is the batch's. */
+static int64_t piece_start(const EvalCx *cx, const Type *t, int axis) {
+    return t->batch_axis == axis ? cx->piece : 0;
+}
+
 bool eval_iota(Eval *ev) {
+    int axis = ev->n->attr.axis;
+    int64_t start = piece_start(ev->cx, &ev->n->type[0], axis) * ev->n->type[0].dim[axis];
     Walk w = walk_new(&ev->n->type[0]);
     for (int64_t i = 0; i < type_count(&ev->n->type[0]); i++, walk_next(&w))
-        ev->out[0].at[i] = (double)w.at[ev->n->attr.axis];
+        ev->out[0].at[i] = (double)(w.at[axis] + start);
     return true;
 }
 
@@ -78,7 +86,9 @@ static uint64_t step_of(const Eval *ev) {
     bool eval_##name(Eval *ev) {                                                                   \
         uint64_t key = key_of(ev), step = step_of(ev),                                             \
                  count = (uint64_t)type_count(&ev->n->type[0]);                                    \
-        for (uint64_t i = 0; i < count; i++) ev->out[0].at[i] = (double)(expr);                    \
+        uint64_t start = (uint64_t)piece_start(ev->cx, &ev->n->type[0], 0) * count;                \
+        for (uint64_t i = start; i < start + count; i++)                                           \
+            ev->out[0].at[i - start] = (double)(expr);                                             \
         return true;                                                                               \
     }
 RANDOM(uniform, random_uniform(key, step, i))

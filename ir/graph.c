@@ -157,12 +157,12 @@ bool *graph_reached(const Graph *g, Arena *a) {
     return reached;
 }
 
-Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *)) {
+static Graph *rebuild(Arena *a, const Graph *g, const char *name, const bool *keep) {
     Graph *to = graph_new(a, name);
     Arena *scratch = arena_new();
     bool *reached = NEW_N(scratch, bool, g->n);
     for (size_t i = 0; i < g->nout; i++)
-        if (!keep || keep(&g->out[i])) reached[g->out[i].ref.node] = true;
+        if (keep[i]) reached[g->out[i].ref.node] = true;
     reach_back(g, reached);
     uint32_t *map = NEW_N(scratch, uint32_t, g->n);
     for (size_t i = 0; i < g->n; i++) {
@@ -174,9 +174,22 @@ Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(cons
     }
     for (size_t i = 0; i < g->nout; i++) {
         const Output *o = &g->out[i];
-        if (!keep || keep(o))
+        if (keep[i])
             graph_out(to, o->kind, o->name, o->index, (Ref){map[o->ref.node], o->ref.out}, o->span);
     }
     arena_free(scratch);
     return to;
+}
+
+Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *)) {
+    Arena *scratch = arena_new();
+    bool *kept = NEW_N(scratch, bool, g->nout + 1);
+    for (size_t i = 0; i < g->nout; i++) kept[i] = !keep || keep(&g->out[i]);
+    Graph *to = rebuild(a, g, name, kept);
+    arena_free(scratch);
+    return to;
+}
+
+Graph *graph_keep(Arena *a, const Graph *g, const bool *keep) {
+    return rebuild(a, g, g->name, keep);
 }

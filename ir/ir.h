@@ -172,6 +172,8 @@ bool *graph_reached(const Graph *g, Arena *a);
 Ref graph_copy_node(Graph *to, const Node *n, const Ref *in);
 /* Rebuilds only what the outputs reach, keeping outputs for which keep(kind) (NULL: all). */
 Graph *graph_prune(Arena *a, const Graph *g, const char *name, bool (*keep)(const Output *));
+/* The same with a mark for each output that is kept. */
+Graph *graph_keep(Arena *a, const Graph *g, const bool *keep);
 
 /* Result types of an operator, *nout of them in the arena; false and a sentence in terms of shapes
  * when inputs do not fit. `given` as in graph_add. */
@@ -197,17 +199,19 @@ Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo
 Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 
 /* ---- programs */
-/* optim: what a rule keeps for a parameter; acc: the sums of an eval, never saved. */
+/* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
+ * batch, never saved. */
 typedef enum TensorKind { TENSOR_param, TENSOR_state, TENSOR_optim, TENSOR_acc } TensorKind;
 typedef struct Tensor {
     const char *name; /* its path: bert.layer.3.attend.q.weight */
     TensorKind kind;
     Type type;
     int like;    /* clone: starts as this tensor, after loads; -1: none */
-    double fill; /* TENSOR_acc: value before the first batch */
+    double fill; /* TENSOR_acc: value before the first batch or piece */
     Span span;
 } Tensor;
 typedef enum EntryKind { ENTRY_train, ENTRY_eval } EntryKind;
+enum { ENTRY_GRAPHS = 5, ENTRY_PIECES = 2 }; /* the graphs of pieces are from graph[ENTRY_PIECES] on */
 typedef struct Entry {
     EntryKind kind;
     const char *name; /* "train", "eval", "train.2", ... */
@@ -215,8 +219,16 @@ typedef struct Entry {
     int64_t batch;
     int64_t steps, epochs; /* train: one of them is 0 */
     /* train: the quiet step, and the one with reports (equal state, bit for bit). eval: one batch;
-     * after `whole_set`, what each batch adds to the sums, and the reports from them. */
-    Graph *step, *logged;
+     * after `whole_set`, what each batch adds to the sums, and the reports from them.
+     * After `micro` a train entry's batch goes through `piece` (or piece_logged) in equal pieces,
+     * which add to accumulators; step and logged run once, after all of them, and `ahead` adds up,
+     * before, what a sample has to know of the whole batch. */
+    union {
+        struct {
+            Graph *step, *logged, *ahead, *piece, *piece_logged;
+        };
+        Graph *graph[ENTRY_GRAPHS]; /* all of them; NULL: it has none such */
+    };
     Span span;
 } Entry;
 typedef struct Program {
@@ -231,6 +243,8 @@ typedef struct Program {
     size_t nentry, entrycap;
 } Program;
 Program *program_new(Arena *a, Diag *d);
+/* Pieces that an entry's batch goes through in; 1: it is computed whole. */
+int64_t entry_pieces(const Program *p, const Entry *e);
 int program_add_tensor(Program *p, const Tensor *t); /* its index */
 
 /* Stages. A pass NEEDS some and GIVES some; the verifier knows what each promises. */
@@ -277,6 +291,7 @@ typedef struct EvalCx {
     uint64_t seed;
     double step, steps;
     int64_t live;      /* rows of the batch that are real; negative: all */
+    int64_t piece;     /* which piece of the batch it is */
     int64_t max_alive; /* numbers held at once; 0: a hundred millions */
     /* Sees every node that graph_eval computes, its inputs and its results; or NULL. */
     void (*watch)(void *cx, uint32_t node, const Array *in, const Array *out);

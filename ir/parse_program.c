@@ -139,8 +139,9 @@ static bool read_entry(Reader *r) {
         return false;
     if (!e.name) return parse_error(ps, at, "an entry has a name");
     e.kind = (EntryKind)kind;
-    if (parse_accept_word(ps, "step") && !(e.step = parse_graph(ps, 0))) return false;
-    if (parse_accept_word(ps, "logged") && !(e.logged = parse_graph(ps, 0))) return false;
+    for (int i = 0; i < ENTRY_GRAPHS; i++)
+        if (parse_accept_word(ps, entry_graph_names[i]) && !(e.graph[i] = parse_graph(ps, 0)))
+            return false;
     vec_push(ps->arena, &r->entry, e);
     return !ps->failed;
 }

@@ -343,8 +343,7 @@ static void print_entry(const Printer *pr, const Entry *e) {
     print_record(pr->b, &entry_record, e);
     print_place(pr->b, sources(pr), e->span);
     buf_puts(pr->b, "\n");
-    print_graph(pr, "step", e->step);
-    print_graph(pr, "logged", e->logged);
+    for (int i = 0; i < ENTRY_GRAPHS; i++) print_graph(pr, entry_graph_names[i], e->graph[i]);
 }
 
 static void print_program(const Printer *pr) {

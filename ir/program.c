@@ -10,6 +10,10 @@ Program *program_new(Arena *a, Diag *d) {
     return p;
 }
 
+int64_t entry_pieces(const Program *p, const Entry *e) {
+    return e->piece && p->spec.run.micro > 0 ? e->batch / p->spec.run.micro : 1;
+}
+
 int program_add_tensor(Program *p, const Tensor *t) {
     if (p->ntensor == p->tensorcap)
         p->tensor = vec_grow(p->arena, p->tensor, p->ntensor, &p->tensorcap, sizeof *p->tensor);

@@ -60,3 +60,5 @@ const char *const stage_names[4] = {"built", "primitive", "whole_set", "fused"};
 const char *const out_kind_names[OUT_text + 1] = {"value", "state", "loss", "report", "text"};
 const char *const tensor_kind_names[TENSOR_acc + 1] = {"param", "state", "optim", "acc"};
 const char *const entry_kind_names[ENTRY_eval + 1] = {"train", "eval"};
+const char *const entry_graph_names[ENTRY_GRAPHS] = {"step", "logged", "ahead", "piece",
+                                                     "piece_logged"};

@@ -33,6 +33,7 @@ extern const Record run_record, tokenizer_record, data_record, tensor_record, en
 extern const char *const stage_names[4]; /* bit i of Program.stage */
 extern const char *const out_kind_names[OUT_text + 1];
 extern const char *const tensor_kind_names[TENSOR_acc + 1];
+extern const char *const entry_graph_names[ENTRY_GRAPHS];
 extern const char *const entry_kind_names[ENTRY_eval + 1];
 
 /* ---- reading: tokens */

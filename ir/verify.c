@@ -15,6 +15,7 @@ typedef struct Verifier {
     int wrong;
     const char *where;  /* graph and node at hand */
     const Entry *entry; /* whose graph it is; NULL: of init, of a body, or not known */
+    int64_t batch;      /* samples that it computes: of the entry's batch or of a piece of it */
     bool init, body;
 } Verifier;
 
@@ -51,7 +52,7 @@ static void verify_field(Verifier *v, const Node *n) {
         return;
     }
     Type want = {
-        .dtype = f->dtype, .rank = (int8_t)(f->rank + 1), .batch_axis = 0, .dim = {e->batch}};
+        .dtype = f->dtype, .rank = (int8_t)(f->rank + 1), .batch_axis = 0, .dim = {v->batch}};
     for (int i = 0; i < f->rank; i++) want.dim[i + 1] = f->dim[i];
     if (!type_same(&want, &n->type[0]))
         wrong(v, "field '%s' is %s, not %s", f->name, type_text(&want).s, type_text(&n->type[0]).s);
@@ -69,7 +70,7 @@ static void verify_state(Verifier *v, const Node *n) {
 }
 
 static void verify_live(Verifier *v, const Node *n) {
-    if (n->type[0].batch_axis != 0 || (v->entry && n->type[0].dim[0] != v->entry->batch))
+    if (n->type[0].batch_axis != 0 || (v->entry && n->type[0].dim[0] != v->batch))
         wrong(v, "%s does not count the rows of the batch", type_text(&n->type[0]).s);
 }
 
@@ -312,6 +313,16 @@ static void verify_tensors(Verifier *v) {
     arena_free(scratch);
 }
 
+/* What runs in pieces comes with all its parts, and they make up the batch. */
+static void verify_pieces(Verifier *v, const Entry *e) {
+    int64_t samples = v->p->spec.run.micro;
+    if (!e->piece && !e->piece_logged && !e->ahead) return;
+    if (e->kind != ENTRY_train || !e->piece || !e->piece_logged != !e->logged)
+        wrong(v, "pieces of a batch without their step");
+    if (samples < 1 || samples >= e->batch || e->batch % samples)
+        wrong(v, "pieces of %lld of a batch of %lld", (long long)samples, (long long)e->batch);
+}
+
 static void verify_entry(Verifier *v, const Entry *e) {
     char where[256];
     snprintf(where, sizeof where, "entry '%.200s'", e->name);
@@ -323,11 +334,12 @@ static void verify_entry(Verifier *v, const Entry *e) {
     if (e->kind == ENTRY_train && !counted)
         wrong(v, "%lld steps, %lld epochs: one of them counts", (long long)e->steps,
               (long long)e->epochs);
-    if (!e->step)
-        wrong(v, "there is no step");
-    else if (v->wrong == 0)
-        verify_graph(v, e->step, 0);
-    if (e->logged && v->wrong == 0) verify_graph(v, e->logged, 0);
+    if (!e->step) wrong(v, "there is no step");
+    verify_pieces(v, e);
+    for (int i = 0; i < ENTRY_GRAPHS && v->wrong == 0; i++) {
+        v->batch = i < ENTRY_PIECES ? e->batch : e->batch / entry_pieces(v->p, e);
+        if (e->graph[i]) verify_graph(v, e->graph[i], 0);
+    }
     v->entry = NULL;
     v->where = "program";
 }

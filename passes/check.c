@@ -157,7 +157,7 @@ static void check_graph(const Program *pa, const Graph *a, const Program *pb, co
 void check_meaning(const Program *before, const Program *after, const char *pass) {
     check_graph(before, before->init, after, after->init, pass);
     for (size_t i = 0; i < before->nentry; i++) {
-        check_graph(before, before->entry[i].step, after, after->entry[i].step, pass);
-        check_graph(before, before->entry[i].logged, after, after->entry[i].logged, pass);
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            check_graph(before, before->entry[i].graph[k], after, after->entry[i].graph[k], pass);
     }
 }

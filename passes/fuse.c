@@ -111,21 +111,26 @@ Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx) {
     return to;
 }
 
+static bool fuse_entry(Arena *scratch, Entry *e, PassCx *cx) {
+    RefMap value;
+    bool train = e->kind == ENTRY_train, ok = true;
+    bool steps = train && e->step && e->logged, pieces = train && e->piece && e->piece_logged;
+    if (steps) ok = fuse_step(scratch, &e->step, &e->logged, cx);
+    if (pieces) ok = fuse_step(scratch, &e->piece, &e->piece_logged, cx) && ok;
+    for (int k = 0; k < ENTRY_GRAPHS; k++) {
+        bool done = k < ENTRY_PIECES ? steps : pieces && e->graph[k] != e->ahead;
+        if (e->graph[k] && !done) e->graph[k] = fuse_graph(scratch, e->graph[k], &value, cx);
+    }
+    return ok;
+}
+
 Program *pass_fuse(const Program *in, PassCx *cx) {
     Program *p = program_like(in);
     Arena *scratch = arena_new();
     RefMap value;
     bool ok = true;
     if (in->init) p->init = fuse_graph(scratch, in->init, &value, cx);
-    for (size_t i = 0; i < in->nentry; i++) {
-        Entry *e = &p->entry[i];
-        if (e->kind == ENTRY_train && e->step && e->logged) {
-            ok = fuse_step(scratch, e, cx) && ok;
-            continue;
-        }
-        if (e->step) e->step = fuse_graph(scratch, e->step, &value, cx);
-        if (e->logged) e->logged = fuse_graph(scratch, e->logged, &value, cx);
-    }
+    for (size_t i = 0; i < in->nentry; i++) ok = fuse_entry(scratch, &p->entry[i], cx) && ok;
     arena_free(scratch);
     return ok ? p : NULL;
 }

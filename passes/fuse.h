@@ -90,7 +90,7 @@ void fuse_make_units(Order *o, Graph *to, RefMap *value);
 /* All of it; `value` gets what of `g` is stored. */
 Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx);
 
-/* fuse_logged.c: both steps of a train entry; false: reported. */
-bool fuse_step(Arena *scratch, Entry *e, PassCx *cx);
+/* fuse_logged.c: a quiet step and the logged one that does the same and more; false: reported. */
+bool fuse_step(Arena *scratch, Graph **step, Graph **logged, PassCx *cx);
 
 #endif

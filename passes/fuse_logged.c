@@ -4,13 +4,6 @@
  * asks for a value inside a kernel would change that kernel, and with it the order of its sums. */
 #include "passes/fuse.h"
 
-static bool is_quiet(const Output *o) {
-    return o->kind == OUT_state || o->kind == OUT_loss;
-}
-static bool is_report(const Output *o) {
-    return !is_quiet(o);
-}
-
 typedef struct Given { /* a value that the quiet step stores, and what stands for it among the
                           reports */
     Ref made, arg;
@@ -19,15 +12,16 @@ typedef struct Logged {
     const Graph *g;       /* as it was: the quiet step and its reports */
     const Graph *fused;   /* the quiet step as kernels */
     const RefMap *stored; /* from the quiet step's nodes */
+    const bool *of_quiet; /* by output of g: it is the quiet step's too */
     uint32_t *quiet;      /* by node of g: its number in the quiet step, or UINT32_MAX */
     Graph *reports;       /* what is left to compute, from `arg`s that are stored */
     VEC(Given) given;
     Arena *arena;
 } Logged;
 
-static bool *reached_by(Arena *scratch, const Graph *g, bool (*keep)(const Output *)) {
+static bool *reached_by(Arena *scratch, const Graph *g, const bool *out) {
     bool *reached = NEW_N(scratch, bool, g->n);
-    for (size_t i = 0; i < g->nout; i++) reached[g->out[i].ref.node] |= keep(&g->out[i]);
+    for (size_t i = 0; i < g->nout; i++) reached[g->out[i].ref.node] |= out[i];
     for (size_t i = g->n; i-- > 0;)
         for (int k = 0; reached[i] && k < g->node[i]->nin; k++)
             reached[g->node[i]->in[k].node] = true;
@@ -36,7 +30,7 @@ static bool *reached_by(Arena *scratch, const Graph *g, bool (*keep)(const Outpu
 
 /* Pruning keeps the order of nodes, so the numbers follow. */
 static void number_quiet(Logged *l) {
-    const bool *reached = reached_by(l->arena, l->g, is_quiet);
+    const bool *reached = reached_by(l->arena, l->g, l->of_quiet);
     uint32_t n = 0;
     l->quiet = NEW_N(l->arena, uint32_t, l->g->n);
     for (size_t i = 0; i < l->g->n; i++) l->quiet[i] = reached[i] ? n++ : UINT32_MAX;
@@ -51,7 +45,7 @@ static bool is_given(const Logged *l, uint32_t at) {
 static bool *wanted_by_reports(const Logged *l) {
     const Graph *g = l->g;
     bool *wanted = NEW_N(l->arena, bool, g->n);
-    for (size_t i = 0; i < g->nout; i++) wanted[g->out[i].ref.node] |= is_report(&g->out[i]);
+    for (size_t i = 0; i < g->nout; i++) wanted[g->out[i].ref.node] |= !l->of_quiet[i];
     for (uint32_t i = (uint32_t)g->n; i-- > 0;)
         for (int k = 0; wanted[i] && !is_given(l, i) && k < g->node[i]->nin; k++)
             wanted[g->node[i]->in[k].node] = true;
@@ -81,7 +75,7 @@ static void build_reports(Logged *l) {
     }
     for (size_t i = 0; i < g->nout; i++) {
         const Output *o = &g->out[i];
-        if (is_report(o))
+        if (!l->of_quiet[i])
             graph_out(l->reports, o->kind, o->name, o->index, refmap_get(&map, o->ref), o->span);
     }
 }
@@ -107,11 +101,23 @@ static Graph *join_reports(Logged *l, PassCx *cx) {
     size_t quiet = 0, report = 0;
     for (size_t i = 0; i < l->g->nout; i++) {
         const Output *o = &l->g->out[i];
-        Ref r = is_quiet(o) ? refmap_get(&old, l->fused->out[quiet++].ref)
-                            : refmap_get(&value, l->reports->out[report++].ref);
+        Ref r = l->of_quiet[i] ? refmap_get(&old, l->fused->out[quiet++].ref)
+                               : refmap_get(&value, l->reports->out[report++].ref);
         graph_out(to, o->kind, o->name, o->index, r, o->span);
     }
     return to;
+}
+
+/* A loss, or a state that the quiet step changes. */
+static bool *quiet_outputs(Arena *scratch, const Graph *logged, const Graph *step) {
+    bool *quiet = NEW_N(scratch, bool, logged->nout + 1);
+    for (size_t i = 0; i < logged->nout; i++) {
+        const Output *o = &logged->out[i];
+        quiet[i] = o->kind == OUT_loss;
+        for (size_t k = 0; o->kind == OUT_state && k < step->nout && !quiet[i]; k++)
+            quiet[i] = step->out[k].kind == OUT_state && step->out[k].index == o->index;
+    }
+    return quiet;
 }
 
 static bool same_outputs(const Graph *a, const Graph *b) {
@@ -123,19 +129,20 @@ static bool same_outputs(const Graph *a, const Graph *b) {
 
 /* The quiet step is what the logged one does besides reporting: it is made from that, so that both
  * agree on every kernel. */
-bool fuse_step(Arena *scratch, Entry *e, PassCx *cx) {
+bool fuse_step(Arena *scratch, Graph **step, Graph **logged, PassCx *cx) {
     RefMap stored;
-    Graph *quiet = graph_prune(scratch, e->logged, e->step->name, is_quiet);
-    if (!same_outputs(quiet, e->step)) {
-        diag_error(cx->diag, e->span,
+    const bool *of_quiet = quiet_outputs(scratch, *logged, *step);
+    Graph *quiet = graph_keep(scratch, *logged, of_quiet);
+    if (!same_outputs(quiet, *step)) {
+        diag_error(cx->diag, (*step)->nout ? (*step)->out[0].span : (Span){0},
                    "the logged step of '%s' gives other states or losses than its quiet step",
-                   e->name);
+                   (*step)->name);
         return false;
     }
-    Logged l = {.g = e->logged, .stored = &stored, .arena = scratch};
-    l.fused = e->step = fuse_graph(scratch, quiet, &stored, cx);
+    Logged l = {.g = *logged, .stored = &stored, .of_quiet = of_quiet, .arena = scratch};
+    l.fused = *step = fuse_graph(scratch, quiet, &stored, cx);
     number_quiet(&l);
     build_reports(&l);
-    e->logged = join_reports(&l, cx);
+    *logged = join_reports(&l, cx);
     return true;
 }

@@ -12,7 +12,7 @@
 
 #include "passes/passes.h"
 
-PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_fuse, pass_order;
+PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_micro, pass_fuse, pass_order;
 
 /* ---- rebuilding */
 

@@ -19,6 +19,8 @@ const Pass pass_table[] = {
          NEEDS(PRIMITIVE), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
+    PASS(micro, "compute a batch in pieces, if the program says so",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(fuse, "group pointwise and reduction chains into kernels",
          NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
     PASS(order, "free memory as soon as possible",
@@ -36,8 +38,8 @@ static const Pass *find_pass(const char *name) {
 static size_t program_nodes(const Program *p) {
     size_t n = p->init ? p->init->n : 0;
     for (size_t i = 0; i < p->nentry; i++)
-        n += (p->entry[i].step ? p->entry[i].step->n : 0) +
-             (p->entry[i].logged ? p->entry[i].logged->n : 0);
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            n += p->entry[i].graph[k] ? p->entry[i].graph[k]->n : 0;
     return n;
 }
 

@@ -56,8 +56,8 @@ Program *program_map(const Program *in, PassCx *cx, GraphFn *fn) {
     if (in->init) ok = (p->init = fn(in, in->init, cx)) && ok;
     for (size_t i = 0; i < in->nentry; i++) {
         Entry *e = &p->entry[i];
-        if (e->step) ok = (e->step = fn(in, e->step, cx)) && ok;
-        if (e->logged) ok = (e->logged = fn(in, e->logged, cx)) && ok;
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            if (e->graph[k]) ok = (e->graph[k] = fn(in, e->graph[k], cx)) && ok;
     }
     return ok ? p : NULL;
 }

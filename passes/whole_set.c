@@ -7,12 +7,7 @@
  * take a second pass over the set, and is the user's error. Sums, and what is computed from them at
  * the end, are in f64 and i64, so that a set may have any number of batches. Limit: a product over
  * the batch is rounded to f32 once a batch. */
-#include "passes/internal.h"
-
-#include <math.h>
-
-/* When a value is known: at any time, with each batch, or only after the whole set. */
-typedef enum Known { KNOWN_always, KNOWN_batch, KNOWN_set } Known;
+#include "passes/batch.h"
 
 typedef struct Split {
     Program *p;
@@ -28,48 +23,6 @@ typedef struct Split {
     bool failed;
 } Split;
 
-/* ---- reductions over the batch */
-
-static bool is_reduction(Op op) {
-    return op == OP_sum || op == OP_max || op == OP_min;
-}
-
-/* The axis of input `i` that this node contracts, if it is the batch's; else -1. */
-static int contracted_batch_axis(const Graph *g, const Node *n, int i) {
-    int axis = graph_type(g, n->in[i])->batch_axis;
-    if (axis < 0) return -1;
-    if (is_reduction(n->op)) return n->attr.axes >> axis & 1 ? axis : -1;
-    if (n->op != OP_dot) return -1;
-    char label = (i == 0 ? n->attr.dot.a : n->attr.dot.b)[axis];
-    for (const char *out = n->attr.dot.out; *out; out++)
-        if (*out == label) return -1;
-    return axis;
-}
-
-static bool reduces_batch(const Graph *g, const Node *n) {
-    for (int i = 0; i < n->nin; i++)
-        if (contracted_batch_axis(g, n, i) >= 0) return true;
-    return false;
-}
-
-static double identity_of(Op op, DType t) {
-    double sign = op == OP_max ? -1 : 1;
-    if (op == OP_sum || op == OP_dot) return 0;
-    if (dtype_is_float(t)) return sign * INFINITY;
-    switch (t) {
-    case DT_i32: return op == OP_max ? INT32_MIN : INT32_MAX;
-    case DT_i64: return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
-    case DT_u8: return op == OP_max ? 0 : UINT8_MAX;
-    default: return op == OP_max ? 0 : 1;
-    }
-}
-
-static Op combiner_of(Op op, DType t) {
-    if (op == OP_max) return t == DT_bool ? OP_or : OP_maximum;
-    if (op == OP_min) return t == DT_bool ? OP_and : OP_minimum;
-    return OP_add;
-}
-
 /* What an element of a sum over many batches takes: f32 counts to 2^24 only. */
 static DType wide_of(DType t) {
     return dtype_is_float(t) ? DT_f64 : t == DT_i32 ? DT_i64 : t;
@@ -77,26 +30,8 @@ static DType wide_of(DType t) {
 
 /* ---- when each value is known */
 
-/* Where the entry's own file comes to use node `i`, which may lie in a library. */
 static Span entry_span(const Split *s, uint32_t i) {
-    const Graph *g = s->from;
-    uint32_t file = s->entry->span.file;
-    if (g->node[i]->span.file == file) return g->node[i]->span;
-    bool *uses = NEW_N(s->scratch, bool, g->n);
-    uses[i] = true;
-    for (uint32_t k = i + 1; k < g->n; k++) {
-        const Node *n = g->node[k];
-        for (int in = 0; in < n->nin; in++) uses[k] = uses[k] || uses[n->in[in].node];
-        if (uses[k] && s->reached[k] && n->span.file == file) return n->span;
-    }
-    for (size_t k = 0; k < g->nout; k++)
-        if (uses[g->out[k].ref.node] && g->out[k].span.file == file) return g->out[k].span;
-    return g->node[i]->span;
-}
-
-static bool same_span(Span a, Span b) {
-    return a.file == b.file && a.line == b.line && a.col == b.col && a.end_line == b.end_line &&
-           a.end_col == b.end_col;
+    return batch_used_at(s->from, s->reached, s->entry->span.file, i);
 }
 
 static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
@@ -106,9 +41,9 @@ static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
         s->diag, at,
         "in %s this combines single samples with a value that is only known after the whole set",
         s->entry->name);
-    if (!same_span(at, s->from->node[i]->span))
+    if (!span_same(at, s->from->node[i]->span))
         diag_note(s->diag, s->from->node[i]->span, "combined here");
-    if (!same_span(at, from)) diag_note(s->diag, from, "reduced over the whole set here");
+    if (!span_same(at, from)) diag_note(s->diag, from, "reduced over the whole set here");
     diag_hint(s->diag, "a reduction over the batch means the whole set in eval: reduce over the "
                        "other dimensions first, or write it with sums over the batch alone");
 }
@@ -118,10 +53,10 @@ static void refuse_mix(Split *s, uint32_t i, uint32_t origin) {
 static bool mixes_rows(const Split *s, const Node *n) {
     const Graph *g = s->from;
     if (n->op == OP_argmax && graph_type(g, n->in[0])->batch_axis == n->attr.axis) return true;
-    if (!is_reduction(n->op) && n->op != OP_argmax && n->op != OP_dot) return false;
+    if (!batch_reduction(n->op) && n->op != OP_argmax && n->op != OP_dot) return false;
     for (int i = 0; i < n->nin; i++) {
         const Type *t = graph_type(g, n->in[i]);
-        int axis = contracted_batch_axis(g, n, i);
+        int axis = batch_contracted(g, n, i);
         if (t->batch_axis == MIXED_BATCH || (axis >= 0 && t->dim[axis] % s->entry->batch != 0))
             return true;
     }
@@ -135,20 +70,15 @@ static void refuse_rows(Split *s, uint32_t i) {
                "in %s this is computed from some rows of a batch, but what is reduced over the "
                "batch is only known after the whole set",
                s->entry->name);
-    if (!same_span(at, inner)) diag_note(s->diag, inner, "computed here");
+    if (!span_same(at, inner)) diag_note(s->diag, inner, "computed here");
     diag_hint(s->diag, "sum, mean, max and min over all of the batch run over the whole set");
-}
-
-static bool is_batch_leaf(const Node *n) {
-    bool sized = n->nin == 0 && n->nout > 0 && n->type[0].batch_axis != NO_BATCH;
-    return n->op == OP_field || n->op == OP_live || sized;
 }
 
 /* What was refused counts as known, so that one mistake is one error. */
 static void classify(Split *s, uint32_t i) {
     const Node *n = s->from->node[i];
     uint32_t origin = UINT32_MAX;
-    bool batch = is_batch_leaf(n);
+    bool batch = batch_leaf(n);
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         batch = batch || s->known[in] == KNOWN_batch;
@@ -161,7 +91,7 @@ static void classify(Split *s, uint32_t i) {
     } else if (batch && mixes_rows(s, n)) {
         refuse_rows(s, i);
         s->known[i] = KNOWN_always;
-    } else if (batch && reduces_batch(s->from, n)) {
+    } else if (batch && batch_reduces(s->from, n)) {
         s->known[i] = KNOWN_set;
         s->origin[i] = i;
     } else if (origin != UINT32_MAX) {
@@ -196,10 +126,10 @@ static Ref live_mask(Graph *g, const Type *t, int axis, int64_t batch, Span at) 
 }
 
 static Ref masked_input(Split *s, Graph *g, const Node *n, int i, Ref x) {
-    int axis = contracted_batch_axis(s->from, n, i);
+    int axis = batch_contracted(s->from, n, i);
     if (axis < 0) return x;
     Type t = *graph_type(g, x);
-    Ref identity = g_const(g, t.dtype, identity_of(n->op, t.dtype), n->span);
+    Ref identity = g_const(g, t.dtype, batch_identity(n->op, t.dtype), n->span);
     return g_where(g, live_mask(g, &t, axis, s->entry->batch, n->span), x, identity, n->span);
 }
 
@@ -207,8 +137,8 @@ static int add_accumulator(Split *s, const Node *n) {
     Tensor t = {.kind = TENSOR_acc, .type = n->type[0], .like = -1, .span = n->span};
     t.name = arena_printf(s->p->arena, "acc.%s.%d", s->entry->name, s->naccs++);
     t.type.batch_axis = NO_BATCH;
-    if (combiner_of(n->op, t.type.dtype) == OP_add) t.type.dtype = wide_of(t.type.dtype);
-    t.fill = identity_of(n->op, t.type.dtype);
+    if (batch_combiner(n->op, t.type.dtype) == OP_add) t.type.dtype = wide_of(t.type.dtype);
+    t.fill = batch_identity(n->op, t.type.dtype);
     return program_add_tensor(s->p, &t);
 }
 
@@ -225,7 +155,7 @@ static void accumulate(Split *s, Graph *g, uint32_t i, Ref *in) {
     for (int k = 0; k < n->nin; k++) in[k] = masked_input(s, g, n, k, in[k]);
     if (n->op == OP_sum) in[0] = g_cast(g, in[0], t, n->span);
     Ref part = g_cast(g, graph_copy_node(g, n, in), t, n->span), all = read_accumulator(s, g, i);
-    all = g_binary(g, combiner_of(n->op, t), all, part, n->span);
+    all = g_binary(g, batch_combiner(n->op, t), all, part, n->span);
     graph_out(g, OUT_state, NULL, s->tensor[i], all, n->span);
 }
 

@@ -7,13 +7,14 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 1 };
+enum { ABI_VERSION = 2 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
     uint64_t seed, step; /* step: done before this one; in eval the batch's number */
     float stepf, stepsf; /* the same as f32, and steps of the whole run */
     int64_t live;        /* real rows of the batch */
+    int64_t piece;       /* of the batch, where it is computed in pieces */
 } RtClock;
 
 /* A kernel that finds a bad index (take, put) stores here, once, and goes on with row 0. */
@@ -83,6 +84,12 @@ typedef struct RtBuffer { /* where a value lies */
     int32_t index;         /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
     int64_t offset, bytes; /* RT_ARENA: offset, a multiple of 64 */
 } RtBuffer;
+/* From one piece of the batch to the next RtStep.size[at] grows by `by`: where an index or a random
+ * number counts on. */
+typedef struct RtShift {
+    int at;
+    int64_t by;
+} RtShift;
 typedef struct RtStep {
     RtStepKind kind;
     RtKernel *kernel; /* RT_KERNEL */
@@ -91,6 +98,8 @@ typedef struct RtStep {
     int nbuf, nread;  /* the first nread are only read, the others written */
     int64_t *size;
     int nsize;
+    RtShift *shift; /* nshift of them */
+    int nshift;
     uint64_t *word;
     int nword;
     int64_t tasks;
@@ -127,6 +136,7 @@ typedef struct RtPlan {
     RtOutput *out;
     int nout;
     int64_t arena_bytes;
+    int64_t pieces; /* of the batch, one a run of the plan; 0 or 1: it is taken whole */
     /* Where a value of the graph is found once its node has run: first[node] + result is its place
      * in `value`, which has its buffer; -1: it has none of its own. */
     const int *first;
@@ -143,6 +153,7 @@ typedef struct RtTensor {
     int like;    /* index or -1 */
     double fill; /* acc */
 } RtTensor;
+enum { RT_PLANS = 5 };
 typedef struct RtEntry {
     bool train;
     const char *name;
@@ -152,7 +163,16 @@ typedef struct RtEntry {
     const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
                            in front are [batch, dim...] */
     int nfield;
-    RtPlan *step, *logged; /* train: quiet and logged. eval: accumulate, and report */
+    /* train: quiet and logged. eval: accumulate, and report. A batch in pieces goes through `ahead`
+     * (or NULL), then through piece or piece_logged, then comes step or logged once. */
+    union {
+        struct {
+            RtPlan *step, *logged, *ahead, *piece, *piece_logged;
+        };
+        RtPlan *plan[RT_PLANS];
+    };
+    int *acc; /* the accumulators that its plans add to, nacc of them */
+    int nacc;
 } RtEntry;
 typedef struct RtProgram {
     const char *name; /* of the run: the .upm's base name */

@@ -76,7 +76,7 @@ static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, 
     Reader *reader = run_reader(r, number, 0, e);
     if (!reader) return false;
     RtClock clock = {.seed = r->at.seed};
-    exec_reset(r->x);
+    exec_reset(r->x, entry);
     bool ok = run_batches(r, entry, reader, prefix, out, &clock, e);
     if (!ok || !entry->logged) return ok;
     if (!exec_plan(r->x, entry->logged, &clock, e)) return false;

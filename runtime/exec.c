@@ -17,8 +17,9 @@
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
-typedef struct Bound { /* a plan with its pointers */
+typedef struct Bound { /* a plan with its pointers, for a piece of the batch */
     const RtPlan *plan;
+    int64_t piece;
     char **buf; /* by RtPlan.buffer */
     BoundStep *step;
     Wave *wave;
@@ -61,9 +62,10 @@ static int64_t field_bytes(const RtEntry *e, const Field *f) {
 static int64_t largest_arena(const RtProgram *p) {
     int64_t most = p->init ? p->init->arena_bytes : 0;
     for (int i = 0; i < p->nentry; i++) {
-        const RtPlan *plan[] = {p->entry[i].step, p->entry[i].logged};
-        for (int k = 0; k < 2; k++)
-            if (plan[k] && plan[k]->arena_bytes > most) most = plan[k]->arena_bytes;
+        for (int k = 0; k < RT_PLANS; k++) {
+            const RtPlan *plan = p->entry[i].plan[k];
+            if (plan && plan->arena_bytes > most) most = plan->arena_bytes;
+        }
     }
     return most;
 }
@@ -106,7 +108,18 @@ static bool map_memory(Exec *x, size_t bytes, Err *e) {
 
 /* ---- plans */
 
-static char *buffer_at(const Exec *x, const RtBuffer *b, int entry, int64_t arena_bytes) {
+static int64_t pieces_of(const RtPlan *plan) {
+    return plan->pieces > 1 ? plan->pieces : 1;
+}
+
+/* Where a field's samples of one piece begin. */
+static char *field_at(const Exec *x, int entry, int field, const RtPlan *plan, int64_t piece) {
+    const RtEntry *e = &x->program->entry[entry];
+    return x->field[entry][field] + field_bytes(e, &e->field[field]) / pieces_of(plan) * piece;
+}
+
+static char *buffer_at(const Exec *x, const RtBuffer *b, int entry, const Bound *of) {
+    int64_t arena_bytes = of->plan->arena_bytes;
     switch (b->where) {
     case RT_ARENA:
         CHECK(b->offset >= 0 && b->bytes >= 0 && b->offset <= arena_bytes - b->bytes);
@@ -117,9 +130,17 @@ static char *buffer_at(const Exec *x, const RtBuffer *b, int entry, int64_t aren
         return x->tensor[b->index];
     case RT_FIELD:
         CHECK(entry >= 0 && b->index >= 0 && b->index < x->program->entry[entry].nfield);
-        return x->field[entry][b->index];
+        return field_at(x, entry, b->index, of->plan, of->piece);
     }
     BUG("buffer of kind %d", (int)b->where);
+}
+
+/* Sizes as they are for a piece: indices and random numbers count on. */
+static const int64_t *piece_sizes(Exec *x, const RtStep *s, int64_t piece) {
+    if (piece == 0 || s->nshift == 0) return s->size;
+    int64_t *size = arena_memdup(x->small, s->size, (size_t)s->nsize * sizeof *s->size);
+    for (int i = 0; i < s->nshift; i++) size[s->shift[i].at] += piece * s->shift[i].by;
+    return size;
 }
 
 static void bind_step(Exec *x, Bound *b, int number) {
@@ -131,7 +152,7 @@ static void bind_step(Exec *x, Bound *b, int number) {
     }
     b->step[number].step = s;
     b->step[number].call = (RtCall){.buf = buf,
-                                    .size = s->size,
+                                    .size = piece_sizes(x, s, b->piece),
                                     .word = s->word,
                                     .clock = &x->clock,
                                     .fault = &x->fault,
@@ -139,24 +160,38 @@ static void bind_step(Exec *x, Bound *b, int number) {
     step_bind(&b->step[number], b->plan);
 }
 
-static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
-    if (!plan) return;
-    for (int i = 0; i < x->nbound; i++)
-        CHECK(x->bound[i].plan != plan); /* it reads one entry's batch */
+static void bind_piece(Exec *x, const RtPlan *plan, int entry, int64_t piece) {
     Bound *b = &x->bound[x->nbound++];
     b->plan = plan;
+    b->piece = piece;
     b->buf = NEW_N(x->small, char *, plan->nbuffer);
-    for (int i = 0; i < plan->nbuffer; i++)
-        b->buf[i] = buffer_at(x, &plan->buffer[i], entry, plan->arena_bytes);
+    for (int i = 0; i < plan->nbuffer; i++) b->buf[i] = buffer_at(x, &plan->buffer[i], entry, b);
     b->step = NEW_N(x->small, BoundStep, plan->nstep);
     for (int i = 0; i < plan->nstep; i++) bind_step(x, b, i);
     b->nwave = waves_cut(x->small, plan, b->step, &b->wave);
 }
 
-static const Bound *bound_find(const Exec *x, const RtPlan *plan) {
+static void bind_plan(Exec *x, const RtPlan *plan, int entry) {
+    if (!plan) return;
     for (int i = 0; i < x->nbound; i++)
-        if (x->bound[i].plan == plan) return &x->bound[i];
+        CHECK(x->bound[i].plan != plan); /* it reads one entry's batch */
+    for (int64_t piece = 0; piece < pieces_of(plan); piece++) bind_piece(x, plan, entry, piece);
+}
+
+/* The pieces of a plan are bound one after another. */
+static const Bound *bound_find(const Exec *x, const RtPlan *plan, int64_t piece) {
+    CHECK(piece >= 0 && piece < pieces_of(plan));
+    for (int i = 0; i < x->nbound; i++)
+        if (x->bound[i].plan == plan) return &x->bound[i + piece];
     BUG("plan '%s' is not of this program", plan->name);
+}
+
+static int64_t count_bound(const RtProgram *p) {
+    int64_t n = p->init ? 1 : 0;
+    for (int i = 0; i < p->nentry; i++)
+        for (int k = 0; k < RT_PLANS; k++)
+            n += p->entry[i].plan[k] ? pieces_of(p->entry[i].plan[k]) : 0;
+    return n;
 }
 
 Exec *exec_new(const RtProgram *p, Pool *pool, Err *e) {
@@ -178,11 +213,10 @@ Exec *exec_new(const RtProgram *p, Pool *pool, Err *e) {
         return NULL;
     }
     gemm_init();
-    x->bound = NEW_N(small, Bound, 1 + 2 * (size_t)p->nentry);
+    x->bound = NEW_N(small, Bound, count_bound(p));
     bind_plan(x, p->init, -1);
     for (int i = 0; i < p->nentry; i++) {
-        bind_plan(x, p->entry[i].step, i);
-        bind_plan(x, p->entry[i].logged, i);
+        for (int k = 0; k < RT_PLANS; k++) bind_plan(x, p->entry[i].plan[k], i);
     }
     return x;
 }
@@ -226,7 +260,7 @@ static bool no_fault(const Exec *x, const RtPlan *plan, Err *e) {
 }
 
 bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e) {
-    const Bound *b = bound_find(x, plan);
+    const Bound *b = bound_find(x, plan, clock->piece);
     begin(x, clock);
     for (int i = first; i < last; i++) {
         double start = x->profile ? clock_seconds() : 0;
@@ -239,7 +273,7 @@ bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, in
 
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
     if (x->profile) return exec_steps(x, plan, clock, 0, plan->nstep, e); /* waves would blur it */
-    const Bound *b = bound_find(x, plan);
+    const Bound *b = bound_find(x, plan, clock->piece);
     begin(x, clock);
     for (int i = 0; i < b->nwave; i++) {
         wave_run(&b->wave[i], x->pool);
@@ -249,11 +283,11 @@ bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
 }
 
 char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer) {
-    return bound_find(x, plan)->buf[buffer];
+    return bound_find(x, plan, 0)->buf[buffer];
 }
 
 const void *exec_output(const Exec *x, const RtPlan *plan, int out) {
-    return bound_find(x, plan)->buf[plan->out[out].buffer];
+    return bound_find(x, plan, 0)->buf[plan->out[out].buffer];
 }
 
 double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
@@ -289,12 +323,16 @@ static void put_value(char *at, DType t, double v) {
     BUG("accumulator of no type");
 }
 
-void exec_reset(Exec *x) {
-    for (int i = 0; i < x->program->ntensor; i++) {
-        const RtTensor *t = &x->program->tensor[i];
-        if (t->kind != RT_TENSOR_acc) continue;
-        size_t size = dtype_size(t->dtype);
-        for (int64_t at = 0; at < t->bytes; at += (int64_t)size)
-            put_value(x->tensor[i] + at, t->dtype, t->fill);
+static void fill_tensor(char *at, const RtTensor *t) {
+    size_t size = dtype_size(t->dtype);
+    if (t->fill == 0) {
+        memset(at, 0, (size_t)t->bytes);
+        return;
     }
+    for (int64_t i = 0; i < t->bytes; i += (int64_t)size) put_value(at + i, t->dtype, t->fill);
+}
+
+void exec_reset(Exec *x, const RtEntry *entry) {
+    for (int i = 0; i < entry->nacc; i++)
+        fill_tensor(x->tensor[entry->acc[i]], &x->program->tensor[entry->acc[i]]);
 }

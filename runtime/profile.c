@@ -28,11 +28,10 @@ Profile *profile_new(const RtProgram *program, Pool *pool, int64_t steps, int64_
     if (expected < p->warmup + 1) p->warmup = expected > 1 ? 1 : 0;
     if (p->wanted > expected - p->warmup)
         p->wanted = expected > p->warmup ? expected - p->warmup : 1;
-    p->tally = NEW_N(a, Tally, 2 * program->nentry + 1);
+    p->tally = NEW_N(a, Tally, RT_PLANS * program->nentry + 1);
     for (int i = 0; i < program->nentry; i++) {
         if (!program->entry[i].train) continue;
-        add_tally(p, program->entry[i].step);
-        add_tally(p, program->entry[i].logged);
+        for (int k = 0; k < RT_PLANS; k++) add_tally(p, program->entry[i].plan[k]);
     }
     int64_t a_step = (most_steps(p) + 4) * pool_threads(pool);
     p->maxevent = (size_t)(p->wanted < MAX_EVENTS / a_step ? p->wanted * a_step : MAX_EVENTS);

@@ -33,14 +33,15 @@ char *const *exec_fields(Exec *x, const RtEntry *entry);
 typedef struct Profile Profile; /* runtime/profile.h */
 typedef struct ProfileCx ProfileCx;
 void exec_profile(Exec *x, Profile *p); /* records every step of the plans that run from now on */
-/* Runs a plan once. False: a fault, named in `e` by its source line. */
+/* Runs a plan once, for one piece of the batch if it is one of several. False: a fault, named in `e` by its source line. */
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 /* The same for steps [first, last) of it. */
 bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e);
 char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
 const void *exec_output(const Exec *x, const RtPlan *plan, int out);
-void exec_reset(Exec *x); /* accumulators get their value before the first batch */
+/* The entry's accumulators get their value before the first batch, or piece of one. */
+void exec_reset(Exec *x, const RtEntry *entry);
 
 /* ---- keep: the tensors as they were before a step */
 typedef struct Keep Keep;

@@ -49,11 +49,28 @@ static bool tell_why(Run *r, const RtEntry *entry, const RtPlan *plan, const RtC
     return r->o->find_nan(r->o->find_nan_cx, &bad);
 }
 
-static bool run_plan(Run *r, const RtPlan *plan, const RtClock *clock, Err *e) {
+static bool run_pieces(Run *r, const RtPlan *plan, const RtClock *clock, Err *e) {
+    RtClock now = *clock;
+    for (now.piece = 0; plan && now.piece < plan->pieces; now.piece++)
+        if (!exec_plan(r->x, plan, &now, e)) return false;
+    return true;
+}
+
+/* The batch whole, or its pieces first. */
+static bool run_parts(Run *r, const RtEntry *entry, const RtPlan *plan, const RtClock *clock,
+                      Err *e) {
+    if (entry->nacc) exec_reset(r->x, entry);
+    const RtPlan *piece = plan == entry->logged ? entry->piece_logged : entry->piece;
+    return run_pieces(r, entry->ahead, clock, e) && run_pieces(r, piece, clock, e) &&
+           exec_plan(r->x, plan, clock, e);
+}
+
+static bool run_plan(Run *r, const RtEntry *entry, const RtPlan *plan, const RtClock *clock,
+                     Err *e) {
     Err why = {0};
     if (r->kept) keep_take(r->kept);
     exec_profile(r->x, profile_on(r->profile) ? r->profile : NULL);
-    bool ok = exec_plan(r->x, plan, clock, &why);
+    bool ok = run_parts(r, entry, plan, clock, &why);
     exec_profile(r->x, NULL);
     if (ok) return true;
     e->at = why.at;
@@ -73,7 +90,7 @@ bool step_compute(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
                      .stepf = (float)at,
                      .stepsf = (float)r->total[i],
                      .live = live};
-    if (!run_plan(r, plan, &clock, e)) return false;
+    if (!run_plan(r, entry, plan, &clock, e)) return false;
     if (check_losses(r, entry, plan, loss, e) && check_state(r, entry, e)) return true;
     if (tell_why(r, entry, plan, &clock)) *e = (Err){0};
     return false;

@@ -46,6 +46,7 @@ typedef struct Fixture {
     RtOutput out[8];
     RtPlan plan;
     RtEntry entry;
+    int acc[DT_COUNT];
     RtProgram p;
 } Fixture;
 
@@ -125,6 +126,8 @@ static void make_program(Fixture *f) {
                        .nout = 1 + SCALARS,
                        .arena_bytes = at};
     f->entry = (RtEntry){.train = true, .name = "train", .batch = 1, .step = &f->plan};
+    f->entry.acc = f->acc, f->entry.nacc = SCALARS;
+    for (int i = 0; i < SCALARS; i++) f->acc[i] = 1 + i;
     f->p = (RtProgram){.name = "test",
                        .tensor = f->tensor,
                        .ntensor = 1 + SCALARS,
@@ -168,7 +171,7 @@ static void test_run(Fixture *f, int threads, char *bytes) {
            "%s", e.msg);
     clock.step = 5;
     EXPECT(exec_plan(x, &f->plan, &clock, &e), "a fault stays: %s", e.msg);
-    exec_reset(x);
+    exec_reset(x, &f->entry);
     for (int i = 0; i < SCALARS; i++)
         EXPECT(exec_scalar(x, &f->plan, 1 + i) == SCALAR[i].fill, "%s: %g", dtype_name(SCALAR[i].t),
                exec_scalar(x, &f->plan, 1 + i));

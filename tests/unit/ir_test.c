@@ -237,8 +237,8 @@ static void test_whole_program_round_trips(void) {
     graph_out(g, OUT_loss, "loss", 0, sum, s1);
     graph_out(g, OUT_report, "a \"b\"", 0, sum, nowhere);
     graph_out(g, OUT_text, "guess", 0, sample_argmax(g, OP_argmax), s2);
-    Entry entry[] = {{ENTRY_train, "train", 1, 8, 100, 0, g, g, s1},
-                     {ENTRY_eval, "eval", 1, 8, 0, 0, g, NULL, nowhere}};
+    Entry entry[] = {{ENTRY_train, "train", 1, 8, 100, 0, {{g, g, NULL, NULL, NULL}}, s1},
+                     {ENTRY_eval, "eval", 1, 8, 0, 0, {{g, NULL, NULL, NULL, NULL}}, nowhere}};
     p->entry = entry;
     p->nentry = 2;
     round_trip(p, "a whole program");

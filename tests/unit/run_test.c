@@ -85,6 +85,7 @@ typedef struct Fixture {
     RtStep step[2], init_step, count_step;
     int32_t index[16];
     int64_t size[1];
+    int acc;
     RtPlan init, quiet, logged, count, result, quiet2, logged2;
     RtOutput out[3];
     RtOutput count_out;
@@ -194,7 +195,10 @@ static void make_program(Fixture *f) {
                             .field = &f->ids,
                             .nfield = 1,
                             .step = &f->count,
-                            .logged = &f->result};
+                            .logged = &f->result,
+                            .acc = &f->acc,
+                            .nacc = 1};
+    f->acc = 2;
     f->p.name = "test", f->p.tensor = f->tensor, f->p.ntensor = 4, f->p.init = &f->init;
     f->p.entry = f->entry, f->p.nentry = 2;
 }

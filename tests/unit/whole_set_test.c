@@ -41,7 +41,7 @@ static void accumulate(Native *n) {
     Err e = {0};
     int32_t *ids = (int32_t *)(void *)exec_fields(n->x, entry)[0];
     for (int i = 0; i < BATCH * SEQ; i++) ids[i] = ID;
-    exec_reset(n->x);
+    exec_reset(n->x, entry);
     bool ok = true;
     for (; ok && clock.step < BATCHES; clock.step++) ok = exec_plan(n->x, entry->step, &clock, &e);
     EXPECT(ok && exec_plan(n->x, entry->logged, &clock, &e), "%s", e.msg);

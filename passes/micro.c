@@ -1,0 +1,264 @@
+/* micro: a training step computed in equal pieces of its batch, with the whole batch's gradient.
+ *
+ * What belongs to single samples is computed for a piece at a time. A reduction over the batch adds
+ * up in an accumulator; what is computed from those (the update, the reports) is done once, after
+ * all pieces. A sample may meet a value of the whole batch only where that comes from the data
+ * alone, such as the number of hidden words that a loss is divided by: those are added up ahead, in
+ * a pass of their own over the pieces. Anything else (batch normalisation, a contrast between
+ * samples) takes all samples at once, and is the user's error. Random numbers and indices of a
+ * piece are those that its samples have in the whole batch, so that the gradient differs from the
+ * whole one only in the order of sums.
+ *
+ * RunSpec.micro says how many samples a piece has. The pass stands before fuse, whose kernels add to accumulators
+ * in place. Limit: what is added up ahead must not itself need a value of the whole batch. */
+#include "passes/micro.h"
+
+/* ---- sums */
+
+/* Rows of samples added to a table that is not theirs. */
+static bool puts_batch(const Graph *g, const Node *n) {
+    if (n->op != OP_put_add || n->type[0].batch_axis != NO_BATCH) return false;
+    return graph_type(g, n->in[1])->batch_axis >= 0 || graph_type(g, n->in[2])->batch_axis >= 0;
+}
+
+static bool adds_batch(const Micro *m, const Node *n) {
+    bool sums = n->op == OP_sum || n->op == OP_dot;
+    return (sums && batch_reduces(m->from, n)) || puts_batch(m->from, n);
+}
+
+bool micro_sum(const Micro *m, uint32_t i) {
+    const Node *n = m->from->node[i];
+    if (m->known[i] != KNOWN_set) return false;
+    if (m->origin[i] == i && adds_batch(m, n)) return true;
+    return n->op == OP_add && m->taken[n->in[0].node] && m->taken[n->in[1].node];
+}
+
+bool micro_root(const Micro *m, uint32_t i) {
+    return m->known[i] == KNOWN_set && (m->origin[i] == i || micro_sum(m, i));
+}
+
+/* ---- when each value is known */
+
+static void refuse(Micro *m, uint32_t i, uint32_t origin) {
+    uint32_t file = m->entry->span.file;
+    Span at = batch_used_at(m->from, m->reached, file, i), inner = m->from->node[i]->span;
+    m->failed = true;
+    diag_error(m->diag, at, "%s cannot be computed in %lld pieces: this couples samples of a batch",
+               m->entry->name, (long long)m->pieces);
+    if (!span_same(at, inner)) diag_note(m->diag, inner, "coupled here");
+    if (origin != UINT32_MAX) {
+        Span from = batch_used_at(m->from, m->reached, file, origin);
+        if (!span_same(at, from)) diag_note(m->diag, from, "reduced over the whole batch here");
+    }
+    diag_hint(m->diag, "it takes all samples at once: leave out micro, or make the batch smaller");
+}
+
+/* Its batch axis counts whole samples, and there is one. */
+static bool keeps_samples(const Micro *m, const Node *n) {
+    for (int o = 0; o < n->nout; o++) {
+        int axis = n->type[o].batch_axis;
+        if (axis < 0 || n->type[o].dim[axis] % m->entry->batch) return false;
+    }
+    return true;
+}
+
+/* A sample meets the set's value `i`: it and what it comes from are added up ahead. */
+static void meet(Micro *m, uint32_t i) {
+    if (m->known[i] != KNOWN_set || m->met[i]) return;
+    m->met[i] = true;
+    if (m->origin[i] == i) return;
+    for (int k = 0; k < m->from->node[i]->nin; k++) meet(m, m->from->node[i]->in[k].node);
+}
+
+/* Of put_add's inputs the table is no sample's. */
+static bool is_sample_input(const Micro *m, const Node *n, int k) {
+    return k > 0 || !puts_batch(m->from, n);
+}
+
+/* What was refused counts as known, so that one mistake is one error. */
+static void classify(Micro *m, uint32_t i) {
+    const Node *n = m->from->node[i];
+    uint32_t origin = UINT32_MAX, coupled = UINT32_MAX;
+    bool batch = batch_leaf(n);
+    m->learnt[i] = n->op == OP_state;
+    for (int k = 0; k < n->nin; k++) {
+        uint32_t in = n->in[k].node;
+        m->learnt[i] = m->learnt[i] || m->learnt[in];
+        batch = batch || (is_sample_input(m, n, k) && m->known[in] == KNOWN_batch);
+        if (m->known[in] == KNOWN_set) origin = m->origin[in];
+    }
+    m->known[i] = batch ? KNOWN_batch : origin != UINT32_MAX ? KNOWN_set : KNOWN_always;
+    m->origin[i] = origin;
+    if (!batch) return;
+    for (int k = 0; k < n->nin; k++) {
+        uint32_t in = n->in[k].node;
+        if (!is_sample_input(m, n, k) || m->known[in] != KNOWN_set) continue;
+        if (m->learnt[in]) coupled = m->origin[in];
+        meet(m, in);
+    }
+    bool reduces = batch_reduces(m->from, n) || puts_batch(m->from, n);
+    if (coupled != UINT32_MAX || (!reduces && !keeps_samples(m, n))) {
+        refuse(m, i, coupled);
+        m->known[i] = KNOWN_always;
+    } else if (reduces) {
+        m->known[i] = KNOWN_set;
+        m->origin[i] = i;
+    }
+}
+
+/* Does what is added up ahead come from what is added up ahead? */
+static void check_ahead(Micro *m) {
+    bool *after = NEW_N(m->scratch, bool, m->from->n);
+    for (uint32_t i = 0; i < m->from->n && !m->failed; i++) {
+        if (!m->reached[i] || m->known[i] == KNOWN_always) continue;
+        const Node *n = m->from->node[i];
+        for (int k = 0; k < n->nin; k++) {
+            uint32_t in = n->in[k].node;
+            after[i] = after[i] || after[in] || (m->known[i] == KNOWN_batch && m->met[in]) ||
+                       (m->origin[i] == i && m->known[in] == KNOWN_set && m->met[in]);
+        }
+        if (m->met[i] && m->origin[i] == i && after[i]) refuse(m, i, UINT32_MAX);
+    }
+}
+
+/* ---- sums of sums: one accumulator where a weight is used in several places */
+
+/* By node: users in the quiet step, up to two. Reports do not count, so that they change no bit of
+ * the training: what one asks for gets an accumulator of its own. */
+static int *count_users(const Micro *m) {
+    const Graph *g = m->from;
+    int *users = NEW_N(m->scratch, int, g->n);
+    bool *quiet = NEW_N(m->scratch, bool, g->n);
+    for (size_t i = 0; i < g->nout; i++) {
+        const Output *o = &g->out[i];
+        if (o->kind != OUT_state && o->kind != OUT_loss) continue;
+        quiet[o->ref.node] = true;
+        users[o->ref.node] = 2;
+    }
+    for (size_t i = g->n; i-- > 0;)
+        for (int k = 0; quiet[i] && k < g->node[i]->nin; k++) {
+            quiet[g->node[i]->in[k].node] = true;
+            users[g->node[i]->in[k].node]++;
+        }
+    return users;
+}
+
+static bool may_take(const Micro *m, const int *users, Ref r, const Type *t) {
+    return users[r.node] == 1 && !m->met[r.node] && micro_sum(m, r.node) &&
+           type_same_shape(graph_type(m->from, r), t);
+}
+
+static void take_sums(Micro *m) {
+    const int *users = count_users(m);
+    for (uint32_t i = 0; i < m->from->n; i++) {
+        const Node *n = m->from->node[i];
+        if (!m->reached[i] || m->known[i] != KNOWN_set || m->met[i]) continue;
+        if (puts_batch(m->from, n)) m->taken[n->in[0].node] = may_take(m, users, n->in[0], n->type);
+        if (n->op != OP_add || !may_take(m, users, n->in[0], n->type) ||
+            !may_take(m, users, n->in[1], n->type))
+            continue;
+        m->taken[n->in[0].node] = m->taken[n->in[1].node] = true;
+    }
+}
+
+/* ---- accumulators */
+
+static int add_accumulator(Micro *m, const Node *n, const Type *t, double fill) {
+    Tensor acc = {.kind = TENSOR_acc, .type = *t, .like = -1, .fill = fill, .span = n->span};
+    acc.name = arena_printf(m->p->arena, "acc.%s.%d", m->entry->name, m->naccs++);
+    acc.type.batch_axis = NO_BATCH;
+    return program_add_tensor(m->p, &acc);
+}
+
+/* A sum that its user takes has none, unless a report asks for it. */
+static bool wanted_alone(const Micro *m, uint32_t i) {
+    if (!m->taken[i]) return true;
+    for (size_t k = 0; k < m->from->nout; k++)
+        if (m->from->out[k].ref.node == i) return true;
+    int users = 0;
+    for (uint32_t k = i + 1; k < m->from->n; k++)
+        for (int in = 0; m->reached[k] && in < m->from->node[k]->nin; in++)
+            users += m->from->node[k]->in[in].node == i;
+    return users > 1;
+}
+
+static void add_accumulators(Micro *m) {
+    for (uint32_t i = 0; i < m->from->n; i++) {
+        const Node *n = m->from->node[i];
+        if (!m->reached[i] || !micro_root(m, i) || !wanted_alone(m, i)) continue;
+        m->tensor[i] = add_accumulator(m, n, n->type, batch_identity(n->op, n->type[0].dtype));
+    }
+    /* A result of each sample: its rows are kept until all are there. */
+    for (size_t i = 0; i < m->from->nout; i++) {
+        Ref r = m->from->out[i].ref;
+        if (m->known[r.node] == KNOWN_batch && m->tensor[r.node] < 0)
+            m->tensor[r.node] =
+                add_accumulator(m, graph_node(m->from, r), graph_type(m->from, r), 0);
+    }
+}
+
+/* ---- the graphs */
+
+/* What the quiet step does of the logged one. */
+static Graph *quiet_whole(const Micro *m, const Graph *logged) {
+    bool *keep = NEW_N(m->scratch, bool, logged->nout + 1);
+    for (size_t i = 0; i < logged->nout; i++)
+        keep[i] = logged->out[i].kind == OUT_state || logged->out[i].kind == OUT_loss;
+    return graph_keep(m->p->arena, logged, keep);
+}
+
+static Graph *quiet_piece(const Micro *m, const Graph *logged, const Graph *whole) {
+    bool *reads = NEW_N(m->scratch, bool, m->p->ntensor + 1);
+    bool *keep = NEW_N(m->scratch, bool, logged->nout + 1);
+    for (size_t i = 0; i < whole->n; i++)
+        if (whole->node[i]->op == OP_state) reads[whole->node[i]->attr.tensor] = true;
+    for (size_t i = 0; i < logged->nout; i++) keep[i] = reads[logged->out[i].index];
+    return graph_keep(m->p->arena, logged, keep);
+}
+
+static void build_graphs(Micro *m) {
+    Entry *e = m->entry;
+    bool reports = e->logged != NULL;
+    Graph *piece = micro_graph(m, PART_piece), *whole = micro_graph(m, PART_whole);
+    e->ahead = micro_graph(m, PART_ahead);
+    if (e->ahead->nout == 0) e->ahead = NULL;
+    e->step = quiet_whole(m, whole);
+    e->piece = quiet_piece(m, piece, e->step);
+    e->logged = reports ? whole : NULL;
+    e->piece_logged = reports ? piece : NULL;
+}
+
+static bool split_batch(Program *p, Entry *e, Diag *diag) {
+    Arena *scratch = arena_new();
+    const Graph *g = e->logged ? e->logged : e->step;
+    Micro m = {.p = p, .entry = e, .from = g, .diag = diag, .scratch = scratch};
+    m.pieces = e->batch / p->spec.run.micro;
+    m.reached = graph_reached(g, scratch);
+    m.known = NEW_N(scratch, Known, g->n);
+    m.learnt = NEW_N(scratch, bool, g->n);
+    m.met = NEW_N(scratch, bool, g->n);
+    m.taken = NEW_N(scratch, bool, g->n);
+    m.origin = NEW_N(scratch, uint32_t, g->n);
+    m.tensor = NEW_N(scratch, int, g->n);
+    for (uint32_t i = 0; i < g->n; i++) {
+        m.tensor[i] = -1;
+        if (m.reached[i]) classify(&m, i);
+    }
+    check_ahead(&m);
+    if (!m.failed) {
+        take_sums(&m);
+        add_accumulators(&m);
+        build_graphs(&m);
+    }
+    arena_free(scratch);
+    return !m.failed;
+}
+
+Program *pass_micro(const Program *in, PassCx *cx) {
+    Program *p = program_like(in);
+    bool ok = true;
+    for (size_t i = 0; p->spec.run.micro && i < p->nentry; i++)
+        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > p->spec.run.micro)
+            ok = split_batch(p, &p->entry[i], cx->diag) && ok;
+    return ok ? p : NULL;
+}
