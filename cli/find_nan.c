@@ -2,7 +2,8 @@
  * what every node wrote is looked at. From the losses and the new states that are not finite a way
  * leads back through values that are not, to a node that made one out of finite inputs; what was
  * infinite and did no harm (a mask, a guarded branch) is not on it. Then the step is repeated up to
- * that node, and its operators are interpreted one by one on what it reads. */
+ * that node, and its operators are interpreted one by one on what it reads. A batch in pieces is
+ * gone through part by part: the first that makes such a number is where it began. */
 #include "cli/find_nan.h"
 #include "codegen/phase.h"
 
@@ -12,7 +13,10 @@
 typedef struct Hunt {
     const Session *s;
     const BadStep *bad;
-    const Graph *g;
+    const Entry *entry;
+    const RtPlan *plan; /* the part of the step at hand, */
+    const Graph *g;     /* its graph, */
+    RtClock clock;      /* and which piece of the batch */
     Arena *arena;
     Phases phases;
     uint8_t *has; /* by value: HAS_* */
@@ -21,14 +25,14 @@ typedef struct Hunt {
 /* ---- values of the graph, where the plan has them */
 
 static int value_of(const Hunt *h, Ref r) {
-    return h->bad->plan->first[r.node] + (int)r.out;
+    return h->plan->first[r.node] + (int)r.out;
 }
 
 /* NULL: it is never stored. A value that only renames another lies where that lies. */
 static const char *value_at(const Hunt *h, Ref r) {
     for (;;) {
-        int32_t buffer = h->bad->plan->value[value_of(h, r)];
-        if (buffer >= 0) return exec_buffer(h->bad->x, h->bad->plan, buffer);
+        int32_t buffer = h->plan->value[value_of(h, r)];
+        if (buffer >= 0) return exec_buffer(h->bad->x, h->plan, h->clock.piece, buffer);
         const Node *n = graph_node(h->g, r);
         if (op_info[n->op].lower != LOWER_VIEW || n->nin != 1) return NULL;
         r = n->in[0];
@@ -89,7 +93,35 @@ static int first_step(const RtPlan *plan, uint32_t node) {
 
 static bool run_until(const Hunt *h, int first, int last) {
     Err e = {0};
-    return exec_steps(h->bad->x, h->bad->plan, h->bad->clock, first, last, &e);
+    return exec_steps(h->bad->x, h->plan, &h->clock, first, last, &e);
+}
+
+/* The parts of a step in their order: `number` from 0 on; NULL: there are no more. */
+static const RtPlan *part_of(const BadStep *bad, int64_t number, int64_t *piece) {
+    const RtEntry *e = bad->entry;
+    const RtPlan *part[] = {e->ahead, bad->plan == e->logged ? e->piece_logged : e->piece};
+    for (int i = 0; i < 2; i++) {
+        int64_t pieces = part[i] ? part[i]->pieces : 0;
+        *piece = number;
+        if (number < pieces) return part[i];
+        number -= pieces;
+    }
+    *piece = 0;
+    return number == 0 ? bad->plan : NULL;
+}
+
+/* All parts before the one at hand, from the state before the step. */
+static bool run_before(const Hunt *h) {
+    RtClock clock = *h->bad->clock;
+    const RtPlan *plan;
+    Err e = {0};
+    keep_back(h->bad->keep);
+    exec_reset(h->bad->x, h->bad->entry);
+    for (int64_t i = 0; (plan = part_of(h->bad, i, &clock.piece)); i++) {
+        if (plan == h->plan && clock.piece == h->clock.piece) return true;
+        if (!exec_plan(h->bad->x, plan, &clock, &e)) return false;
+    }
+    return false;
 }
 
 /* Leaves first: state is overwritten as the step goes on. */
@@ -100,12 +132,12 @@ static bool look_at_all(Hunt *h) {
         if (reached[i] && op_info[h->g->node[i]->op].lower == LOWER_LEAF) look_at_node(h, i);
     for (uint32_t i = 0; i < h->g->n; i++) {
         if (!reached[i] || op_info[h->g->node[i]->op].lower == LOWER_LEAF) continue;
-        int next = first_step(h->bad->plan, i + 1);
+        int next = first_step(h->plan, i + 1);
         if (!run_until(h, at, next)) return false;
         look_at_node(h, i);
         at = next;
     }
-    return true;
+    return run_until(h, at, h->plan->nstep);
 }
 
 /* The losses and new states that are of this kind; states that were before are not news. */
@@ -148,8 +180,14 @@ static const RtStep *step_of(const RtPlan *plan, uint32_t node) {
 }
 
 static const char *step_name(const Hunt *h) {
-    return arena_printf(h->arena, "step %lld of '%s'", (long long)h->bad->step,
-                        h->bad->entry->name);
+    const RtEntry *e = h->bad->entry;
+    const char *step =
+        arena_printf(h->arena, "step %lld of '%s'", (long long)h->bad->step, e->name);
+    int64_t samples = h->plan->pieces > 1 ? e->batch / h->plan->pieces : e->batch;
+    if (samples == e->batch) return step;
+    return arena_printf(h->arena, "%s, samples %lld to %lld of its batch", step,
+                        (long long)(samples * h->clock.piece),
+                        (long long)(samples * (h->clock.piece + 1) - 1));
 }
 
 /* Inputs that were wrong before the step computed anything. */
@@ -168,14 +206,14 @@ static void tell_leaf(const Hunt *h, const Node *n) {
 static void tell_group(const Hunt *h, uint32_t at) {
     Diag *d = h->s->diag;
     const Node *n = h->g->node[at];
-    const RtStep *s = step_of(h->bad->plan, at);
+    const RtStep *s = step_of(h->plan, at);
     diag_error(d, n->span, "the kernel of %s made the first number that is not finite at %s; %s",
                s && s->name ? s->name : op_info[n->op].name, step_name(h), h->bad->last_good);
     for (int i = 0; s && i < s->nline; i++) diag_note(d, s->line[i].at, "computed in it");
 }
 
 static EvalCx eval_cx(const Hunt *h, const Array *args) {
-    const RtClock *c = h->bad->clock;
+    const RtClock *c = &h->clock;
     return (EvalCx){.arena = h->arena,
                     .program = h->s->program,
                     .args = args,
@@ -183,6 +221,7 @@ static EvalCx eval_cx(const Hunt *h, const Array *args) {
                     .step = (double)c->stepf,
                     .steps = (double)c->stepsf,
                     .live = c->live,
+                    .piece = c->piece,
                     .max_alive = INT64_C(1) << 33};
 }
 
@@ -199,9 +238,8 @@ static Found find_in_group(const Hunt *h, uint32_t at, const Array *in, unsigned
 /* Repeats the step up to the node, and finds what in it went wrong. */
 static Found find_in_node(const Hunt *h, uint32_t at, unsigned kind, Culprit *c) {
     const Node *n = h->g->node[at];
-    int begin = first_step(h->bad->plan, at), end = first_step(h->bad->plan, at + 1);
-    keep_back(h->bad->keep);
-    if (!run_until(h, 0, begin)) return FOUND_nothing;
+    int begin = first_step(h->plan, at), end = first_step(h->plan, at + 1);
+    if (!run_before(h) || !run_until(h, 0, begin)) return FOUND_nothing;
     Array *in = NEW_N(h->arena, Array, n->nin + 1);
     for (int i = 0; i < n->nin; i++) in[i] = read_value(h, n->in[i]);
     if (n->op == OP_fused) return find_in_group(h, at, in, kind, c);
@@ -214,7 +252,7 @@ static Found find_in_node(const Hunt *h, uint32_t at, unsigned kind, Culprit *c)
 
 /* Where numbers of this kind begin. */
 static Found find_kind(const Hunt *h, unsigned kind, uint32_t *node, Culprit *c) {
-    int64_t at = find_origin(h->g, h->bad->plan->first, h->has, kind, wanted_nodes(h, kind));
+    int64_t at = find_origin(h->g, h->plan->first, h->has, kind, wanted_nodes(h, kind));
     if (at < 0) return FOUND_nothing;
     *node = (uint32_t)at;
     Op op = h->g->node[at]->op;
@@ -242,16 +280,29 @@ static bool find(Hunt *h) {
     return found != FOUND_nothing && found != FOUND_constant;
 }
 
+static const Graph *graph_of(const Hunt *h) {
+    for (int i = 0; i < ENTRY_GRAPHS; i++)
+        if (h->plan == h->bad->entry->plan[i]) return h->entry->graph[i];
+    BUG("plan '%s' is not of '%s'", h->plan->name, h->entry->name);
+}
+
+static bool find_in_part(Hunt *h) {
+    int values = 0;
+    h->g = graph_of(h);
+    h->phases = phases_of(h->arena, h->s->program, h->g);
+    for (size_t i = 0; i < h->g->n; i++) values += h->g->node[i]->nout;
+    h->has = NEW_N(h->arena, uint8_t, values + 1);
+    return find(h);
+}
+
 bool find_nan(const void *cx, const BadStep *bad) {
     const Session *s = cx;
-    const Entry *e = &s->program->entry[bad->entry - s->code->entry];
-    Hunt h = {.s = s, .bad = bad, .arena = arena_new()};
-    h.g = bad->plan == bad->entry->logged ? e->logged : e->step;
-    h.phases = phases_of(h.arena, s->program, h.g);
-    int values = 0;
-    for (size_t i = 0; i < h.g->n; i++) values += h.g->node[i]->nout;
-    h.has = NEW_N(h.arena, uint8_t, values + 1);
-    bool found = find(&h);
+    bool found = false;
+    Hunt h = {.s = s, .bad = bad, .arena = arena_new(), .clock = *bad->clock};
+    h.entry = &s->program->entry[bad->entry - s->code->entry];
+    exec_reset(bad->x, bad->entry);
+    for (int64_t i = 0; !found && (h.plan = part_of(bad, i, &h.clock.piece)); i++)
+        found = find_in_part(&h);
     if (found) diag_flush(s);
     arena_free(h.arena);
     return found;

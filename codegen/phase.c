@@ -1,5 +1,6 @@
 /* Phases of a step: the update is what a minimize calls, forward is what leads to a loss other than
- * through an update, backward what leads to an update, and all else is something else. */
+ * through an update, backward what leads to an update, and all else is something else. What a piece
+ * of a batch adds to an accumulator leads to what that leads to in the graph that reads it. */
 #include "codegen/phase.h"
 
 #include "ir/facts.h"
@@ -8,8 +9,9 @@ typedef struct Walk {
     Arena *arena;
     const Diag *sources;
     const Graph *g;
-    bool **leads; /* by node, by result: to a loss, past no update */
-    bool *feeds;  /* by node: an update */
+    const bool *loss, *fed; /* by tensor: its new value leads to a loss, feeds an update later on */
+    bool **leads;           /* by node, by result: to a loss, past no update */
+    bool *feeds;            /* by node: an update */
     Phases *phases;
 } Walk;
 
@@ -50,7 +52,9 @@ static void find_leads(Walk *w) {
         w->leads[i] = NEW_N(w->arena, bool, w->g->node[i]->nout + 1);
     for (size_t i = 0; i < w->g->nout; i++) {
         Ref r = w->g->out[i].ref;
-        if (w->g->out[i].kind == OUT_loss) w->leads[r.node][r.out] = true;
+        OutKind kind = w->g->out[i].kind;
+        if (kind == OUT_loss || (kind == OUT_state && w->loss[w->g->out[i].index]))
+            w->leads[r.node][r.out] = true;
     }
     for (uint32_t i = (uint32_t)w->g->n; i-- > 0;) {
         bool any = false;
@@ -67,6 +71,9 @@ static bool has_update(const Walk *w, const Node *n) {
 }
 
 static void find_feeds(Walk *w) {
+    for (size_t i = 0; i < w->g->nout; i++)
+        if (w->g->out[i].kind == OUT_state && w->fed[w->g->out[i].index])
+            w->feeds[w->g->out[i].ref.node] = true;
     for (size_t i = w->g->n; i-- > 0;) {
         const Node *n = w->g->node[i];
         bool on = w->feeds[i] || has_update(w, n);
@@ -96,11 +103,39 @@ static void set_group(const Walk *w, uint32_t node) {
     w->phases->node[node] = best;
 }
 
-Phases phases_of(Arena *a, const Program *p, const Graph *g) {
-    Phases phases = {NEW_N(a, RtPhase, g->n + 1), NEW_N(a, uint8_t *, g->n + 1)};
-    Walk w = {a, p->diag, g, NEW_N(a, bool *, g->n + 1), NEW_N(a, bool, g->n + 1), &phases};
+/* What runs after a graph of pieces and reads its accumulators. */
+static const Graph *graph_after(const Program *p, const Graph *g) {
+    for (size_t i = 0; i < p->nentry; i++) {
+        const Entry *e = &p->entry[i];
+        if (g == e->ahead) return e->piece;
+        if (g == e->piece) return e->step;
+        if (g == e->piece_logged) return e->logged;
+    }
+    return NULL;
+}
+
+static Walk walk_graph(Arena *a, const Program *p, const Graph *g) {
+    const Graph *after = graph_after(p, g);
+    bool *loss = NEW_N(a, bool, p->ntensor + 1), *fed = NEW_N(a, bool, p->ntensor + 1);
+    Walk w = {.arena = a, .sources = p->diag, .g = g, .loss = loss, .fed = fed};
+    Walk next = after ? walk_graph(a, p, after) : (Walk){0};
+    for (size_t i = 0; after && i < after->n; i++) {
+        const Node *n = after->node[i];
+        if (n->op != OP_state || p->tensor[n->attr.tensor].kind != TENSOR_acc) continue;
+        loss[n->attr.tensor] = next.leads[i][0];
+        fed[n->attr.tensor] = next.feeds[i];
+    }
+    w.leads = NEW_N(a, bool *, g->n + 1);
+    w.feeds = NEW_N(a, bool, g->n + 1);
     find_leads(&w);
     find_feeds(&w);
+    return w;
+}
+
+Phases phases_of(Arena *a, const Program *p, const Graph *g) {
+    Phases phases = {NEW_N(a, RtPhase, g->n + 1), NEW_N(a, uint8_t *, g->n + 1)};
+    Walk w = walk_graph(a, p, g);
+    w.phases = &phases;
     for (uint32_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
         if (n->op == OP_fused)

@@ -9,8 +9,9 @@
  * piece are those that its samples have in the whole batch, so that the gradient differs from the
  * whole one only in the order of sums.
  *
- * RunSpec.micro says how many samples a piece has. The pass stands before fuse, whose kernels add to accumulators
- * in place. Limit: what is added up ahead must not itself need a value of the whole batch. */
+ * RunSpec.micro says how many samples a piece has. The pass stands before fuse, whose kernels add
+ * to accumulators in place. Limit: what is added up ahead must not itself need a value of the whole
+ * batch. */
 #include "passes/micro.h"
 
 /* ---- sums */
@@ -34,7 +35,7 @@ bool micro_sum(const Micro *m, uint32_t i) {
 }
 
 bool micro_root(const Micro *m, uint32_t i) {
-    return m->known[i] == KNOWN_set && (m->origin[i] == i || micro_sum(m, i));
+    return m->known[i] == KNOWN_set && !m->mixes[i] && (m->origin[i] == i || micro_sum(m, i));
 }
 
 /* ---- when each value is known */
@@ -43,23 +44,30 @@ static void refuse(Micro *m, uint32_t i, uint32_t origin) {
     uint32_t file = m->entry->span.file;
     Span at = batch_used_at(m->from, m->reached, file, i), inner = m->from->node[i]->span;
     m->failed = true;
-    diag_error(m->diag, at, "%s cannot be computed in %lld pieces: this couples samples of a batch",
-               m->entry->name, (long long)m->pieces);
-    if (!span_same(at, inner)) diag_note(m->diag, inner, "coupled here");
+    diag_error(m->diag, at, "'%s' cannot be computed in %lld pieces: %s", m->entry->name,
+               (long long)m->pieces,
+               origin != UINT32_MAX ? "here samples meet a value of their whole batch"
+                                    : "this combines the samples of a batch");
+    if (!span_same(at, inner)) diag_note(m->diag, inner, "computed here");
     if (origin != UINT32_MAX) {
         Span from = batch_used_at(m->from, m->reached, file, origin);
-        if (!span_same(at, from)) diag_note(m->diag, from, "reduced over the whole batch here");
+        if (!span_same(at, from)) diag_note(m->diag, from, "it comes from the whole batch here");
     }
     diag_hint(m->diag, "it takes all samples at once: leave out micro, or make the batch smaller");
 }
 
-/* Its batch axis counts whole samples, and there is one. */
-static bool keeps_samples(const Micro *m, const Node *n) {
-    for (int o = 0; o < n->nout; o++) {
-        int axis = n->type[o].batch_axis;
-        if (axis < 0 || n->type[o].dim[axis] % m->entry->batch) return false;
-    }
-    return true;
+/* The batch axis of result `o` counts whole samples, and there is one. */
+static bool keeps_samples(const Micro *m, const Node *n, int o) {
+    int axis = n->type[o].batch_axis;
+    return axis >= 0 && n->type[o].dim[axis] % m->entry->batch == 0;
+}
+
+/* Samples are put together other than by a reduction, as in a queue that takes all of them: it can
+ * be done once if all rows of what goes in can be kept. */
+static bool mixes_samples(const Micro *m, const Node *n) {
+    bool mixes = false;
+    for (int o = 0; o < n->nout; o++) mixes = mixes || !keeps_samples(m, n, o);
+    return mixes;
 }
 
 /* A sample meets the set's value `i`: it and what it comes from are added up ahead. */
@@ -75,34 +83,58 @@ static bool is_sample_input(const Micro *m, const Node *n, int k) {
     return k > 0 || !puts_batch(m->from, n);
 }
 
-/* What was refused counts as known, so that one mistake is one error. */
-static void classify(Micro *m, uint32_t i) {
+static bool inputs_can_be_kept(const Micro *m, const Node *n) {
+    for (int k = 0; k < n->nin; k++) {
+        const Node *in = graph_node(m->from, n->in[k]);
+        bool batch = m->known[n->in[k].node] == KNOWN_batch;
+        if (batch && (in->nout != 1 || !keeps_samples(m, in, 0))) return false;
+    }
+    return true;
+}
+
+/* When node `i` is known by its inputs alone. */
+static void inherit(Micro *m, uint32_t i) {
     const Node *n = m->from->node[i];
-    uint32_t origin = UINT32_MAX, coupled = UINT32_MAX;
-    bool batch = batch_leaf(n);
+    m->known[i] = batch_leaf(n) ? KNOWN_batch : KNOWN_always;
     m->learnt[i] = n->op == OP_state;
+    m->origin[i] = UINT32_MAX;
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         m->learnt[i] = m->learnt[i] || m->learnt[in];
-        batch = batch || (is_sample_input(m, n, k) && m->known[in] == KNOWN_batch);
-        if (m->known[in] == KNOWN_set) origin = m->origin[in];
+        m->mixes[i] = m->mixes[i] || m->mixes[in];
+        if (m->known[in] == KNOWN_set) m->origin[i] = m->origin[in];
+        if (m->known[in] == KNOWN_batch && is_sample_input(m, n, k)) m->known[i] = KNOWN_batch;
     }
-    m->known[i] = batch ? KNOWN_batch : origin != UINT32_MAX ? KNOWN_set : KNOWN_always;
-    m->origin[i] = origin;
-    if (!batch) return;
+    if (m->known[i] != KNOWN_batch && m->origin[i] != UINT32_MAX) m->known[i] = KNOWN_set;
+}
+
+/* The value of the whole batch that samples meet in node `i` and may not; UINT32_MAX: none. Others
+ * that they meet are added up ahead. */
+static uint32_t coupled_by(Micro *m, uint32_t i) {
+    const Node *n = m->from->node[i];
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         if (!is_sample_input(m, n, k) || m->known[in] != KNOWN_set) continue;
-        if (m->learnt[in]) coupled = m->origin[in];
+        if (m->learnt[in] || m->mixes[in]) return m->origin[in];
         meet(m, in);
     }
+    return UINT32_MAX;
+}
+
+/* Once one is refused the others are left: most would follow from it. */
+static void classify(Micro *m, uint32_t i) {
+    const Node *n = m->from->node[i];
+    inherit(m, i);
+    if (m->known[i] != KNOWN_batch) return;
     bool reduces = batch_reduces(m->from, n) || puts_batch(m->from, n);
-    if (coupled != UINT32_MAX || (!reduces && !keeps_samples(m, n))) {
+    bool mixes = !reduces && mixes_samples(m, n);
+    uint32_t coupled = mixes ? UINT32_MAX : coupled_by(m, i);
+    if (coupled != UINT32_MAX || (mixes && !inputs_can_be_kept(m, n))) {
         refuse(m, i, coupled);
-        m->known[i] = KNOWN_always;
-    } else if (reduces) {
+    } else if (reduces || mixes) {
         m->known[i] = KNOWN_set;
         m->origin[i] = i;
+        m->mixes[i] = mixes;
     }
 }
 
@@ -182,19 +214,22 @@ static bool wanted_alone(const Micro *m, uint32_t i) {
     return users > 1;
 }
 
+/* All rows of a value of the samples are kept until the last piece. */
+static void keep_rows(Micro *m, Ref r) {
+    if (m->known[r.node] != KNOWN_batch || m->tensor[r.node] >= 0) return;
+    m->tensor[r.node] = add_accumulator(m, graph_node(m->from, r), graph_type(m->from, r), 0);
+}
+
 static void add_accumulators(Micro *m) {
     for (uint32_t i = 0; i < m->from->n; i++) {
         const Node *n = m->from->node[i];
         if (!m->reached[i] || !micro_root(m, i) || !wanted_alone(m, i)) continue;
         m->tensor[i] = add_accumulator(m, n, n->type, batch_identity(n->op, n->type[0].dtype));
     }
-    /* A result of each sample: its rows are kept until all are there. */
-    for (size_t i = 0; i < m->from->nout; i++) {
-        Ref r = m->from->out[i].ref;
-        if (m->known[r.node] == KNOWN_batch && m->tensor[r.node] < 0)
-            m->tensor[r.node] =
-                add_accumulator(m, graph_node(m->from, r), graph_type(m->from, r), 0);
-    }
+    for (size_t i = 0; i < m->from->nout; i++) keep_rows(m, m->from->out[i].ref);
+    for (uint32_t i = 0; i < m->from->n; i++)
+        for (int k = 0; m->reached[i] && m->mixes[i] && k < m->from->node[i]->nin; k++)
+            keep_rows(m, m->from->node[i]->in[k]);
 }
 
 /* ---- the graphs */
@@ -237,12 +272,13 @@ static bool split_batch(Program *p, Entry *e, Diag *diag) {
     m.known = NEW_N(scratch, Known, g->n);
     m.learnt = NEW_N(scratch, bool, g->n);
     m.met = NEW_N(scratch, bool, g->n);
+    m.mixes = NEW_N(scratch, bool, g->n);
     m.taken = NEW_N(scratch, bool, g->n);
     m.origin = NEW_N(scratch, uint32_t, g->n);
     m.tensor = NEW_N(scratch, int, g->n);
     for (uint32_t i = 0; i < g->n; i++) {
         m.tensor[i] = -1;
-        if (m.reached[i]) classify(&m, i);
+        if (m.reached[i] && !m.failed) classify(&m, i);
     }
     check_ahead(&m);
     if (!m.failed) {

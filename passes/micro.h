@@ -16,9 +16,12 @@ typedef struct Micro {
     Known *known;     /* by node */
     bool *learnt;     /* depends on a persistent tensor */
     bool *met;        /* KNOWN_set: a sample meets it, so it is added up ahead */
+    bool *mixes;      /* KNOWN_set: comes from all samples' values as they are */
     uint32_t *origin; /* of a KNOWN_set node: a reduction that it comes from */
     bool *taken;      /* a sum that is added up as a part of its only user, a sum too */
-    int *tensor;      /* of what is kept from piece to piece: its accumulator; else -1 */
+    /* Of what is kept from piece to piece its accumulator, else -1: of roots the sum so far, of
+     * samples' values all rows so far. */
+    int *tensor;
     int naccs;
     bool failed;
 } Micro;

@@ -222,16 +222,26 @@ static bool adds_up(const Builder *b, uint32_t i) {
     return b->m->tensor[i] >= 0 && b->part == (b->m->met[i] ? PART_ahead : PART_piece);
 }
 
+/* After the last piece, with all rows of what samples put into it. */
+static Ref whole_node(Builder *b, const Node *n) {
+    const Micro *m = b->m;
+    Ref *in = NEW_N(m->scratch, Ref, n->nin + 1);
+    for (int k = 0; k < n->nin; k++) {
+        uint32_t from = n->in[k].node;
+        in[k] = m->known[from] == KNOWN_batch ? read_accumulator(b, from)
+                                              : refmap_get(&b->map, n->in[k]);
+    }
+    return graph_copy_node(b->g, n, in);
+}
+
 static void build_set(Builder *b, uint32_t i) {
     const Micro *m = b->m;
-    const Node *n = m->from->node[i];
     bool known = b->part == PART_whole || (b->part == PART_piece && m->met[i]);
     if (micro_root(m, i)) {
         if (adds_up(b, i)) accumulate(b, i);
         if (known && m->tensor[i] >= 0) refmap_set_node(&b->map, m->from, i, read_root(b, i));
     } else if (known) {
-        refmap_set_node(&b->map, m->from, i,
-                        graph_copy_node(b->g, n, refmap_inputs(&b->map, n, m->scratch)));
+        refmap_set_node(&b->map, m->from, i, whole_node(b, m->from->node[i]));
     }
 }
 
@@ -241,37 +251,36 @@ static void build_node(Builder *b, uint32_t i) {
     if (m->known[i] == KNOWN_set)
         build_set(b, i);
     else if (m->known[i] == KNOWN_always)
-        refmap_set_node(&b->map, m->from, i,
-                        graph_copy_node(b->g, n, refmap_inputs(&b->map, n, m->scratch)));
+        refmap_set_node(&b->map, m->from, i, whole_node(b, n));
     else if (b->needed[i])
         refmap_set_node(&b->map, m->from, i, piece_node(b, n));
+    if (b->part == PART_piece && m->known[i] == KNOWN_batch && m->tensor[i] >= 0)
+        collect(b, (Ref){i, 0});
 }
 
 static void build_outputs(Builder *b) {
     const Graph *from = b->m->from;
-    bool *done = NEW_N(b->m->scratch, bool, from->n);
-    for (size_t i = 0; i < from->nout; i++) {
+    for (size_t i = 0; i < from->nout && b->part == PART_whole; i++) {
         const Output *o = &from->out[i];
         bool of_sample = b->m->known[o->ref.node] == KNOWN_batch;
-        if (b->part == PART_piece && of_sample && !done[o->ref.node]) collect(b, o->ref);
-        done[o->ref.node] = true;
-        if (b->part != PART_whole) continue;
         Ref r = of_sample ? read_accumulator(b, o->ref.node) : refmap_get(&b->map, o->ref);
         graph_out(b->g, o->kind, o->name, o->index, r, o->span);
     }
 }
 
-/* Nodes of the samples that what this part adds up or keeps comes from. */
+static bool is_of_part(const Builder *b, uint32_t i) {
+    const Micro *m = b->m;
+    if (m->known[i] == KNOWN_batch) return m->tensor[i] >= 0 && b->part == PART_piece;
+    return micro_root(m, i) && b->part == (m->met[i] ? PART_ahead : PART_piece);
+}
+
+/* Nodes that what this part adds up or keeps comes from. */
 static bool *needed_by(const Builder *b) {
     const Micro *m = b->m;
     bool *needed = NEW_N(m->scratch, bool, m->from->n);
-    for (size_t i = 0; i < m->from->nout && b->part == PART_piece; i++)
-        needed[m->from->out[i].ref.node] = true;
     for (uint32_t i = (uint32_t)m->from->n; i-- > 0;) {
-        if (!m->reached[i]) continue;
-        bool part =
-            needed[i] || (micro_root(m, i) && (m->met[i] ? PART_ahead : PART_piece) == b->part);
-        for (int k = 0; part && k < m->from->node[i]->nin; k++)
+        needed[i] = m->reached[i] && (needed[i] || is_of_part(b, i));
+        for (int k = 0; needed[i] && k < m->from->node[i]->nin; k++)
             needed[m->from->node[i]->in[k].node] = true;
     }
     return needed;

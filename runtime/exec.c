@@ -282,8 +282,8 @@ bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e) {
     return true;
 }
 
-char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer) {
-    return bound_find(x, plan, 0)->buf[buffer];
+char *exec_buffer(const Exec *x, const RtPlan *plan, int64_t piece, int32_t buffer) {
+    return bound_find(x, plan, piece)->buf[buffer];
 }
 
 const void *exec_output(const Exec *x, const RtPlan *plan, int out) {

@@ -37,7 +37,7 @@ void exec_profile(Exec *x, Profile *p); /* records every step of the plans that 
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 /* The same for steps [first, last) of it. */
 bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e);
-char *exec_buffer(const Exec *x, const RtPlan *plan, int32_t buffer);
+char *exec_buffer(const Exec *x, const RtPlan *plan, int64_t piece, int32_t buffer);
 double exec_scalar(const Exec *x, const RtPlan *plan, int out); /* value of a loss or a report */
 const void *exec_output(const Exec *x, const RtPlan *plan, int out);
 /* The entry's accumulators get their value before the first batch, or piece of one. */
