@@ -43,7 +43,7 @@ try uptc run said.upm --micro 3
 try uptc run said.upm --quiet --dir none --micro 8 --steps 1
 
 echo "=== a profile"
-uptc run said.upx --dir profiled --profile=3 | grep -c 'said.upm:'
+uptc run said.upx --dir profiled --profile=3 | grep -oE "^ +(forward|backward|update) .*%" | sed -E "s, +[0-9.]+.*,,"
 
 echo "=== what made a NaN, in the second piece of a step"
 sed 's/loss = /third = where(iota(B) == 5, 3 - step, 1)\n    loss = mean(log(third)) + /' said.upm >nan.upm
