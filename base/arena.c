@@ -1,20 +1,20 @@
 /* Memory that is freed whole. An arena is a list of chunks; an allocation is carved from the newest
  * or gets a chunk of its own. Chunks come zeroed from the system, so an allocation is zero.
- *
- * For hostile builds: ARENA_CHUNK sets the size of chunks (64: nearly every allocation stands
- * alone, and a sanitizer sees overruns), ARENA_FAIL_AFTER makes those after that many fail. */
+ * In the hostile build they stay at 64 bytes: nearly every allocation stands alone, and a sanitizer
+ * sees overruns. */
 #include "base/base.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef ARENA_CHUNK
-#define ARENA_CHUNK 1024
-#endif
-enum { ALIGN = 16, GROWTH = 16384 }; /* chunks double until they are GROWTH times the first */
+enum {
+    ALIGN = 16,
+    CHUNK_UNIT = 64, /* chunks double from the first to the last size */
+    CHUNK_FIRST = CHUNK_UNIT * FIRST(16),
+    CHUNK_LAST = CHUNK_UNIT * FIRST(1 << 18),
+};
 enum { HUGE_PAGE = 2 << 20 };
 
 typedef struct Chunk {
@@ -37,19 +37,8 @@ static NORETURN void out_of_memory(size_t size) {
     _Exit(1);
 }
 
-#ifdef ARENA_FAIL_AFTER
-static bool allocation_fails(void) {
-    static atomic_long count;
-    return atomic_fetch_add(&count, 1) >= ARENA_FAIL_AFTER;
-}
-#else
-static bool allocation_fails(void) {
-    return false;
-}
-#endif
-
 void *heap_resize(void *p, size_t size) {
-    void *q = allocation_fails() ? NULL : realloc(p, size ? size : 1);
+    void *q = realloc(p, size ? size : 1);
     if (!q) out_of_memory(size);
     return q;
 }
@@ -68,7 +57,7 @@ static void wish_huge_pages(char *p, size_t size) {
 
 static Chunk *chunk_new(size_t size) {
     if (size > SIZE_MAX - sizeof(Chunk)) out_of_memory(size);
-    Chunk *c = allocation_fails() ? NULL : calloc(1, sizeof(Chunk) + size);
+    Chunk *c = calloc(1, sizeof(Chunk) + size);
     if (!c) out_of_memory(size);
     c->size = size;
     wish_huge_pages((char *)c, sizeof(Chunk) + size);
@@ -77,7 +66,7 @@ static Chunk *chunk_new(size_t size) {
 
 Arena *arena_new(void) {
     Arena *a = heap_resize(NULL, sizeof *a);
-    *a = (Arena){.next_size = ARENA_CHUNK};
+    *a = (Arena){.next_size = CHUNK_FIRST};
     return a;
 }
 
@@ -112,7 +101,7 @@ void *arena_alloc(Arena *a, size_t size) {
         Chunk *c = chunk_new(a->next_size);
         c->next = a->chunk;
         a->chunk = c;
-        if (ARENA_CHUNK > 64 && a->next_size < (size_t)ARENA_CHUNK * GROWTH) a->next_size *= 2;
+        if (a->next_size < CHUNK_LAST) a->next_size *= 2;
     }
     void *p = a->chunk->bytes + a->chunk->used;
     a->chunk->used += size;
@@ -126,7 +115,7 @@ void *arena_array(Arena *a, size_t n, size_t size) {
 }
 
 void *vec_grow(Arena *a, void *at, size_t n, size_t *cap, size_t size) {
-    *cap = *cap ? *cap * 2 : 8;
+    *cap = *cap ? *cap * 2 : FIRST(8);
     void *p = arena_array(a, *cap, size);
     if (n) memcpy(p, at, n * size);
     return p;

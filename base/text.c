@@ -11,7 +11,7 @@ static void buf_reserve(Buf *b, size_t more) {
     size_t need;
     if (__builtin_add_overflow(b->n, more, &need) || need > SIZE_MAX / 2) BUG("text too long");
     if (need < b->cap) return; /* one byte is kept for the final zero */
-    size_t cap = b->cap ? b->cap : 64;
+    size_t cap = b->cap ? b->cap : FIRST(64);
     while (cap <= need) cap *= 2;
     b->data = heap_resize(b->data, cap);
     b->cap = cap;
@@ -82,7 +82,7 @@ static MapEntry *map_find(const Map *m, const char *key) {
 }
 
 static void map_rehash(Map *m) {
-    m->nslot = m->nslot ? m->nslot * 2 : 16;
+    m->nslot = m->nslot ? m->nslot * 2 : 2 * FIRST(8);
     m->slot = NEW_N(m->arena, uint32_t, m->nslot);
     for (size_t i = 0; i < m->n; i++) m->slot[map_slot(m, m->at[i].key)] = (uint32_t)i + 1;
 }

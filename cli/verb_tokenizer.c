@@ -67,7 +67,7 @@ static int each_line(const Tokenizer *t, Arena *a, int (*work)(const Line *l)) {
         l.number++;
         code = work(&l);
     }
-    if (code == EXIT_OK && ferror(stdin))
+    if (code == EXIT_OK && !feof(stdin))
         code = fail("cannot read standard input: %s", strerror(errno));
     free(l.text);
     return code;

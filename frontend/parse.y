@@ -23,6 +23,7 @@ static void upm_error(const Span *at, Parser *p, const char *why);
     ((here) = (n) ? span_join(YYRHSLOC(rhs, 1), YYRHSLOC(rhs, n)) : span_after(YYRHSLOC(rhs, 0)))
 #define YYMALLOC(size) heap_resize(NULL, size)
 #define YYFREE heap_free
+#define YYINITDEPTH FIRST(200)
 #define YYMAXDEPTH 6000
 
 static Span span_after(Span at) {

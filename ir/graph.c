@@ -65,7 +65,7 @@ static size_t slot_find(const Graph *g, const Node *n) {
 }
 
 static void slots_grow(Graph *g) {
-    g->nslot = g->nslot ? g->nslot * 2 : 64;
+    g->nslot = g->nslot ? g->nslot * 2 : 2 * FIRST(32);
     g->slot = NEW_N(g->arena, uint32_t, g->nslot);
     for (size_t i = 0; i < g->n; i++) g->slot[slot_find(g, g->node[i])] = (uint32_t)i + 1;
 }

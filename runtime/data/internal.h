@@ -53,7 +53,7 @@ typedef struct Store {
     int fd;        /* -1: in memory */
     bool finished; /* a store in a file is mapped */
 } Store;
-enum { STORE_BUDGET = 256 << 20 };
+enum { STORE_BUDGET = FIRST(256 << 20) };
 Store store_new(size_t budget); /* bytes of memory */
 bool store_put(Store *s, const void *p, size_t n, Err *e);
 bool store_finish(Store *s, Err *e);

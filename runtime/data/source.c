@@ -131,7 +131,7 @@ static bool is_blank(const char *p, size_t n) {
 
 static void chunk_line(Chunk *c, const char *p, size_t n, bool starts_document) {
     if (c->n == c->cap) {
-        c->cap = c->cap ? c->cap * 2 : 1024;
+        c->cap = c->cap ? c->cap * 2 : FIRST(1024);
         c->line = heap_resize(c->line, c->cap * sizeof *c->line);
     }
     c->line[c->n++] = (Line){c->text.n, c->text.n + n, starts_document};

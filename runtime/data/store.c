@@ -53,7 +53,7 @@ static bool move_to_file(Store *s, Err *e) {
 }
 
 static void grow(Store *s, size_t need) {
-    size_t cap = s->cap ? s->cap : 4096;
+    size_t cap = s->cap ? s->cap : FIRST(4096);
     while (cap < need) cap *= 2;
     s->at = heap_resize(s->at, cap);
     s->cap = cap;

@@ -30,7 +30,7 @@ struct Tokenizer {
 /* ---- lists of ids */
 static void ids_reserve(Ids *ids, size_t more) {
     if (ids->cap - ids->n >= more) return;
-    size_t cap = ids->cap ? ids->cap : 64;
+    size_t cap = ids->cap ? ids->cap : FIRST(64);
     while (cap - ids->n < more) cap *= 2;
     ids->at = heap_resize(ids->at, cap * sizeof *ids->at);
     ids->cap = cap;

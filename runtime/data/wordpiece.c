@@ -37,7 +37,7 @@ static Edge *edge_slot(Edge *table, size_t slots, uint32_t from) {
 }
 
 static void grow_edges(WordPiece *w) {
-    size_t slots = w->slots ? w->slots * 2 : 4096;
+    size_t slots = w->slots ? w->slots * 2 : 2 * FIRST(2048);
     Edge *table = heap_resize(NULL, slots * sizeof *table);
     memset(table, 0, slots * sizeof *table);
     for (size_t i = 0; i < w->slots; i++)

@@ -55,7 +55,7 @@ typedef struct Trainer {
 
 /* ---- hash tables of indices */
 static void table_double(Arena *a, Table *t) {
-    t->slots = t->slots ? t->slots * 2 : 1024;
+    t->slots = t->slots ? t->slots * 2 : 2 * FIRST(512);
     t->slot = NEW_N(a, uint32_t, t->slots);
 }
 

@@ -36,9 +36,11 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
     char *line = NULL;
     size_t cap = 0;
     off_t end = 0;
-    for (ssize_t n; (n = getline(&line, &cap, m->file)) > 0 && is_kept(m, line, (size_t)n, upto);)
-        end += n;
+    ssize_t n;
+    while ((n = getline(&line, &cap, m->file)) > 0 && is_kept(m, line, (size_t)n, upto)) end += n;
     free(line);
+    if (n < 0 && !feof(m->file))
+        return err_set(e, "cannot read '%s': %s", m->path, strerror(errno));
     if (fflush(m->file) != 0 || ftruncate(fileno(m->file), end) != 0 ||
         fseeko(m->file, end, SEEK_SET) != 0)
         return fail(m, e);
@@ -46,8 +48,7 @@ static bool cut_back(Metrics *m, int64_t upto, Err *e) {
 }
 
 bool metrics_open(Metrics *m, const char *path, int64_t upto, Err *e) {
-    *m = (Metrics){.file = fopen(path, "a+e"), .path = strdup(path), .evaluated = -1};
-    if (!m->path) return err_set(e, "out of memory");
+    *m = (Metrics){.file = fopen(path, "a+e"), .path = path, .evaluated = -1};
     if (!m->file || fseeko(m->file, 0, SEEK_SET) != 0)
         fail(m, e);
     else if (cut_back(m, upto, e))
@@ -70,6 +71,5 @@ bool metrics_sync(Metrics *m, Err *e) {
 
 void metrics_close(Metrics *m) {
     if (m->file) fclose(m->file);
-    free(m->path);
     *m = (Metrics){0};
 }

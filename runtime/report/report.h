@@ -40,7 +40,7 @@ size_t report_columns(FILE *f);                       /* how wide a line may be 
 /* ---- metrics.c: metrics.jsonl */
 typedef struct Metrics {
     FILE *file;
-    char *path;        /* heap */
+    const char *path;  /* as given: the caller keeps it */
     int64_t evaluated; /* step of the last evaluation that was there already; -1: none */
 } Metrics;
 /* Lines of later steps than `upto`, and a half-written last one, are cut off: the run will write

@@ -14,7 +14,7 @@ typedef struct MemoryFile {
 
 static inline MemoryFile memory_file(const void *data, size_t n) {
     MemoryFile m = {.fd = memfd_create("fuzz", MFD_CLOEXEC)};
-    CHECK(m.fd >= 0 && write(m.fd, data, n) == (ssize_t)n);
+    CHECK(m.fd >= 0 && file_put(m.fd, data, n));
     snprintf(m.path, sizeof m.path, "/proc/self/fd/%d", m.fd);
     return m;
 }
