@@ -149,8 +149,9 @@ static void tell_note(const Session *s, const char *note) {
 bool session_generate(Session *s, const CompileOptions *o) {
     double start = clock_seconds();
     Err e = {0};
-    const char *why;
-    CodegenOptions co = {.cache = cache_folder(s->arena, &why), .times = s->times};
+    const char *why, *cpu = getenv("UPT_CPU");
+    CodegenOptions co = {
+        .cache = cache_folder(s->arena, &why), .cpu = cpu && *cpu ? cpu : NULL, .times = s->times};
     if (o->emit && str_eq(o->emit, "llvm")) co.emit_llvm = stdout;
     if (o->emit && str_eq(o->emit, "asm")) co.emit_asm = stdout;
     s->codegen = codegen_new(&co, &e);

@@ -13,6 +13,7 @@ typedef struct Codegen Codegen;
 typedef struct CodegenOptions {
     int threads;                /* that compile; 0: all */
     const char *cache;          /* folder for objects; NULL: none */
+    const char *cpu;            /* LLVM's name of the processor to make code for; NULL: this one */
     FILE *emit_llvm, *emit_asm; /* print what is compiled, or NULL */
     Times *times;               /* NULL: nobody asks */
 } CodegenOptions;

@@ -166,8 +166,9 @@ static void tell_times(const Jit *j, const Worker *w, int threads, size_t found,
         all.compiler.generation += w[i].compiler.generation;
     }
     Times *t = j->options.times;
-    times_stage(t, "kernels", start, "%zu structures: %zu from the cache, %zu compiled; %d thread%s",
-                n, found, n - found, threads, threads == 1 ? "" : "s");
+    times_stage(t, "kernels", start,
+                "%zu structures: %zu from the cache, %zu compiled; %d thread%s", n, found,
+                n - found, threads, threads == 1 ? "" : "s");
     times_part(t, "cache", all.looking, "of all threads, as the next three");
     times_part(t, "emission", all.compiler.emission, "%s", "");
     times_part(t, "LLVM passes", all.compiler.passes, "%s", "");
@@ -246,7 +247,7 @@ Jit *jit_new(const CodegenOptions *o, Err *e) {
     j->options = *o;
     map_init(&j->known, a);
     if (o->cache) j->options.cache = arena_strdup(a, o->cache);
-    if (host_init(&j->host, e) && start_lljit(j, e)) {
+    if (host_init(&j->host, o->cpu, e) && start_lljit(j, e)) {
         const char *settings = compile_settings(a, &j->host);
         for (unsigned i = 0; i < 2; i++) j->settings[i] = hash_str(settings, i);
         return j;

@@ -112,7 +112,8 @@ RtProbeFn *probe_loop(Probe *p, RtProbe which, Err *e) {
 
 Probe *probe_new(Arena *a, Err *e) {
     Probe *p = NEW(a, Probe);
-    if (host_init(&p->host, e) && take_error(LLVMOrcCreateLLJIT(&p->lljit, NULL), e)) return p;
+    if (host_init(&p->host, NULL, e) && take_error(LLVMOrcCreateLLJIT(&p->lljit, NULL), e))
+        return p;
     probe_free(p);
     return NULL;
 }

@@ -19,13 +19,13 @@ LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
     return m;
 }
 
-bool host_init(Host *h, Err *e) {
+bool host_init(Host *h, const char *cpu, Err *e) {
     if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() ||
         LLVMInitializeNativeAsmParser())
         return err_set(e, "this build of LLVM cannot make code for this machine");
     h->triple = LLVMGetDefaultTargetTriple();
-    h->cpu = LLVMGetHostCPUName();
-    h->features = LLVMGetHostCPUFeatures();
+    h->cpu = cpu ? LLVMCreateMessage(cpu) : LLVMGetHostCPUName();
+    h->features = cpu ? LLVMCreateMessage("") : LLVMGetHostCPUFeatures();
     LLVMTargetMachineRef m = host_machine(h, e);
     if (!m) return false;
     LLVMTargetDataRef data = LLVMCreateTargetDataLayout(m);

@@ -12,7 +12,7 @@ typedef struct Host {
     char *triple, *cpu, *features; /* LLVM's own copies; host_free */
     char *layout;                  /* data layout */
 } Host;
-bool host_init(Host *h, Err *e);
+bool host_init(Host *h, const char *cpu, Err *e); /* cpu: LLVM's name; NULL: the one it runs on */
 void host_free(Host *h);
 LLVMTargetMachineRef host_machine(const Host *h, Err *e); /* one a thread; NULL: reported */
 
