@@ -59,6 +59,8 @@ typedef struct DataSpec {
     Span span;
 } DataSpec;
 
+enum { BATCHES_AHEAD = 4 }; /* made ready by a thread, for each entry */
+
 typedef struct LoadSpec { /* load PARTS from "file" rename "a" to "b" */
     const char *file;
     const char **part; /* paths of instances or parameters */

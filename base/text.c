@@ -135,6 +135,17 @@ bool size_read(const char *s, int64_t *bytes) {
     return true;
 }
 
+void buf_bytes(Buf *b, int64_t bytes) {
+    double v = (double)bytes;
+    const char *suffix = "kMG";
+    if (bytes < 1024) {
+        buf_printf(b, "%lld bytes", (long long)bytes);
+        return;
+    }
+    for (v /= 1024; v >= 1000 && suffix[1]; v /= 1024) suffix++;
+    buf_printf(b, "%.*f%c", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, *suffix);
+}
+
 /* Edit distance with swaps of neighbours (optimal string alignment), for names short enough; upper
  * and lower case are the same. */
 enum { NAME_LIMIT = 64 };

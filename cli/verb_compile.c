@@ -46,6 +46,13 @@ static void print_plans(Arena *a, const Program *p) {
     }
 }
 
+static void print_memory(const Program *p) {
+    Buf b = {0};
+    memory_print(&b, p);
+    fwrite(b.data, 1, b.n, stdout);
+    buf_free(&b);
+}
+
 /* --emit of the stages between elaboration and code. */
 static int emit_stage(Session *s, const CompileOptions *o) {
     if (str_eq(o->emit, "ir")) {
@@ -64,6 +71,8 @@ static int emit_stage(Session *s, const CompileOptions *o) {
         print_program(s->program, program_explain);
     else if (str_eq(o->emit, "plan"))
         print_plans(s->arena, s->program);
+    else if (str_eq(o->emit, "memory"))
+        print_memory(s->program);
     else
         return session_generate(s, o) ? EXIT_OK : EXIT_FAILED;
     return EXIT_OK;
@@ -75,7 +84,11 @@ static void tell_written(const char *out, const Program *p) {
     for (size_t i = 0; i < p->ntensor; i++)
         if (p->tensor[i].kind == TENSOR_param) params += type_count(&p->tensor[i].type);
     for (size_t i = 0; i < p->nentry; i++) trains |= p->entry[i].kind == ENTRY_train;
-    printf("%s: %lld parameters; ", out, (long long)params);
+    Memory memory = memory_of(p);
+    Buf size = {0};
+    buf_bytes(&size, memory_total(&memory));
+    printf("%s: %lld parameters, %s of memory; ", out, (long long)params, size.data);
+    buf_free(&size);
     if (trains)
         printf("run it with: uptc run %s\n", out);
     else
@@ -139,7 +152,7 @@ static int check(Arena *a, const void *options, const char *file) {
 static const Opt compile_opts[] = {
     {"-o", OPT_str, "file.upx", "where to write (default: NAME.upx here)", offsetof(Options, out)},
     DEFINE_OPT,
-    {"--emit", OPT_word, "ast|ir|grad|fused|plan|llvm|asm", "print a stage instead",
+    {"--emit", OPT_word, "ast|ir|grad|fused|plan|memory|llvm|asm", "print a stage instead",
      offsetof(Options, c.emit)},
     PRECISION_OPT,
     FIT_OPT,

@@ -1,6 +1,7 @@
 /* uptc run: train, or go on from the last checkpoint. uptc eval: the program's eval entries on a
  * checkpoint. */
 #include <limits.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/find_nan.h"
@@ -71,12 +72,54 @@ static int with_session(Arena *a, const Options *o, const char *file, Work *work
     return code;
 }
 
+/* ---- what it will take */
+
+/* Pages of this process that are in memory now, in bytes; 0: not known. */
+static int64_t resident_bytes(void) {
+    long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*s %lld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* With the scratch of kernels, which only code generation knows. */
+static Memory memory_of_run(const Session *s) {
+    Memory m = memory_of(s->program);
+    for (int i = 0; i < s->code->nentry; i++) {
+        const RtPlan *plan[] = {s->code->entry[i].step, s->code->entry[i].logged};
+        for (int k = 0; k < 2; k++)
+            if (plan[k] && plan[k]->arena_bytes > m.values) m.values = plan[k]->arena_bytes;
+    }
+    return m;
+}
+
+static void tell_memory(const Session *s, const Options *o) {
+    if (o->quiet || o->json || !(isatty(1) || s->program->spec.run.memory)) return;
+    Memory m = memory_of_run(s);
+    Buf b = {0};
+    buf_puts(&b, "memory: ");
+    buf_bytes(&b, memory_total(&m));
+    buf_puts(&b, ", of which parameters ");
+    buf_bytes(&b, m.params);
+    buf_puts(&b, ", optimiser ");
+    buf_bytes(&b, m.optimiser);
+    buf_puts(&b, ", values of a step ");
+    buf_bytes(&b, m.values);
+    buf_puts(&b, "; the program itself has ");
+    buf_bytes(&b, resident_bytes());
+    puts(b.data);
+    fflush(stdout);
+    buf_free(&b);
+}
+
 static int train_work(const Session *s, const Options *o, Err *e) {
     RunOptions ro = run_options(s, o);
     ro.profile = o->profile;
     ro.sources = s->diag;
     if (o->find_nan) ro.find_nan = find_nan, ro.find_nan_cx = s;
     ro.machine = o->profile ? machine_known(s->arena) : NULL;
+    tell_memory(s, o);
     return run_train(s->code, s->tokenizer.at, &ro, e);
 }
 

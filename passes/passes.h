@@ -69,8 +69,22 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
  * what the plan and `taken` have there. */
 int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
+/* When a result has room in the arena to itself: not as a view, and not yet while it is written
+ * over an input. False: never. */
+bool plan_takes(const Plan *plan, uint32_t node, int out, Live *when);
 /* Whether result `out` of a fused node may be written over input `arg` (passes/inplace.c): an
  * element of it is written only after the last read of the same element. */
 bool fused_arg_inplace(Arena *a, const Node *n, int arg, int out);
+
+/* ---- what a program takes of memory while it runs (passes/memory.c), in bytes */
+typedef struct Memory {
+    int64_t params, optimiser, states; /* tensors; states: queues, averages, sums of an eval */
+    int64_t batches;                   /* with those that are made ready ahead */
+    int64_t values;                    /* the arena of the largest plan */
+} Memory;
+Memory memory_of(const Program *p);         /* of a fused one */
+Memory memory_of_tensors(const Program *p); /* all but the values */
+int64_t memory_total(const Memory *m);
+void memory_print(Buf *b, const Program *p); /* with the lines of source that take most */
 
 #endif

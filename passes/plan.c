@@ -310,6 +310,29 @@ int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntake
     return at;
 }
 
+/* ---- what takes room */
+
+static bool same_place(const PlanBuffer *a, const PlanBuffer *b) {
+    return a->where != PLAN_NONE && a->where == b->where && a->index == b->index &&
+           a->offset == b->offset;
+}
+
+/* The first input whose place it is too, or -1. */
+static int shared_input(const Plan *plan, const Node *n, const PlanBuffer *at) {
+    for (int j = 0; j < n->nin; j++)
+        if (same_place(at, &plan->buffer[plan->first[n->in[j].node] + (int)n->in[j].out])) return j;
+    return -1;
+}
+
+bool plan_takes(const Plan *plan, uint32_t node, int out, Live *when) {
+    const Node *n = plan->graph->node[node];
+    const PlanBuffer *b = &plan->buffer[plan->first[node] + out];
+    if (b->where != PLAN_ARENA || view_moves_nothing(plan->graph, n)) return false;
+    *when = b->live;
+    if (shared_input(plan, n, b) >= 0) when->first++; /* until then the input's */
+    return when->first <= when->last;
+}
+
 /* ---- print */
 
 static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBuffer *at) {
@@ -321,16 +344,9 @@ static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBu
     }
 }
 
-static bool same_place(const PlanBuffer *a, const PlanBuffer *b) {
-    return a->where != PLAN_NONE && a->where == b->where && a->index == b->index &&
-           a->offset == b->offset;
-}
-
 static const char *how_shared(const Plan *plan, const Node *n, const PlanBuffer *at) {
-    for (int j = 0; j < n->nin; j++)
-        if (same_place(at, &plan->buffer[plan->first[n->in[j].node] + (int)n->in[j].out]))
-            return op_info[n->op].lower == LOWER_VIEW ? "  view" : "  in place";
-    return "";
+    if (shared_input(plan, n, at) < 0) return "";
+    return op_info[n->op].lower == LOWER_VIEW ? "  view" : "  in place";
 }
 
 static void print_value(Buf *b, const Program *p, const Plan *plan, size_t node, int out) {

@@ -9,8 +9,6 @@
 
 #include "runtime/data/internal.h"
 
-enum { RING = 4 };
-
 typedef struct Batch {
     int32_t *field[FIELDS]; /* of the pipeline, [batch, dim] */
     int64_t live;
@@ -22,7 +20,7 @@ struct Reader {
     bool train;
     int nfield;
     int field[FIELDS]; /* the program's field i is the pipeline's field[i] */
-    Batch ring[RING];
+    Batch ring[BATCHES_AHEAD];
     int first, ready; /* batches from `first` on that wait to be read */
     bool stop, running;
     pthread_t thread;
@@ -69,9 +67,9 @@ static void *prepare(void *cx) {
     Reader *r = cx;
     pthread_mutex_lock(&r->lock);
     for (bool over = false; !over;) {
-        while (r->ready == RING && !r->stop) pthread_cond_wait(&r->changed, &r->lock);
+        while (r->ready == BATCHES_AHEAD && !r->stop) pthread_cond_wait(&r->changed, &r->lock);
         if (r->stop) break;
-        Batch *b = &r->ring[(r->first + r->ready) % RING];
+        Batch *b = &r->ring[(r->first + r->ready) % BATCHES_AHEAD];
         int64_t number = r->next++;
         pthread_mutex_unlock(&r->lock);
         fill_batch(r, (uint64_t)number, b);
@@ -166,7 +164,7 @@ static bool open_parts(Reader *r, const ReaderOptions *o, Err *e) {
                           o->share ? o->share->pipeline.corpus : NULL};
     if (!pipeline_open(&po, &r->pipeline, e)) return false;
     if (!match_fields(r, o, e) || !check_batch(r, e)) return false;
-    for (int i = 0; i < RING; i++)
+    for (int i = 0; i < BATCHES_AHEAD; i++)
         for (int k = 0; k < r->pipeline.nfield; k++)
             r->ring[i].field[k] = heap_resize(NULL, field_ints(r, k) * sizeof(int32_t));
     return start_thread(r, e);
@@ -185,7 +183,7 @@ Reader *reader_open(const ReaderOptions *o, Err *e) {
 void reader_close(Reader *r) {
     if (!r) return;
     stop_thread(r);
-    for (int i = 0; i < RING; i++)
+    for (int i = 0; i < BATCHES_AHEAD; i++)
         for (int k = 0; k < FIELDS; k++) heap_free(r->ring[i].field[k]);
     if (r->pipeline.arena) pipeline_close(&r->pipeline);
     pthread_cond_destroy(&r->changed);
@@ -234,7 +232,7 @@ bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e) {
     if (!b->live) return true; /* stays so */
     copy_batch(r, b, field);
     pthread_mutex_lock(&r->lock);
-    r->first = (r->first + 1) % RING;
+    r->first = (r->first + 1) % BATCHES_AHEAD;
     r->ready--;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);

@@ -9,7 +9,7 @@ unset NO_COLOR COLUMNS
 export TERM=xterm
 
 # on COLUMNS COMMAND: what the terminal is sent, its newlines as usual.
-on() { script -qec "stty cols $1; $2" /dev/null | sed 's/\r$//'; }
+on() { script -qec "stty cols $1; $2" /dev/null | sed 's/\r$//; s/itself has .*/itself has N/'; }
 # What stays on the screen.
 screen() { sed 's/.*\r\x1b\[K//'; }
 # What it is told besides text.
@@ -41,7 +41,7 @@ echo "=== Ctrl-C"
 while ! [ -s c/metrics.jsonl ]; do sleep 0.05; done | { cat; sleep 0.3; printf '\003'; sleep 0.5; } |
     script -qec "stty cols 80; uptc run tiny.upx --dir c --steps 100M --save-every 0 --eval-every 0" /dev/null >sent
 echo "[$?]"
-tr -d '\r' <sent | sed 's/.*\x1b\[K//; s/step [0-9]*/step N/'
+tr -d '\r' <sent | sed 's/.*\x1b\[K//; s/step [0-9]*/step N/; s/itself has .*/itself has N/'
 
 echo "=== errors"
 sed 's/cross_entropy/cross_entrpy/' tiny.upm >wrong.upm

@@ -165,11 +165,11 @@ static Graph *random_graph(Arena *a, uint64_t seed) {
 /* ---- memory as the plan lays it out; elements are kept as doubles, so a byte offset is divided by
  * 4 */
 
-typedef struct Memory {
+typedef struct Memories {
     double *arena, *tensor[TENSORS], *field[2];
-} Memory;
+} Memories;
 
-static double *place(const Memory *m, const Plan *plan, const PlanBuffer *b) {
+static double *place(const Memories *m, const Plan *plan, const PlanBuffer *b) {
     switch (b->where) {
     case PLAN_ARENA: return m->arena + b->offset / 4;
     case PLAN_TENSOR: return m->tensor[b->index];
@@ -179,12 +179,12 @@ static double *place(const Memory *m, const Plan *plan, const PlanBuffer *b) {
     return NULL;
 }
 
-static double *value_place(const Memory *m, const Plan *plan, Ref r) {
+static double *value_place(const Memories *m, const Plan *plan, Ref r) {
     return place(m, plan, &plan->buffer[plan->first[r.node] + (int)r.out]);
 }
 
 /* Inputs are read before results are written, as kernels do for each element. */
-static void run_node(const Memory *m, const Plan *plan, size_t at, const EvalCx *cx) {
+static void run_node(const Memories *m, const Plan *plan, size_t at, const EvalCx *cx) {
     const Node *n = plan->graph->node[at];
     if (op_info[n->op].lower == LOWER_LEAF || view_moves_nothing(plan->graph, n)) return;
     Array in[8], out[8];
@@ -204,7 +204,7 @@ static void run_node(const Memory *m, const Plan *plan, size_t at, const EvalCx 
     }
 }
 
-static void run_copies(const Memory *m, const Plan *plan) {
+static void run_copies(const Memories *m, const Plan *plan) {
     for (int i = 0; i < plan->ncopy; i++)
         memmove(place(m, plan, &plan->copy[i].target), place(m, plan, &plan->copy[i].source),
                 (size_t)plan->copy[i].source.bytes / 4 * sizeof(double));
@@ -224,7 +224,7 @@ static bool same(const double *a, const double *b, int64_t n) {
 static void check_graph(Arena *a, const Program *p, const Graph *g, const char *what) {
     static const char *const names[] = {"e", "f"};
     Array state[TENSORS], field[2];
-    Memory m;
+    Memories m;
     for (int i = 0; i < TENSORS + 2; i++) {
         double *x = NEW_N(a, double, R *C);
         fill(x, (uint64_t)i);
