@@ -116,7 +116,7 @@ bool str_starts(const char *s, const char *prefix);
 /* A number of bytes as a person writes it: "512M", "1.5G", "8_000k", powers of 1024. False: it is
  * not, or less than 1k, where a suffix was forgotten. */
 bool size_read(const char *s, int64_t *bytes);
-void buf_bytes(Buf *b, int64_t bytes); /* the same way, in three digits: "1.23G"; "64 bytes" */
+void buf_bytes(Buf *b, int64_t bytes); /* the same way, rounded up: "1.23G"; "64 bytes" */
 
 /* ---- files */
 /* Adds a final zero. For programs and vocabularies: at most 256 MB. */

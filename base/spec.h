@@ -74,7 +74,8 @@ typedef struct RunSpec { /* `run { ... }` ; negative or 0: not said */
     uint64_t seed;
     const char *precision; /* "f32" or "bf16" */
     int64_t eval_every, save_every, log_every, keep;
-    int64_t memory; /* bytes that a step may use */
+    int64_t memory; /* bytes that a run may use */
+    Span memory_at;
     int64_t micro;  /* samples computed at a time; divides the batch */
     bool alternate; /* several train entries take turns, step by step, instead of following one
                        another */

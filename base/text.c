@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,7 +144,9 @@ void buf_bytes(Buf *b, int64_t bytes) {
         return;
     }
     for (v /= 1024; v >= 1000 && suffix[1]; v /= 1024) suffix++;
-    buf_printf(b, "%.*f%c", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, *suffix);
+    int digits = v <= 9.99 ? 2 : v <= 99.9 ? 1 : 0;
+    double unit = digits == 2 ? 100 : digits == 1 ? 10 : 1;
+    buf_printf(b, "%.*f%c", digits, ceil(v * unit) / unit, *suffix);
 }
 
 /* Edit distance with swaps of neighbours (optimal string alignment), for names short enough; upper

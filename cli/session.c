@@ -67,16 +67,13 @@ static void start_times(Session *s, const CompileOptions *o) {
 static void settle_run(Session *s, const CompileOptions *o) {
     const Program *p = s->program;
     RunSpec *run = &s->program->spec.run;
-    if (o->fit) run->memory = o->fit;
+    if (o->fit) run->memory = o->fit, run->memory_at = (Span){0};
     if (o->micro) run->micro = o->micro;
     if (o->keep) run->keep = o->keep;
     if (o->order) run->alternate = str_eq(o->order, "alternate");
     if (o->precision) run->precision = o->precision;
     if (o->precision && !str_eq(o->precision, "f32"))
         diag_warn(s->diag, (Span){0}, "--precision %s: this version computes in f32", o->precision);
-    if (run->memory)
-        diag_warn(s->diag, (Span){0},
-                  "this version sets no limit to memory: 'memory' and --fit change nothing yet");
     for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
             diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",

@@ -85,10 +85,13 @@ static void tell_written(const char *out, const Program *p) {
         if (p->tensor[i].kind == TENSOR_param) params += type_count(&p->tensor[i].type);
     for (size_t i = 0; i < p->nentry; i++) trains |= p->entry[i].kind == ENTRY_train;
     Memory memory = memory_of(p);
-    Buf size = {0};
+    Buf size = {0}, limit = {0};
     buf_bytes(&size, memory_total(&memory));
+    memory_tell(&limit, p, &memory);
+    if (p->spec.run.memory) printf("%s\n", limit.data);
     printf("%s: %lld parameters, %s of memory; ", out, (long long)params, size.data);
     buf_free(&size);
+    buf_free(&limit);
     if (trains)
         printf("run it with: uptc run %s\n", out);
     else

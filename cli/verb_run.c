@@ -86,11 +86,11 @@ static int64_t resident_bytes(void) {
 /* With the scratch of kernels, which only code generation knows. */
 static Memory memory_of_run(const Session *s) {
     Memory m = memory_of(s->program);
-    for (int i = 0; i < s->code->nentry; i++) {
-        const RtPlan *plan[] = {s->code->entry[i].step, s->code->entry[i].logged};
-        for (int k = 0; k < 2; k++)
-            if (plan[k] && plan[k]->arena_bytes > m.values) m.values = plan[k]->arena_bytes;
-    }
+    for (int i = 0; i < s->code->nentry; i++)
+        for (int k = 0; k < RT_PLANS; k++) {
+            const RtPlan *plan = s->code->entry[i].plan[k];
+            if (plan && plan->arena_bytes > m.values) m.values = plan->arena_bytes;
+        }
     return m;
 }
 
@@ -98,14 +98,7 @@ static void tell_memory(const Session *s, const Options *o) {
     if (o->quiet || o->json || !(isatty(1) || s->program->spec.run.memory)) return;
     Memory m = memory_of_run(s);
     Buf b = {0};
-    buf_puts(&b, "memory: ");
-    buf_bytes(&b, memory_total(&m));
-    buf_puts(&b, ", of which parameters ");
-    buf_bytes(&b, m.params);
-    buf_puts(&b, ", optimiser ");
-    buf_bytes(&b, m.optimiser);
-    buf_puts(&b, ", values of a step ");
-    buf_bytes(&b, m.values);
+    memory_tell(&b, s->program, &m);
     buf_puts(&b, "; the program itself has ");
     buf_bytes(&b, resident_bytes());
     puts(b.data);

@@ -140,6 +140,7 @@ static bool size_literal(const RunCx *r, int64_t *bytes) {
 }
 
 static bool set_memory(const RunCx *r) {
+    r->run->memory_at = r->arg->value->span;
     if (size_literal(r, &r->run->memory)) return true;
     return report_error(r->cx, r->arg->value->span,
                         "memory is a number of bytes, such as 512M or 8G, not %s",

@@ -1,6 +1,6 @@
 /* What a node that computes (a group, a product, a table) moves and computes, which lines of source
- * asked for it, and a name that a person understands: for profiles and for `--emit=fused`. Nothing
- * that runs depends on it. */
+ * asked for it, and a name that a person understands: for profiles and for `--emit=fused`. What
+ * they decide (recomputation) changes no value. */
 #ifndef UPT_IR_FACTS_H
 #define UPT_IR_FACTS_H
 

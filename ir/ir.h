@@ -265,7 +265,8 @@ void program_print(Buf *b, const Program *p);
 void program_explain(Buf *b, const Program *p); /* with comments on what computes: ir/facts.h */
 Program *program_parse(Arena *a, Diag *d, const char *path, const char *text, size_t n);
 void graph_print(Buf *b, const Program *p, const Graph *g);
-/* Of the text of what it computes: tensors by name, without places in the source. */
+/* Of the text of what it computes: tensors by name, without places in the source and without what
+ * is computed again. */
 uint64_t graph_fingerprint(const Program *p, const Graph *g);
 /* BUG about a graph: prints it first, as far as it has been built. */
 void graph_bug_at(const char *file, int line, const Graph *g, const char *fmt, ...)

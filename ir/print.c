@@ -217,11 +217,32 @@ void graph_print(Buf *b, const Program *p, const Graph *g) {
     print_graph(&(Printer){.b = b, .p = p}, "", g);
 }
 
+/* Without what is computed again. */
+static Graph *copies_undone(Arena *a, const Graph *g) {
+    Graph *to = graph_new(a, g->name);
+    uint32_t *map = NEW_N(a, uint32_t, g->n + 1);
+    for (size_t i = 0; i < g->n; i++) {
+        Node n = *g->node[i];
+        Ref *in = NEW_N(a, Ref, n.nin + 1);
+        for (int k = 0; k < n.nin; k++) in[k] = (Ref){map[n.in[k].node], n.in[k].out};
+        n.copy = 0;
+        map[i] = graph_copy_node(to, &n, in).node;
+    }
+    for (size_t i = 0; i < g->nout; i++) {
+        const Output *o = &g->out[i];
+        graph_out(to, o->kind, o->name, o->index, (Ref){map[o->ref.node], o->ref.out}, o->span);
+    }
+    return to;
+}
+
 uint64_t graph_fingerprint(const Program *p, const Graph *g) {
+    Arena *scratch = arena_new();
     Buf b = {0};
+    g = copies_undone(scratch, g);
     print_graph(&(Printer){.b = &b, .p = p, .bare = true}, "", g);
     uint64_t hash = hash_bytes(b.data, b.n, 0);
     buf_free(&b);
+    arena_free(scratch);
     return hash;
 }
 

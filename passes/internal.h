@@ -12,7 +12,7 @@
 
 #include "passes/passes.h"
 
-PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_micro, pass_fuse, pass_order;
+PassFn pass_autodiff, pass_whole_set, pass_simplify, pass_micro, pass_fuse, pass_order, pass_fit;
 
 /* ---- rebuilding */
 
@@ -43,6 +43,10 @@ Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
 
 /* The value of a constant, seen through the shape operators that keep it one. */
 bool const_value(const Graph *g, Ref r, double *v);
+
+/* ---- remat.c: the graph with values computed again so that its arena stays within `budget` bytes,
+ * or comes near; in arena `to`. The graph itself where nothing has to change or nothing helps. */
+const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to);
 
 /* ---- vector-Jacobian products */
 typedef struct Sweep Sweep;

@@ -2,8 +2,9 @@
  * arena of its values, as large as the largest of its plans needs it. With the lines of source
  * whose values fill that plan at its fullest. Limits: the program itself, its kernels and the text
  * it reads are not in it. */
-#include <string.h>
+#include <math.h>
 
+#include "ir/facts.h"
 #include "passes/passes.h"
 
 enum { LINES = 8 };
@@ -48,10 +49,8 @@ static Plan *larger_plan(Arena *a, const Program *p, const Graph *g, Plan *best)
 
 static Plan *largest_plan(Arena *a, const Program *p) {
     Plan *best = larger_plan(a, p, p->init, NULL);
-    for (size_t i = 0; i < p->nentry; i++) {
-        best = larger_plan(a, p, p->entry[i].step, best);
-        best = larger_plan(a, p, p->entry[i].logged, best);
-    }
+    for (size_t i = 0; i < p->nentry; i++)
+        for (int k = 0; k < ENTRY_GRAPHS; k++) best = larger_plan(a, p, p->entry[i].graph[k], best);
     return best;
 }
 
@@ -64,6 +63,31 @@ Memory memory_of(const Program *p) {
     return m;
 }
 
+/* ---- what is computed again */
+
+typedef struct Work {
+    double once, again;
+} Work;
+
+static void add_work(Work *w, const Graph *g, double times) {
+    for (size_t i = 0; g && i < g->n; i++)
+        *(g->node[i]->copy ? &w->again : &w->once) += times * node_facts(g, g->node[i]).operations;
+}
+
+double memory_again(const Program *p) {
+    double most = 0;
+    for (size_t i = 0; i < p->nentry; i++) {
+        const Entry *e = &p->entry[i];
+        double pieces = p->spec.run.micro > 0 ? (double)(e->batch / p->spec.run.micro) : 1;
+        Work w = {0};
+        add_work(&w, e->step, 1);
+        add_work(&w, e->ahead, pieces);
+        add_work(&w, e->piece, pieces);
+        if (w.once > 0) most = fmax(most, w.again / w.once);
+    }
+    return most;
+}
+
 /* ---- the fullest moment */
 
 typedef struct Line { /* of source, and its values */
@@ -72,23 +96,6 @@ typedef struct Line { /* of source, and its values */
     int values;
 } Line;
 typedef VEC(Line) LineList;
-
-static int fullest(Arena *a, const Plan *plan) {
-    int nodes = (int)plan->graph->n, best = 0;
-    int64_t *change = NEW_N(a, int64_t, nodes + 3), now = 0, most = 0;
-    for (uint32_t i = 0; i < plan->graph->n; i++)
-        for (int o = 0; o < plan->graph->node[i]->nout; o++) {
-            Live when;
-            if (!plan_takes(plan, i, o, &when)) continue;
-            change[when.first] += plan->buffer[plan->first[i] + o].bytes;
-            change[when.last + 1] -= plan->buffer[plan->first[i] + o].bytes;
-        }
-    for (int i = 0; i <= nodes; i++) {
-        now += change[i];
-        if (now > most) most = now, best = i;
-    }
-    return best;
-}
 
 static void add_line(Arena *a, LineList *list, Span at, int64_t bytes) {
     for (size_t i = 0; i < list->n; i++) {
@@ -133,7 +140,7 @@ static void print_part(Buf *b, const char *name, int64_t bytes, const char *what
 }
 
 static void print_lines(Buf *b, Arena *a, const Program *p, const Plan *plan) {
-    LineList list = lines_at(a, plan, fullest(a, plan));
+    LineList list = lines_at(a, plan, plan_fullest(a, plan));
     for (size_t i = 0; i < list.n && i < LINES; i++) {
         const Line *l = &list.at[i];
         const char *path = l->at.file ? diag_path(p->diag, l->at.file) : NULL;
@@ -142,6 +149,35 @@ static void print_lines(Buf *b, Arena *a, const Program *p, const Plan *plan) {
                    arena_printf(a, "%s, %d value%s", path ? name : "of no line", l->values,
                                 l->values > 1 ? "s" : ""));
     }
+}
+
+static void put_part(Buf *b, const char *name, int64_t bytes) {
+    if (!bytes) return;
+    buf_printf(b, "%s%s ", b->n ? ", " : "", name);
+    buf_bytes(b, bytes);
+}
+
+void memory_parts(Buf *b, const Memory *m) {
+    put_part(b, "parameters", m->params);
+    put_part(b, "optimiser", m->optimiser);
+    put_part(b, "states", m->states);
+    put_part(b, "batches", m->batches);
+    put_part(b, "values of a step", m->values);
+}
+
+void memory_tell(Buf *b, const Program *p, const Memory *m) {
+    Buf parts = {0};
+    int64_t limit = p->spec.run.memory;
+    double again = 100 * memory_again(p);
+    memory_parts(&parts, m);
+    buf_puts(b, "memory: ");
+    buf_bytes(b, memory_total(m));
+    if (limit) buf_puts(b, " of ");
+    if (limit) buf_bytes(b, limit);
+    if (parts.n) buf_printf(b, ": %s", parts.data);
+    if (again > 0)
+        buf_printf(b, "; %.*f %% of a step's operations are done again", again < 9.95, again);
+    buf_free(&parts);
 }
 
 void memory_print(Buf *b, const Program *p) {

@@ -25,6 +25,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
     PASS(order, "free memory as soon as possible",
          NEEDS(FUSED), GIVES(FUSED), KEEPS_MEANING),
+    PASS(fit, "compute again what does not fit into the memory that is allowed",
+         NEEDS(FUSED), GIVES(FUSED), KEEPS_MEANING),
 };
 /* clang-format on */
 const size_t pass_count = sizeof pass_table / sizeof *pass_table;

@@ -69,6 +69,10 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
  * what the plan and `taken` have there. */
 int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes);
 void plan_print(Buf *b, const Program *p, const Plan *plan);
+/* The first input of the node whose place the result has too, -1: none. */
+int plan_shares(const Plan *plan, uint32_t node, int out);
+/* The node that is done when most is live. */
+int plan_fullest(Arena *scratch, const Plan *plan);
 /* When a result has room in the arena to itself: not as a view, and not yet while it is written
  * over an input. False: never. */
 bool plan_takes(const Plan *plan, uint32_t node, int out, Live *when);
@@ -85,6 +89,10 @@ typedef struct Memory {
 Memory memory_of(const Program *p);         /* of a fused one */
 Memory memory_of_tensors(const Program *p); /* all but the values */
 int64_t memory_total(const Memory *m);
+double memory_again(const Program *p); /* what share of a step's operations is done again */
+void memory_parts(Buf *b, const Memory *m);
+/* "memory: 1.91G of 2.00G: parameters ..." */
+void memory_tell(Buf *b, const Program *p, const Memory *m);
 void memory_print(Buf *b, const Program *p); /* with the lines of source that take most */
 
 #endif

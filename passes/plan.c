@@ -317,8 +317,9 @@ static bool same_place(const PlanBuffer *a, const PlanBuffer *b) {
            a->offset == b->offset;
 }
 
-/* The first input whose place it is too, or -1. */
-static int shared_input(const Plan *plan, const Node *n, const PlanBuffer *at) {
+int plan_shares(const Plan *plan, uint32_t node, int out) {
+    const Node *n = plan->graph->node[node];
+    const PlanBuffer *at = &plan->buffer[plan->first[node] + out];
     for (int j = 0; j < n->nin; j++)
         if (same_place(at, &plan->buffer[plan->first[n->in[j].node] + (int)n->in[j].out])) return j;
     return -1;
@@ -329,8 +330,25 @@ bool plan_takes(const Plan *plan, uint32_t node, int out, Live *when) {
     const PlanBuffer *b = &plan->buffer[plan->first[node] + out];
     if (b->where != PLAN_ARENA || view_moves_nothing(plan->graph, n)) return false;
     *when = b->live;
-    if (shared_input(plan, n, b) >= 0) when->first++; /* until then the input's */
+    if (plan_shares(plan, node, out) >= 0) when->first++; /* until then the input's */
     return when->first <= when->last;
+}
+
+int plan_fullest(Arena *a, const Plan *plan) {
+    int nodes = (int)plan->graph->n, best = 0;
+    int64_t *change = NEW_N(a, int64_t, nodes + 3), now = 0, most = 0;
+    for (uint32_t i = 0; i < plan->graph->n; i++)
+        for (int o = 0; o < plan->graph->node[i]->nout; o++) {
+            Live when;
+            if (!plan_takes(plan, i, o, &when)) continue;
+            change[when.first] += plan->buffer[plan->first[i] + o].bytes;
+            change[when.last + 1] -= plan->buffer[plan->first[i] + o].bytes;
+        }
+    for (int i = 0; i <= nodes; i++) {
+        now += change[i];
+        if (now > most) most = now, best = i;
+    }
+    return best;
 }
 
 /* ---- print */
@@ -344,9 +362,9 @@ static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBu
     }
 }
 
-static const char *how_shared(const Plan *plan, const Node *n, const PlanBuffer *at) {
-    if (shared_input(plan, n, at) < 0) return "";
-    return op_info[n->op].lower == LOWER_VIEW ? "  view" : "  in place";
+static const char *how_shared(const Plan *plan, uint32_t node, int out) {
+    if (plan_shares(plan, node, out) < 0) return "";
+    return op_info[plan->graph->node[node]->op].lower == LOWER_VIEW ? "  view" : "  in place";
 }
 
 static void print_value(Buf *b, const Program *p, const Plan *plan, size_t node, int out) {
@@ -357,7 +375,7 @@ static void print_value(Buf *b, const Program *p, const Plan *plan, size_t node,
     buf_printf(b, " %-10s %12lld bytes  [%d, %d]  ", op_info[n->op].name, (long long)at->bytes,
                at->live.first, at->live.last);
     print_place(b, p, plan, at);
-    buf_printf(b, "%s\n", how_shared(plan, n, at));
+    buf_printf(b, "%s\n", how_shared(plan, (uint32_t)node, out));
 }
 
 void plan_print(Buf *b, const Program *p, const Plan *plan) {

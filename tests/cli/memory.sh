@@ -1,3 +1,4 @@
+# Memory: what a run will take is known before, and is what it takes; a limit holds, with the same bits.
 . "$SOURCE/tests/cli/tiny"
 
 echo "=== the peak is known before the run"
@@ -28,3 +29,38 @@ echo "$last" | cat said - | awk '
     function bytes(s) { return s * (s ~ /G/ ? 1024 ^ 3 : s ~ /M/ ? 1024 ^ 2 : 1024) }
     /^memory:/ { all = bytes($2); own = bytes($NF) }
     /^VmHWM/ { share = ($2 * 1024 - own) / all; print (share > 0.9 && share < 1.1 ? "so it is" : "it grew by " share " of that") }'
+
+echo "=== a limit"
+cat >deep.upm <<'UPM'
+import std.nn
+import std.optim
+
+tokenizer tok = bytes()
+data ticks = lines("x.txt") | encode(tok) | pad(4)
+norm[6] = LayerNorm(64)
+feed[6] = FeedForward(64, 256, gelu)
+
+train on ticks batch 256 steps 4 {
+    x = normal([B, 64])
+    y = x
+    for i in range(6) { y = y + dropout(feed[i](norm[i](y)), 0.1) }
+    loss = mean((y - 1)^2)
+    minimize loss with adamw(1e-3)
+    report loss
+}
+UPM
+mkdir whole 100M 5M 4M
+try uptc compile deep.upm -o whole/deep.upx
+for size in 100M 5M 4M; do try uptc compile deep.upm --fit $size -o $size/deep.upx; done
+try uptc compile deep.upm --fit 2M
+sed '1i run { memory = 3M }' deep.upm >said.upm
+try uptc check said.upm
+try uptc compile said.upm --fit 4M
+uptc compile said.upm --fit 4M --emit=memory
+
+# The very same bits, and a run may go on with another limit.
+for size in whole 100M 5M 4M; do
+    uptc run $size/deep.upx --dir $size --quiet
+    cmp whole/last.safetensors $size/last.safetensors && echo "the same"
+done
+uptc run deep.upm --fit 4M --dir whole --steps 6 | sed 's/itself has .*/itself has N/' | steady

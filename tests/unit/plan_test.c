@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "passes/passes.h"
+#include "passes/internal.h"
 #include "passes/view.h"
 #include "tests/unit/check.h"
 
@@ -221,7 +221,9 @@ static bool same(const double *a, const double *b, int64_t n) {
     return true;
 }
 
-static void check_graph(Arena *a, const Program *p, const Graph *g, const char *what) {
+/* `g`, run as it is planned, gives what `meant` means. */
+static void check_plan(Arena *a, const Program *p, const Graph *g, const Graph *meant,
+                       const char *what) {
     static const char *const names[] = {"e", "f"};
     Array state[TENSORS], field[2];
     Memories m;
@@ -242,7 +244,7 @@ static void check_graph(Arena *a, const Program *p, const Graph *g, const char *
                  .nfield = 2,
                  .live = -1};
     Err e = {0};
-    Array *want = graph_eval(g, &cx, &e);
+    Array *want = graph_eval(meant, &cx, &e);
     EXPECT(want, "%s: %s", what, e.msg);
     Plan *plan = plan_graph(a, p, g);
     m.arena = NEW_N(a, double, plan->arena_bytes / 4 + 1);
@@ -260,6 +262,10 @@ static void check_graph(Arena *a, const Program *p, const Graph *g, const char *
     buf_free(&b);
 }
 
+static void check_graph(Arena *a, const Program *p, const Graph *g, const char *what) {
+    check_plan(a, p, g, g, what);
+}
+
 static void test_random(void) {
     for (uint64_t seed = 0; seed < GRAPHS; seed++) {
         Arena *a = arena_new();
@@ -268,6 +274,28 @@ static void test_random(void) {
         check_graph(a, make_program(a), random_graph(a, seed), what);
         arena_free(a);
     }
+}
+
+/* With values computed again: the same values, never in more memory, and often in less. */
+static void test_remat(void) {
+    int smaller = 0;
+    for (uint64_t seed = 0; seed < GRAPHS; seed++) {
+        Arena *a = arena_new();
+        Program *p = make_program(a);
+        const Graph *g = graph_prune(a, random_graph(a, seed), "random", NULL);
+        int64_t whole = plan_graph(a, p, g)->arena_bytes;
+        const Graph *less = remat_graph(p, g, whole / 2, a);
+        int64_t bytes = plan_graph(a, p, less)->arena_bytes;
+        char what[32];
+        snprintf(what, sizeof what, "graph %d again", (int)seed);
+        check_plan(a, p, less, g, what);
+        EXPECT(bytes <= whole, "%s: %lld bytes of %lld", what, (long long)bytes, (long long)whole);
+        EXPECT((less == g) == (bytes == whole), "%s", what);
+        EXPECT(graph_fingerprint(p, less) == graph_fingerprint(p, g), "%s", what);
+        smaller += bytes < whole;
+        arena_free(a);
+    }
+    EXPECT(smaller > GRAPHS / 10, "%d of %d graphs need less", smaller, GRAPHS);
 }
 
 /* ---- cases */
@@ -377,6 +405,7 @@ static void test_print(void) {
 
 int main(void) {
     test_random();
+    test_remat();
     test_state_in_place();
     test_state_not_in_place();
     test_swap_and_report();

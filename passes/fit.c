@@ -1,0 +1,61 @@
+/* The pass fit: `memory = 2G` holds, by computing values again (remat.c). What cannot fit is
+ * refused with the least that it needs. Without a limit, or below it, nothing changes. The limit is
+ * for what passes/memory.c counts. */
+#include "passes/internal.h"
+
+enum { TRIES = 4 }; /* to find the least */
+
+static int64_t budget_of(const Program *p) {
+    Memory fixed = memory_of_tensors(p);
+    return p->spec.run.memory - memory_total(&fixed);
+}
+
+static Graph *fit_graph(const Program *p, const Graph *g, PassCx *cx) {
+    return (Graph *)remat_graph(p, g, budget_of(p), cx->arena); /* graphs do not change any more */
+}
+
+static Program *fit_to(const Program *in, int64_t limit, PassCx *cx, Memory *m) {
+    Program from = *in;
+    from.spec.run.memory = limit;
+    Program *p = program_map(&from, cx, fit_graph);
+    p->spec.run.memory = in->spec.run.memory;
+    *m = memory_of(p);
+    return p;
+}
+
+/* The least that some limit above its own leads to; `m` has what its own led to. */
+static Memory find_least(const Program *in, PassCx *cx, Memory m) {
+    int64_t low = in->spec.run.memory;
+    for (int i = 0; i < TRIES; i++) {
+        Memory now;
+        int64_t limit = low + (memory_total(&m) - low) / 2;
+        fit_to(in, limit, cx, &now);
+        if (memory_total(&now) > limit) low = limit;
+        if (memory_total(&now) < memory_total(&m)) m = now;
+    }
+    return m;
+}
+
+static void refuse(const Program *p, PassCx *cx, const Memory *m) {
+    Buf limit = {0}, least = {0}, parts = {0};
+    buf_bytes(&limit, p->spec.run.memory);
+    buf_bytes(&least, memory_total(m));
+    memory_parts(&parts, m);
+    diag_error(cx->diag, p->spec.run.memory_at,
+               "the program does not fit in %s: with values computed again it needs at least %s",
+               limit.data, least.data);
+    diag_note(cx->diag, (Span){0}, "that is %s", parts.data);
+    buf_free(&limit);
+    buf_free(&least);
+    buf_free(&parts);
+}
+
+Program *pass_fit(const Program *in, PassCx *cx) {
+    Memory m;
+    if (!in->spec.run.memory) return program_like(in);
+    Program *p = fit_to(in, in->spec.run.memory, cx, &m);
+    if (memory_total(&m) <= in->spec.run.memory) return p;
+    m = find_least(in, cx, m);
+    refuse(in, cx, &m);
+    return NULL;
+}
