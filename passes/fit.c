@@ -1,6 +1,7 @@
 /* The pass fit: `memory = 2G` holds, by computing values again (remat.c). What cannot fit is
  * refused with the least that it needs. Without a limit, or below it, nothing changes. The limit is
- * for what passes/memory.c counts. */
+ * for what passes/memory.c counts. Where computing again is not enough, the batch has been cut in
+ * pieces before (choose_pieces in micro.c). */
 #include "passes/internal.h"
 
 enum { TRIES = 4 }; /* to find the least */
@@ -36,18 +37,28 @@ static Memory find_least(const Program *in, PassCx *cx, Memory m) {
     return m;
 }
 
+static const char *pieces_text(const Program *p, PassCx *cx) {
+    if (!p->spec.run.micro) return "";
+    return arena_printf(cx->arena, " and %lld sample%s at a time", (long long)p->spec.run.micro,
+                        p->spec.run.micro == 1 ? "" : "s");
+}
+
 static void refuse(const Program *p, PassCx *cx, const Memory *m) {
     Buf limit = {0}, least = {0}, parts = {0};
     buf_bytes(&limit, p->spec.run.memory);
     buf_bytes(&least, memory_total(m));
     memory_parts(&parts, m);
     diag_error(cx->diag, p->spec.run.memory_at,
-               "the program does not fit in %s: with values computed again it needs at least %s",
-               limit.data, least.data);
+               "the program does not fit in %s: with values computed again%s it needs at least %s",
+               limit.data, pieces_text(p, cx), least.data);
     diag_note(cx->diag, (Span){0}, "that is %s", parts.data);
     buf_free(&limit);
     buf_free(&least);
     buf_free(&parts);
+}
+
+Program *fit_again(const Program *in, PassCx *cx, Memory *m) {
+    return fit_to(in, in->spec.run.memory, cx, m);
 }
 
 Program *pass_fit(const Program *in, PassCx *cx) {

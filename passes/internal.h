@@ -66,6 +66,11 @@ bool vjp_wants(const Vjp *v, int i);         /* is there an x behind input i? */
 void vjp_give(Vjp *v, int i, Ref cotangent); /* sums broadcast edges, adds to what input i has */
 void vjp_fail(Vjp *v, const char *what);     /* the user's error at the node */
 
+/* ---- memory (fit.c) */
+/* A fused program with values computed again until it fits the limit of its run, as far as that
+ * goes; `m`: what it takes then. */
+Program *fit_again(const Program *in, PassCx *cx, Memory *m);
+
 /* ---- check-each (check.c): BUG when a program breaks a rule, does not survive its own text, or
  * means something else. */
 void check_program(const Program *p, const char *pass);

@@ -78,7 +78,7 @@ double memory_again(const Program *p) {
     double most = 0;
     for (size_t i = 0; i < p->nentry; i++) {
         const Entry *e = &p->entry[i];
-        double pieces = p->spec.run.micro > 0 ? (double)(e->batch / p->spec.run.micro) : 1;
+        double pieces = (double)entry_pieces(p, e);
         Work w = {0};
         add_work(&w, e->step, 1);
         add_work(&w, e->ahead, pieces);
@@ -165,6 +165,12 @@ void memory_parts(Buf *b, const Memory *m) {
     put_part(b, "values of a step", m->values);
 }
 
+static bool in_pieces(const Program *p) {
+    for (size_t i = 0; i < p->nentry; i++)
+        if (p->entry[i].piece) return true;
+    return false;
+}
+
 void memory_tell(Buf *b, const Program *p, const Memory *m) {
     Buf parts = {0};
     int64_t limit = p->spec.run.memory;
@@ -177,6 +183,9 @@ void memory_tell(Buf *b, const Program *p, const Memory *m) {
     if (parts.n) buf_printf(b, ": %s", parts.data);
     if (again > 0)
         buf_printf(b, "; %.*f %% of a step's operations are done again", again < 9.95, again);
+    if (in_pieces(p))
+        buf_printf(b, "; %lld sample%s at a time", (long long)p->spec.run.micro,
+                   p->spec.run.micro == 1 ? "" : "s");
     buf_free(&parts);
 }
 

@@ -10,8 +10,8 @@
  * whole one only in the order of sums.
  *
  * RunSpec.micro says how many samples a piece has. The pass stands before fuse, whose kernels add
- * to accumulators in place. Limit: what is added up ahead must not itself need a value of the whole
- * batch. */
+ * to accumulators in place. Where nothing is said but memory is limited, it chooses. Limit: what is
+ * added up ahead must not itself need a value of the whole batch. */
 #include "passes/micro.h"
 
 /* ---- sums */
@@ -290,11 +290,60 @@ static bool split_batch(Program *p, Entry *e, Diag *diag) {
     return !m.failed;
 }
 
-Program *pass_micro(const Program *in, PassCx *cx) {
+static Program *split_all(const Program *in, int64_t samples, Diag *diag) {
     Program *p = program_like(in);
     bool ok = true;
-    for (size_t i = 0; p->spec.run.micro && i < p->nentry; i++)
-        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > p->spec.run.micro)
-            ok = split_batch(p, &p->entry[i], cx->diag) && ok;
+    p->spec.run.micro = samples;
+    for (size_t i = 0; i < p->nentry; i++)
+        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > samples)
+            ok = split_batch(p, &p->entry[i], diag) && ok;
     return ok ? p : NULL;
+}
+
+/* ---- pieces that nobody asked for, where memory is short */
+
+/* The largest number of samples below `samples` that divides the batch of every train entry. */
+static int64_t next_smaller(const Program *p, int64_t samples) {
+    for (int64_t n = samples / 2; n > 0; n--) {
+        bool divides = true;
+        for (size_t i = 0; i < p->nentry; i++)
+            divides = divides && (p->entry[i].kind != ENTRY_train || p->entry[i].batch % n == 0);
+        if (divides) return n;
+    }
+    return 0;
+}
+
+/* What the program takes at this many samples at a time; -1: it cannot be computed so. */
+static int64_t memory_at(const Program *in, int64_t samples) {
+    Diag *unheard = diag_new(in->arena);
+    PassCx cx = {.arena = in->arena, .diag = unheard};
+    Memory m;
+    Program *p = split_all(in, samples, unheard);
+    p = p ? pass_fuse(p, &cx) : NULL;
+    p = p ? pass_order(p, &cx) : NULL;
+    if (!p) return -1;
+    fit_again(p, &cx, &m);
+    return memory_total(&m);
+}
+
+/* The most samples at a time that fit, values being computed again; 0: all of them. Where none
+ * fits, what needs least. */
+static int64_t choose_pieces(const Program *p) {
+    int64_t most = 0, best = 0;
+    for (size_t i = 0; i < p->nentry; i++)
+        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > most) most = p->entry[i].batch;
+    int64_t least = memory_at(p, most);
+    for (int64_t n = next_smaller(p, most); n > 0 && least > p->spec.run.memory;
+         n = next_smaller(p, n)) {
+        int64_t now = memory_at(p, n);
+        if (now < 0) break;
+        if (now < least) least = now, best = n;
+    }
+    return best;
+}
+
+Program *pass_micro(const Program *in, PassCx *cx) {
+    int64_t samples = in->spec.run.micro;
+    if (!samples && in->spec.run.memory) samples = choose_pieces(in);
+    return samples ? split_all(in, samples, cx->diag) : program_like(in);
 }

@@ -64,3 +64,11 @@ for size in whole 100M 5M 4M; do
     cmp whole/last.safetensors $size/last.safetensors && echo "the same"
 done
 uptc run deep.upm --fit 4M --dir whole --steps 6 | sed 's/itself has .*/itself has N/' | steady
+
+echo "=== a batch in pieces, where that is not enough"
+. "$SOURCE/tests/run/common.inc"
+try uptc compile deep.upm --fit 3230k -o pieces.upx
+uptc run pieces.upx --dir pieces --quiet
+uptc run deep.upm --dir alone --quiet
+near "loss of step 4" "$(metric pieces 4 loss)" "$(metric alone 4 loss)" 1e-5
+try uptc compile deep.upm --fit 3230k --micro 128 | sed 's/least .*/least .../'
