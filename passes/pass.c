@@ -13,6 +13,8 @@ enum { CHANGES_MEANING, KEEPS_MEANING };
  * the whole set has to see the sum of ones, which simplify would turn into the size of a batch. */
 /* clang-format off */
 const Pass pass_table[] = {
+    PASS(narrow, "compute only the rows that are asked for",
+         NEEDS(BUILT), GIVES(BUILT), KEEPS_MEANING),
     PASS(autodiff, "expand gradients",
          NEEDS(BUILT), GIVES(PRIMITIVE), CHANGES_MEANING),
     PASS(whole_set, "let eval entries sum over all their batches",
