@@ -1,15 +1,12 @@
 /* narrow: computes only the rows that are asked for. Where every reader of a value picks rows of it
- * along one axis (take, slice), the picking moves towards the inputs, past each operator that treats
- * those rows one by one. It stands before autodiff, so the gradient is as narrow.
- *
- * A sweep from the outputs back finds what the readers of each value ask for: all of it, or the same
- * rows. Then the graph is built anew: nodes of which only rows are asked get a narrow twin, and what
- * stays whole is picked from where a twin reads it. What only reports read asks for nothing: a
- * report must not change the training, so it gets the whole values.
- *
- * Limits: rows are picked where they are at most half of all and a product gets smaller by it; else
- * a pass over memory would only give way to others. What an index is computed from stays whole.
- * Random values keep their places and their bits: masks are picked from. */
+ * along one axis (take, slice), the picking moves towards the inputs, past all that treats those
+ * rows one by one; before autodiff, so the gradient is as narrow. A sweep from the outputs back
+ * finds what the readers of each value ask for: all, or the same rows, of which a twin is built.
+ * What only reports read asks for nothing: a report must not change the training. Limits: at most
+ * half of the rows, and a product must get smaller, or one pass over memory gives way to others;
+ * what an index is computed from stays whole; random values keep their places, and masks are picked
+ * from.
+ */
 #include <string.h>
 
 #include "passes/internal.h"
@@ -147,7 +144,8 @@ static int picked_axis(const Graph *g, const Node *n) {
     if (n->op == OP_take) return n->attr.axis;
     int axis = ABSENT;
     for (int i = 0; n->op == OP_slice && i < n->type[0].rank; i++) {
-        bool whole = n->attr.slice.step[i] > 0 && n->type[0].dim[i] == graph_type(g, n->in[0])->dim[i];
+        bool whole =
+            n->attr.slice.step[i] > 0 && n->type[0].dim[i] == graph_type(g, n->in[0])->dim[i];
         if (whole) continue;
         if (axis >= 0) return ABSENT;
         axis = i;
@@ -207,8 +205,7 @@ static bool *index_nodes(const Graph *g, const bool *asks, Arena *scratch) {
     for (size_t i = g->n; i-- > 0;) {
         const Node *n = g->node[i];
         bool picks = asks[i] && n->op == OP_take && graph_node(g, n->in[0])->nin > 0;
-        for (int k = 0; k < n->nin; k++)
-            pinned[n->in[k].node] |= pinned[i] || (picks && k == 1);
+        for (int k = 0; k < n->nin; k++) pinned[n->in[k].node] |= pinned[i] || (picks && k == 1);
     }
     return pinned;
 }
@@ -234,9 +231,12 @@ static void ask(Narrow *c, Ref r, const Demand *d) {
         have->rows = WHOLE;
 }
 
+/* Samples are not rows: a part of the batch stays where it is picked. */
 static bool is_few(const Narrow *c, uint32_t i) {
     const Rows *rows = &c->rows.at[c->demand[i].rows];
-    return rows->of != i || rows->count <= c->from->node[i]->type[0].dim[rows->axis] / 2;
+    const Type *t = &c->from->node[i]->type[0];
+    if (rows->of != i) return true;
+    return t->batch_axis != rows->axis && rows->count <= t->dim[rows->axis] / 2;
 }
 
 static void ask_inputs(Narrow *c, uint32_t i) {
@@ -283,7 +283,8 @@ static Ref index_of_part(Narrow *c, const Rows *rows, const Node *part) {
     memcpy(dim, t->dim, sizeof dim);
     dim[rows->nlead] = picked_count(c->from, part);
     if (part->op == OP_take)
-        return g_reshape(c->g, refmap_get(&c->value, part->in[1]), rows->nlead + 1, dim, part->span);
+        return g_reshape(c->g, refmap_get(&c->value, part->in[1]), rows->nlead + 1, dim,
+                         part->span);
     Type it = type_make(DT_i32, 1, &dim[rows->nlead]);
     Ref i = graph_add(c->g, OP_iota, &(Attr){.axis = 0}, NULL, 0, &it, part->span);
     Ref step = g_const(c->g, DT_i32, (double)part->attr.slice.step[rows->axis], part->span);
@@ -300,8 +301,8 @@ static Ref index_of(Narrow *c, Rows *rows) {
         in[i] = index_of_part(c, rows, c->from->node[rows->part[i]]);
     Attr a = {.axis = rows->nlead};
     Span at = c->from->node[rows->part[0]]->span;
-    rows->index = rows->npart == 1 ? in[0]
-                                   : graph_add(c->g, OP_concat, &a, in, rows->npart, NULL, at);
+    rows->index =
+        rows->npart == 1 ? in[0] : graph_add(c->g, OP_concat, &a, in, rows->npart, NULL, at);
     return rows->index;
 }
 
@@ -386,7 +387,8 @@ static Ref make_twin(Narrow *c, uint32_t i) {
     return graph_copy_node(c->g, &n, in);
 }
 
-/* The value of a take or slice from the twin of what it picks from; none: it picks from the whole. */
+/* The value of a take or slice from the twin of what it picks from; none: it picks from the whole.
+ */
 static Ref part_of_twin(Narrow *c, uint32_t i) {
     const Node *n = c->from->node[i];
     if (!c->asks[i] || picked_axis(c->from, n) < 0 || !is_narrow(c, n->in[0].node)) return REF_NONE;
