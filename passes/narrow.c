@@ -276,22 +276,21 @@ static bool is_narrow(const Narrow *c, uint32_t i) {
     return c->demand[i].rows >= 0 && c->rows.at[c->demand[i].rows].pays;
 }
 
-/* The index of one part, i32[lead..., rows of it]. */
+/* The index of one part, i32[lead..., rows of it], its leading axes marked as those of the value.
+ */
 static Ref index_of_part(Narrow *c, const Rows *rows, const Node *part) {
-    const Type *t = graph_type(c->from, (Ref){rows->of, 0});
-    int64_t dim[RANK];
-    memcpy(dim, t->dim, sizeof dim);
-    dim[rows->nlead] = picked_count(c->from, part);
+    Type t = *graph_type(c->from, (Ref){rows->of, 0});
+    t.dtype = DT_i32;
+    t.rank = (int8_t)(rows->nlead + 1);
+    t.dim[rows->nlead] = picked_count(c->from, part);
+    if (t.batch_axis > rows->nlead) t.batch_axis = NO_BATCH;
+    Span at = part->span;
     if (part->op == OP_take)
-        return g_reshape(c->g, refmap_get(&c->value, part->in[1]), rows->nlead + 1, dim,
-                         part->span);
-    Type it = type_make(DT_i32, 1, &dim[rows->nlead]);
-    Ref i = graph_add(c->g, OP_iota, &(Attr){.axis = 0}, NULL, 0, &it, part->span);
-    Ref step = g_const(c->g, DT_i32, (double)part->attr.slice.step[rows->axis], part->span);
-    Ref start = g_const(c->g, DT_i32, (double)part->attr.slice.start[rows->axis], part->span);
-    Ref far = g_binary(c->g, OP_mul, i, step, part->span);
-    return g_expand(c->g, g_binary(c->g, OP_add, far, start, part->span), rows->nlead + 1, dim,
-                    part->span);
+        return g_reshape(c->g, refmap_get(&c->value, part->in[1]), t.rank, t.dim, at);
+    Ref i = graph_add(c->g, OP_iota, &(Attr){.axis = rows->nlead}, NULL, 0, &t, at);
+    Ref step = g_const(c->g, DT_i32, (double)part->attr.slice.step[rows->axis], at);
+    Ref start = g_const(c->g, DT_i32, (double)part->attr.slice.start[rows->axis], at);
+    return g_binary(c->g, OP_add, g_binary(c->g, OP_mul, i, step, at), start, at);
 }
 
 static Ref index_of(Narrow *c, Rows *rows) {
@@ -350,15 +349,27 @@ static Ref pick(Narrow *c, Ref x, const Demand *d) {
     return g_transpose(c->g, few, back, first->span);
 }
 
-/* The rows of a whole input that lacks the leading axes of the node's result `out`. */
-static Ref pick_spread(Narrow *c, Ref x, const Type *out, const Demand *d) {
+/* The rows of a whole input that lacks the leading axes of the node's result: looked up in the
+ * input without them. */
+static Ref pick_spread(Narrow *c, Ref x, const Demand *d, int rank) {
     const Type *t = graph_type(c->g, x);
-    const Rows *rows = &c->rows.at[d->rows];
-    int64_t dim[RANK];
-    for (int i = 0, more = out->rank - t->rank; i < out->rank; i++)
-        dim[i] = i < more ? 1 : t->dim[i - more];
-    for (int i = 0; i < rows->nlead; i++) dim[d->lead[i]] = out->dim[d->lead[i]];
-    return pick(c, g_expand(c->g, x, out->rank, dim, c->from->node[rows->part[0]]->span), d);
+    Rows *rows = &c->rows.at[d->rows];
+    Span at = c->from->node[rows->part[0]]->span;
+    int perm[RANK] = {0}, back[RANK] = {0}, few = rank - rows->nlead, more = rank - t->rank;
+    int64_t dim[RANK] = {0};
+    order_axes(d, rows->nlead, rank, perm);
+    for (int i = 0; i < rank; i++) back[perm[i]] = i;
+    int own[RANK] = {0}, n = 0;
+    for (int i = rows->nlead; i < rank; i++)
+        if (perm[i] >= more) own[n++] = perm[i] - more;
+    for (int i = 0; i < few; i++)
+        dim[i] = perm[rows->nlead + i] >= more ? t->dim[perm[rows->nlead + i] - more] : 1;
+    for (int i = 0; i < rows->nlead; i++)
+        if (d->lead[i] >= more) own[n++] = d->lead[i] - more;
+    Ref in[2] = {g_reshape(c->g, g_transpose(c->g, x, own, at), few, dim, at), REF_NONE};
+    in[1] = index_of(c, rows);
+    return g_transpose(c->g, graph_add(c->g, OP_take, &(Attr){.axis = 0}, in, 2, NULL, at), back,
+                       at);
 }
 
 static Ref twin_input(Narrow *c, const Node *n, int k, const Demand *d) {
@@ -370,7 +381,7 @@ static Ref twin_input(Narrow *c, const Node *n, int k, const Demand *d) {
     if (is_narrow(c, r.node)) return c->twin[r.node];
     if (c->uniform[r.node])
         return slice_axis(c->g, whole, in.axis, 0, 1, c->rows.at[d->rows].count, n->span);
-    return ask == ASK_rows ? pick(c, whole, &in) : pick_spread(c, whole, &n->type[0], d);
+    return ask == ASK_rows ? pick(c, whole, &in) : pick_spread(c, whole, d, n->type[0].rank);
 }
 
 static Ref make_twin(Narrow *c, uint32_t i) {
