@@ -108,6 +108,8 @@ bool upx_read(const char *path, Session *s, Err *e);
 void upx_begin(Buf *b);
 void upx_section(Buf *b, const char *name, const char *data, size_t n);
 void upx_seal(Buf *b);
+/* The plans of all graphs, as --emit=plan prints them. */
+void upx_plans(Buf *b, Arena *a, const Program *p);
 bool upx_parse(const char *path, const char *p, size_t n, Session *s, Err *e);
 
 #endif

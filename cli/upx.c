@@ -74,8 +74,7 @@ static void put_source(Buf *out, const Diag *d, uint32_t file) {
     buf_free(&b);
 }
 
-/* The plans of all graphs, as --emit=plan prints them. */
-static void plans_print(Buf *b, Arena *a, const Program *p) {
+void upx_plans(Buf *b, Arena *a, const Program *p) {
     plan_print(b, p, plan_graph(a, p, p->init));
     for (size_t i = 0; i < p->nentry; i++) {
         for (int k = 0; k < ENTRY_GRAPHS; k++)
@@ -100,7 +99,7 @@ bool upx_write(const char *path, const Session *s, Err *e) {
     Buf file = {0};
     upx_begin(&file);
     put_text(&file, "program", whole_print, s->arena, s->program);
-    put_text(&file, "plan", plans_print, s->arena, s->program);
+    put_text(&file, "plan", upx_plans, s->arena, s->program);
     for (size_t i = 0; i < s->tokenizer.n; i++) {
         Buf vocab = {0};
         tokenizer_bytes(s->tokenizer.at[i], &vocab);
@@ -190,7 +189,7 @@ static bool read_program(const char *path, Session *s, const Section *sec, size_
     bool ok = s->program && (s->program->stage & STAGE_FUSED) && program_verify(s->program, &b);
     if (ok) {
         buf_free(&b);
-        plans_print(&b, s->arena, s->program);
+        upx_plans(&b, s->arena, s->program);
         ok = b.n == plan->n && !memcmp(b.data, plan->data, b.n);
     }
     buf_free(&b);

@@ -12,6 +12,8 @@
 #include "runtime/data/words.h"
 
 enum { ROOT_FIRST = 1, ROOT_INNER = 2, ROOTS, NODE_LIMIT = 1 << 24 };
+/* "##" and the longest word: no longer piece can match. */
+enum { PIECE_BYTES = 2 + 4 * WORD_CHARS };
 
 typedef struct Edge {
     uint32_t from; /* node << 8 | byte; 0: free */
@@ -90,6 +92,11 @@ static size_t longest(const WordPiece *w, uint32_t node, const char *s, size_t n
 
 /* ---- loading */
 static bool line_problem(const char *path, int64_t number, const char *line, size_t n, Err *e) {
+    if (n > PIECE_BYTES)
+        return err_set(e,
+                       "%s:%lld: the line has %zu bytes, and a piece at most %d; is this a text, "
+                       "not a vocabulary?",
+                       path, (long long)number, n, PIECE_BYTES);
     size_t bad = utf8_valid(line, n);
     if (n == 0)
         return err_set(

@@ -38,7 +38,7 @@ static void look(const Checkpoint *c) {
     for (int i = 0; i < c->nmeta; i++) CHECK(checkpoint_meta(c, c->meta[i].key));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+bool fuzz_feed(const uint8_t *data, size_t n) {
     Buf file = {0};
     size_t header = put_length(&file, data, n);
     buf_put(&file, data + header, n - header);
@@ -53,5 +53,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     }
     close(m.fd);
     buf_free(&file);
-    return 0;
+    return ok;
 }

@@ -1,13 +1,14 @@
 /* fuzz: what takes bytes from a file, given any bytes. Each .c file here is one entry; it is linked
- * with libFuzzer (scripts/fuzz), or with replay.c, which feeds it the seeds. An entry returns 0
- * whatever it was given; what must not happen ends the process: a sanitizer's finding, BUG(), a
- * CHECK, or an allocation of more than any honest file needs. */
+ * with libFuzzer (scripts/fuzz, mutate.c), or with replay.c, which feeds it the seeds. fuzz_feed
+ * says whether its reader took the bytes for what they claim to be; what must not happen ends the
+ * process: a sanitizer's finding, BUG(), a CHECK, or an allocation of more than any honest file
+ * needs. */
 #ifndef UPT_FUZZ_H
 #define UPT_FUZZ_H
 
 #include "ir/ir.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+bool fuzz_feed(const uint8_t *data, size_t n);
 
 /* Prints what was found, to nowhere: carets are made of whatever the text holds. */
 static inline void fuzz_print(Diag *d) {

@@ -44,20 +44,21 @@ static void take_through(Arena *a, Diag *d, Program *p) {
     buf_free(&b);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+bool fuzz_feed(const uint8_t *data, size_t n) {
     Arena *a = arena_new();
     Diag *d = diag_new(a);
     Program *p = program_parse(a, d, "fuzz.ir", (const char *)data, n);
     CHECK(!p == (diag_errors(d) > 0));
+    bool ok = false;
     if (p) {
         Buf b = {0};
         reread(a, p);
-        bool ok = program_verify(p, &b);
+        ok = program_verify(p, &b);
         CHECK(ok == !b.n);
         if (ok) take_through(a, d, p);
         buf_free(&b);
     }
     fuzz_print(d);
     arena_free(a);
-    return 0;
+    return ok;
 }

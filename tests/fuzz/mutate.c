@@ -6,6 +6,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t most);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t most, unsigned seed);
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t na, const uint8_t *b, size_t nb,
@@ -129,4 +130,9 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t na, const uint8_t *b, 
     Dice d = {seed, 0};
     if (na > most || !nb) return 0;
     return mutate(&d, (Text){(const char *)a, na}, (Text){(const char *)b, nb}, out, most);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    fuzz_feed(data, n);
+    return 0;
 }

@@ -36,19 +36,20 @@ static void compile_with(Arena *a, int argc, char **argv) {
     fuzz_print(d);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+bool fuzz_feed(const uint8_t *data, size_t n) {
     static const Verb *const verbs[] = {&verb_compile, &verb_run,  &verb_check,
                                         &verb_eval,    &verb_show, &verb_tokenizer};
     Arena *a = arena_new();
     char *argv[ARGS_MAX];
     int argc = split(a, data, n, argv);
+    bool taken = false; /* by any verb */
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         void *options = arena_alloc(a, verbs[i]->options_size);
         const char *file;
         if (verbs[i]->defaults) verbs[i]->defaults(options);
-        options_parse(a, verbs[i], argc, argv, options, &file);
+        taken |= options_parse(a, verbs[i], argc, argv, options, &file) == EXIT_OK;
     }
     compile_with(a, argc, argv);
     arena_free(a);
-    return 0;
+    return taken;
 }

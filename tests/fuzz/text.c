@@ -36,7 +36,7 @@ static void look(const Pipeline *p, int64_t size) {
 }
 
 /* source | encode(tok) | split | rows(seq) | shuffle, as the bits of `how` say. */
-static void read_rows(const char *path, unsigned how, Tokenizer *t) {
+static bool read_rows(const char *path, unsigned how, Tokenizer *t) {
     static const char *const rows[] = {"pad", "pack", "sentence_pairs", "sentence_pairs"};
     SpecArg files = {.name = "files", .kind = ARG_str, .s = path},
             tok = {.name = "tok", .kind = ARG_tokenizer},
@@ -52,38 +52,39 @@ static void read_rows(const char *path, unsigned how, Tokenizer *t) {
     Spec spec = {.tokenizer = &named, .ntokenizer = 1, .data = data, .ndata = 5};
     Pipeline p;
     Err e = {0};
-    if (pipeline_open(&(PipelineOptions){&spec, &t, 4, 7, NULL}, &p, &e)) {
+    bool ok = pipeline_open(&(PipelineOptions){&spec, &t, 4, 7, NULL}, &p, &e);
+    CHECK(ok == !e.msg[0]);
+    if (ok) {
         look(&p, tokenizer_ids(t).size);
         pipeline_close(&p);
-    } else {
-        CHECK(e.msg[0]);
     }
+    return ok;
 }
 
-static void encode(const char *path, unsigned how) {
+static bool encode(const char *path, unsigned how) {
     Tokenizer *t = open_tokenizer(how & 2);
-    read_rows(path, how, t);
+    bool ok = read_rows(path, how, t);
     tokenizer_free(t);
+    return ok;
 }
 
-static void learn(const char *path) {
+static bool learn(const char *path) {
     Buf b = {0};
     Err e = {0};
-    if (wordpiece_train(path, 40, NULL, &b, &e)) {
+    bool ok = wordpiece_train(path, 40, NULL, &b, &e);
+    if (ok) {
         WordPiece *w = wordpiece_load("learnt", b.data, b.n, &e);
         CHECK(w && wordpiece_size(w) == 40);
         wordpiece_free(w);
     }
     buf_free(&b);
+    return ok;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
-    if (!n) return 0;
+bool fuzz_feed(const uint8_t *data, size_t n) {
+    if (!n) return false;
     MemoryFile m = memory_file(data + 1, n - 1);
-    if (data[0] == '!')
-        learn(m.path);
-    else
-        encode(m.path, data[0]);
+    bool ok = data[0] == '!' ? learn(m.path) : encode(m.path, data[0]);
     close(m.fd);
-    return 0;
+    return ok;
 }

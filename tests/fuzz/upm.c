@@ -39,17 +39,18 @@ static void optimise(Arena *a, Diag *d, Program *p) {
     for (size_t i = 0; i < out->nentry; i++) plan_graph(a, out, out->entry[i].step);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+bool fuzz_feed(const uint8_t *data, size_t n) {
     Arena *a = arena_new();
     Diag *d = diag_new(a);
     FrontendHost host = {a, module, tokenizer};
     Program *p = frontend_compile(a, d, "fuzz.upm", (const char *)data, n, &host, NULL, 0);
-    CHECK(!p == (diag_errors(d) > 0));
-    if (p) {
+    bool ok = p;
+    CHECK(ok == !diag_errors(d));
+    if (ok) {
         check_program(p, "the frontend");
         if (is_small(p)) optimise(a, d, p);
     }
     fuzz_print(d);
     arena_free(a);
-    return 0;
+    return ok;
 }

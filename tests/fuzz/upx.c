@@ -1,5 +1,6 @@
 /* A .upx. Bytes that begin with "== NAME\n" are its sections as text, each after such a line;
- * others are a whole file, whose checksum is set right. */
+ * others are a whole file, whose checksum is set right. An empty section `plan` becomes the plan of
+ * the program before it, so that mutations of the program get as far as the tokenizers. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -16,7 +17,20 @@ static const char *next_mark(const char *at, const char *end) {
     return at;
 }
 
+static void put_plan(Buf *b, const char *program, size_t n) {
+    Arena *a = arena_new();
+    Buf plan = {0}, problem = {0};
+    Program *p = program_parse(a, diag_new(a), "fuzz.ir", program, n);
+    if (p && (p->stage & STAGE_FUSED) && program_verify(p, &problem)) upx_plans(&plan, a, p);
+    upx_section(b, "plan", plan.data, plan.n);
+    buf_free(&plan);
+    buf_free(&problem);
+    arena_free(a);
+}
+
 static void put_sections(Buf *b, const char *at, const char *end) {
+    const char *program = NULL;
+    size_t length = 0;
     upx_begin(b);
     while (at < end) {
         const char *line = memchr(at, '\n', (size_t)(end - at));
@@ -25,11 +39,16 @@ static void put_sections(Buf *b, const char *at, const char *end) {
         snprintf(name, sizeof name, "%.*s", (int)(line - at - 3), at + 3);
         const char *data = line < end ? line + 1 : end;
         at = next_mark(data, end);
-        upx_section(b, name, data, (size_t)(at - data));
+        if (program && at == data && str_eq(name, "plan"))
+            put_plan(b, program, length);
+        else
+            upx_section(b, name, data, (size_t)(at - data));
+        program = data;
+        length = (size_t)(at - data);
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+bool fuzz_feed(const uint8_t *data, size_t n) {
     Session s = {.arena = arena_new()};
     Buf file = {0};
     if (n > 3 && !memcmp(data, "== ", 3))
@@ -44,5 +63,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     session_close(&s);
     arena_free(s.arena);
     buf_free(&file);
-    return 0;
+    return ok;
 }

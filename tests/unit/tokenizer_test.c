@@ -157,6 +157,23 @@ static void expect_refused(const char *text, size_t n, int64_t size, const char 
     tokenizer_free(t);
 }
 
+/* The longest piece is "##" and as many bytes as the longest word has; a text is told from it at
+ * once. */
+static void test_long_line(void) {
+    size_t n = (size_t)100 << 20;
+    char *text = heap_resize(NULL, n);
+    memset(text, 'a', n);
+    memcpy(text, "[UNK]\n", 6);
+    expect_refused(
+        text, n, 0,
+        "v.txt:2: the line has 104857594 bytes, and a piece at most 402; is this a text, "
+        "not a vocabulary?");
+    memcpy(text + 6, "##", 2);
+    text[6 + 402] = 0;
+    tokenizer_free(pieces(text));
+    heap_free(text);
+}
+
 static void test_damaged(Arena *a) {
     static const struct {
         const char *text, *message;
@@ -185,6 +202,7 @@ static void test_damaged(Arena *a) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_refused(bad[i].text, strlen(bad[i].text), bad[i].size, bad[i].message);
+    test_long_line();
     Err e = {0};
     char here[512] = "";
     EXPECT(getcwd(here, sizeof here), "no working directory");

@@ -4,7 +4,7 @@
 missing=$("$SOURCE/scripts/deps" --list build demo)
 [ -z "$missing" ] || { echo "these packages are not installed: $missing"; exit 77; }
 mkdir copy
-(cd "$SOURCE" && tar -cf - --exclude=./build --exclude=./demo --exclude=./.git .) | tar -xf - -C copy
+(cd "$SOURCE" && tar -cf - --exclude=./build --exclude='./build-*' --exclude=./demo --exclude=./.git .) | tar -xf - -C copy
 cd copy || exit 9
 # What is right, and the words that it fills in, may differ from machine to machine.
 luck() { sed -E 's/(accuracy|perplexity) +[-.e0-9]+/\1 N/g; s/^(  (eval\.)?filled ).*/\1 .../'; }
