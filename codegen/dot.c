@@ -1,12 +1,12 @@
-/* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c (0
- * where it is absent); labels that walk all three evenly are one. One label each of m (a and c), n
- * (b and c) and k (a and b) makes the matrix, the rest are loops. An operand in which no choice has
- * unit stride is copied first; bf16 is computed in f32. */
+/* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c, and
+ * in s, which the result starts from (0 where it is absent); labels that walk all three evenly are
+ * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
+ * loops. An operand in which no choice has unit stride is copied first; bf16 is computed in f32. */
 #include <string.h>
 
 #include "codegen/build.h"
 
-enum { A, B, C, OPERANDS };
+enum { A, B, C, S, OPERANDS };
 typedef enum Role { ROLE_batch, ROLE_m, ROLE_n, ROLE_k } Role;
 typedef struct Label {
     Role role;
@@ -30,16 +30,33 @@ static int64_t stride_in(const char *labels, const int64_t *dim, char c) {
     return stride;
 }
 
+/* The operand that is input `i`. */
+static int operand_of(const Node *n, int i) {
+    return n->op == OP_dot_add ? (const int[]){S, A, B}[i] : i;
+}
+
+/* Labels and sizes of the axes that an operand has; s is aligned with the result at the last axis,
+ * and has size 1 or none where it is broadcast. */
+static int64_t start_stride(const Node *n, const Type *s, char c) {
+    const char *out = n->attr.dot.out, *p = strchr(out, c);
+    int64_t at = p ? p - out + s->rank - n->type[0].rank : -1, stride = 1;
+    if (at < 0 || s->dim[at] == 1) return 0;
+    for (int i = s->rank - 1; i > at; i--) stride *= s->dim[i];
+    return stride;
+}
+
 static Labels read_labels(const Graph *g, const Node *n) {
     const char *text[] = {n->attr.dot.a, n->attr.dot.b, n->attr.dot.out};
-    const Type *type[] = {graph_type(g, n->in[0]), graph_type(g, n->in[1]), &n->type[0]};
+    const Type *type[OPERANDS] = {[C] = &n->type[0]};
+    for (int i = 0; i < n->nin; i++) type[operand_of(n, i)] = graph_type(g, n->in[i]);
     Labels s = {.n = 0};
     for (int o = 0; o < 2; o++)
         for (int i = 0; text[o][i]; i++) {
             char c = text[o][i];
             if ((o == 1 && strchr(text[0], c)) || type[o]->dim[i] == 1) continue;
             Label l = {.size = type[o]->dim[i]};
-            for (int k = 0; k < OPERANDS; k++) l.stride[k] = stride_in(text[k], type[k]->dim, c);
+            for (int k = 0; k < S; k++) l.stride[k] = stride_in(text[k], type[k]->dim, c);
+            if (type[S]) l.stride[S] = start_stride(n, type[S], c);
             l.role = role_of(&l);
             s.at[s.n++] = l;
         }
@@ -82,7 +99,7 @@ static bool has_unit(const Labels *s, int x, int y, int operand) {
 static bool choice_fits(const Labels *s, const Choice *c, int operand) {
     return operand == A   ? has_unit(s, c->m, c->k, A)
            : operand == B ? has_unit(s, c->k, c->n, B)
-                          : has_unit(s, c->m, c->n, C);
+                          : operand == S || has_unit(s, c->m, c->n, C);
 }
 
 /* The largest product that fits; `blame` counts which operand spoils the otherwise best. */
@@ -152,12 +169,14 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     g->am = stride_of(s, c->m, A), g->ak = stride_of(s, c->k, A);
     g->bk = stride_of(s, c->k, B), g->bn = stride_of(s, c->n, B);
     g->cm = stride_of(s, c->m, C), g->cn = stride_of(s, c->n, C);
+    g->sm = stride_of(s, c->m, S), g->sn = stride_of(s, c->n, S);
     for (int i = 0; i < s->n; i++) {
         if (i == c->m || i == c->n || i == c->k) continue;
         if (g->nloop == GEMM_LOOPS) return false;
         const Label *l = &s->at[i];
         g->loop[g->nloop].size = l->size;
         g->loop[g->nloop].a = l->stride[A], g->loop[g->nloop].b = l->stride[B];
+        g->loop[g->nloop].s = l->stride[S];
         g->loop[g->nloop++].c = l->stride[C];
     }
     return true;
@@ -174,7 +193,7 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts fact
         merge_labels(s);
         if (!choose(s, &c, fits)) { /* what was copied does not fit the rest: copy all */
             for (int o = 0; o < OPERANDS; o++)
-                if (o != C || packed.buffer < 0) repack(b, s, o, &buf[o], &packed);
+                if (o != S && (o != C || packed.buffer < 0)) repack(b, s, o, &buf[o], &packed);
             merge_labels(s);
             choose(s, &c, fits);
         }
@@ -184,7 +203,9 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts fact
         err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
         return;
     }
-    RtStep *step = build_step(b, RT_GEMM, buf, OPERANDS, C);
+    bool starts = buf[S] >= 0;
+    RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
+                              starts ? 4 : 3, starts ? 3 : 2);
     step->gemm = gemm;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
@@ -192,18 +213,23 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts fact
     if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 
+/* An operand in f32. */
+static int32_t build_f32(Build *b, Ref r) {
+    const Type *t = graph_type(b->g, r);
+    int32_t kept = build_value(b, r);
+    if (t->dtype == DT_f32) return kept;
+    int32_t wide = build_scratch(b, type_count(t) * (int64_t)sizeof(float));
+    build_cast(b, t->dtype, kept, DT_f32, wide, type_count(t));
+    return wide;
+}
+
 void build_dot(Build *b, const Node *n, Ref result) {
     Labels s = read_labels(b->g, n);
     DType t = n->type[0].dtype;
-    Ref operand[OPERANDS] = {n->in[0], n->in[1], result};
-    int32_t buf[OPERANDS], out = build_value(b, result);
-    for (int o = 0; o < OPERANDS; o++) {
-        int64_t count = type_count(graph_type(b->g, operand[o]));
-        int32_t kept = build_value(b, operand[o]);
-        buf[o] = t == DT_f32 ? kept : build_scratch(b, count * (int64_t)sizeof(float));
-        if (o != C && t != DT_f32) build_cast(b, t, kept, DT_f32, buf[o], count);
-    }
-    int32_t computed = buf[C];
+    int32_t buf[OPERANDS] = {[S] = -1}, out = build_value(b, result);
+    for (int i = 0; i < n->nin; i++) buf[operand_of(n, i)] = build_f32(b, n->in[i]);
+    int32_t computed = buf[C] =
+        t == DT_f32 ? out : build_scratch(b, type_count(&n->type[0]) * (int64_t)sizeof(float));
     Facts facts = node_facts(b->g, n);
     facts.bytes *= (double)sizeof(float) / (double)dtype_size(t);
     build_product(b, &s, buf, facts);

@@ -143,7 +143,7 @@ static void label_strides(const Type *t, const char *own, const char *labels, in
 }
 
 /* Offsets into both operands of every element of the contracted axes, in order. */
-static int64_t contracted_offsets(Eval *ev, int64_t **oa, int64_t **ob) {
+static int64_t contracted_offsets(Eval *ev, const Array *in, int64_t **oa, int64_t **ob) {
     const char *la = ev->n->attr.dot.a, *lb = ev->n->attr.dot.b, *lo = ev->n->attr.dot.out;
     char labels[RANK + 1] = "";
     int64_t stride[RANK];
@@ -151,12 +151,12 @@ static int64_t contracted_offsets(Eval *ev, int64_t **oa, int64_t **ob) {
     for (int i = 0; la[i]; i++)
         if (!strchr(lo, la[i])) {
             labels[over.rank] = la[i];
-            over.dim[over.rank++] = ev->in[0].type.dim[i];
+            over.dim[over.rank++] = in[0].type.dim[i];
         }
     Walk w = walk_new(&over);
-    label_strides(&ev->in[0].type, la, labels, over.rank, stride);
+    label_strides(&in[0].type, la, labels, over.rank, stride);
     walk_add(&w, stride);
-    label_strides(&ev->in[1].type, lb, labels, over.rank, stride);
+    label_strides(&in[1].type, lb, labels, over.rank, stride);
     walk_add(&w, stride);
     int64_t count = type_count(&over);
     *oa = NEW_N(ev->cx->arena, int64_t, count);
@@ -168,21 +168,33 @@ static int64_t contracted_offsets(Eval *ev, int64_t **oa, int64_t **ob) {
     return count;
 }
 
-bool eval_dot(Eval *ev) {
+/* Of operands in[0] and in[1], onto what the result has. */
+static void add_products(Eval *ev, const Array *in) {
     const Type *t = &ev->n->type[0];
-    int64_t *oa, *ob, inner = contracted_offsets(ev, &oa, &ob), stride[RANK];
+    int64_t *oa, *ob, inner = contracted_offsets(ev, in, &oa, &ob), stride[RANK];
     Walk w = walk_new(t);
-    label_strides(&ev->in[0].type, ev->n->attr.dot.a, ev->n->attr.dot.out, t->rank, stride);
+    label_strides(&in[0].type, ev->n->attr.dot.a, ev->n->attr.dot.out, t->rank, stride);
     walk_add(&w, stride);
-    label_strides(&ev->in[1].type, ev->n->attr.dot.b, ev->n->attr.dot.out, t->rank, stride);
+    label_strides(&in[1].type, ev->n->attr.dot.b, ev->n->attr.dot.out, t->rank, stride);
     walk_add(&w, stride);
     int64_t count = type_count(t);
     for (int64_t i = 0; i < count; i++, walk_next(&w)) {
-        const double *a = ev->in[0].at + w.offset[0], *b = ev->in[1].at + w.offset[1];
-        double sum = 0;
+        const double *a = in[0].at + w.offset[0], *b = in[1].at + w.offset[1];
+        double sum = ev->out[0].at[i];
         for (int64_t k = 0; k < inner; k++) sum += a[oa[k]] * b[ob[k]];
         ev->out[0].at[i] = sum;
     }
+}
+
+bool eval_dot(Eval *ev) {
+    memset(ev->out[0].at, 0, (size_t)type_count(&ev->n->type[0]) * sizeof(double));
+    add_products(ev, ev->in);
+    return true;
+}
+
+bool eval_dot_add(Eval *ev) {
+    if (!eval_expand(ev)) return false;
+    add_products(ev, ev->in + 1);
     return true;
 }
 

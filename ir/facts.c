@@ -91,9 +91,9 @@ Facts body_facts(const Graph *body) {
 /* ---- products and tables */
 
 static Facts dot_facts(const Graph *g, const Node *n) {
-    const Type *a = graph_type(g, n->in[0]), *b = graph_type(g, n->in[1]);
-    Facts f = {.bytes = type_bytes(a) + type_bytes(b) + results_bytes(n),
-               .operations = 2 * (double)type_count(&n->type[0])};
+    const Type *a = graph_type(g, n->in[n->nin - 2]);
+    Facts f = {results_bytes(n), 2 * (double)type_count(&n->type[0])};
+    for (int i = 0; i < n->nin; i++) f.bytes += type_bytes(graph_type(g, n->in[i]));
     for (int i = 0; i < a->rank; i++)
         if (!strchr(n->attr.dot.out, n->attr.dot.a[i])) f.operations *= (double)a->dim[i];
     return f;
@@ -110,6 +110,7 @@ static Facts table_facts(const Graph *g, const Node *n) {
 
 Facts node_facts(const Graph *g, const Node *n) {
     if (n->op == OP_fused) return body_facts(n->attr.body);
-    if (n->op == OP_dot) return dot_facts(g, n);
-    return op_info[n->op].lower == LOWER_TABLE ? table_facts(g, n) : (Facts){0};
+    Lower lower = op_info[n->op].lower;
+    if (lower == LOWER_DOT) return dot_facts(g, n);
+    return lower == LOWER_TABLE ? table_facts(g, n) : (Facts){0};
 }

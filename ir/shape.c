@@ -372,9 +372,8 @@ static int dot_batch(const Type *t, const char *labels, const char *out) {
     return at >= 0 ? at : NO_BATCH;
 }
 
-static bool shape_dot(Infer *cx) {
+static bool dot_result(Infer *cx, const Type *a, const Type *b) {
     const char *la = cx->attr->dot.a, *lb = cx->attr->dot.b, *lo = cx->attr->dot.out;
-    const Type *a = &cx->in[0], *b = &cx->in[1];
     if (!labels_valid(cx, la) || !labels_valid(cx, lb) || !labels_valid(cx, lo)) return false;
     if (!dtype_is_float(a->dtype) || a->dtype != b->dtype)
         return FAIL(cx, "takes two of one float type, not %s and %s", TEXT(a), TEXT(b));
@@ -394,6 +393,19 @@ static bool shape_dot(Infer *cx) {
     r.batch_axis = (int8_t)batch_join(dot_batch(a, la, lo), dot_batch(b, lb, lo));
     cx->out[0] = r;
     return dims_valid(r.rank, r.dim, cx->e);
+}
+
+static bool shape_dot(Infer *cx) {
+    return dot_result(cx, &cx->in[0], &cx->in[1]);
+}
+
+static bool shape_dot_add(Infer *cx) {
+    const Type *c = &cx->in[0];
+    if (!dot_result(cx, &cx->in[1], &cx->in[2])) return false;
+    Type r = cx->out[0];
+    if (c->dtype != r.dtype) return FAIL(cx, "adds %s to %s", TEXT(c), TEXT(&r));
+    if (!broadcast_into(cx, &cx->out[0], c)) return false;
+    return type_same_shape(&cx->out[0], &r) || FAIL(cx, "%s does not fit %s", TEXT(c), TEXT(&r));
 }
 
 /* ---- tables of rows */

@@ -47,9 +47,10 @@ static double node_operations(const Graph *g, const Node *n) {
     double count = 0;
     for (int i = 0; i < n->nout; i++) count += (double)type_count(&n->type[i]);
     for (int i = 0; i < n->nin; i++) count += (double)type_count(graph_type(g, n->in[i]));
-    if (n->op == OP_dot) { /* every label of one operand is in the other or in the result */
-        double a = (double)type_count(graph_type(g, n->in[0])),
-               b = (double)type_count(graph_type(g, n->in[1]));
+    if (op_info[n->op].lower == LOWER_DOT) { /* every label of one operand is in the other or in
+                                                the result */
+        double a = (double)type_count(graph_type(g, n->in[n->nin - 2])),
+               b = (double)type_count(graph_type(g, n->in[n->nin - 1]));
         count += sqrt(a) * sqrt(b) * sqrt((double)type_count(&n->type[0]));
     }
     return count;

@@ -36,7 +36,7 @@ static int64_t type_bytes(const Type *t) {
 
 static bool arg_inplace(Planner *cx, const Node *n, int arg, int out) {
     if (n->op == OP_fused) return fused_arg_inplace(cx->arena, n, arg, out);
-    return (n->op == OP_put || n->op == OP_put_add) && arg == 0;
+    return (n->op == OP_put || n->op == OP_put_add || n->op == OP_dot_add) && arg == 0;
 }
 
 static int value_of(const Planner *cx, Ref r) {

@@ -37,17 +37,18 @@ typedef struct RtCall {
  * sizes alone. */
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
-/* A matrix product over strided operands, C = A B in f32, strides in elements. It goes to BLAS
+/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. S may
+ * lie where C does, with its strides; else it is copied there first. The product goes to BLAS
  * where each operand has unit stride along one of its two dimensions, as code generation arranges;
  * any others are computed by a plain loop. `loop` are the dimensions beyond the matrix, walked
  * outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
-    int64_t am, ak, bk, bn, cm, cn; /* element strides */
+    int64_t am, ak, bk, bn, cm, cn, sm, sn; /* element strides */
     int nloop;
     struct {
-        int64_t size, a, b, c;
+        int64_t size, a, b, c, s;
     } loop[GEMM_LOOPS];
 } RtGemm;
 
@@ -93,7 +94,7 @@ typedef struct RtShift {
 typedef struct RtStep {
     RtStepKind kind;
     RtKernel *kernel; /* RT_KERNEL */
-    RtGemm gemm;      /* RT_GEMM: buffers 0, 1 are A, B and 2 is C. RT_COPY: 0 to 1 */
+    RtGemm gemm;      /* RT_GEMM: buffers A, B, C or A, B, S, C. RT_COPY: 0 to 1 */
     int32_t *buf;     /* indices in RtPlan.buffer */
     int nbuf, nread;  /* the first nread are only read, the others written */
     int64_t *size;

@@ -7,6 +7,7 @@
  * beyond its integers) is computed by a plain loop. */
 #include <cblas.h>
 #include <limits.h>
+#include <string.h>
 
 #include "runtime/gemm.h"
 
@@ -56,6 +57,7 @@ static void transpose_product(GemmJob *j) {
     swap_i64(&g->am, &g->bn);
     swap_i64(&g->ak, &g->bk);
     swap_i64(&g->cm, &g->cn);
+    swap_i64(&g->sm, &g->sn);
     for (int i = 0; i < g->nloop; i++) swap_i64(&g->loop[i].a, &g->loop[i].b);
 }
 
@@ -88,10 +90,24 @@ static void tile_product(const GemmJob *j, const float *a, const float *b, float
                 1, a, (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
 }
 
-/* Walks the loops that contract further dimensions, in order; the first product stores, the rest
- * add. */
-static void tile_run(const GemmJob *j, int64_t a, int64_t b, int64_t c, int64_t m, int64_t n) {
+/* C begins as S. BLAS would begin with zeros, which takes as long. */
+static void tile_start(const RtGemm *g, const float *s, float *c, int64_t m, int64_t n) {
+    for (int64_t i = 0; i < m; i++, s += g->sm, c += g->cm)
+        if (g->sn == 1 && g->cn == 1)
+            memcpy(c, s, (size_t)n * sizeof *c);
+        else
+            for (int64_t k = 0; k < n; k++) c[k * g->cn] = s[k * g->sn];
+}
+
+typedef struct Tile { /* where its operands begin, in elements */
+    int64_t a, b, c, s, m, n;
+} Tile;
+
+/* Walks the loops that contract further dimensions, in order; the first product stores, unless
+ * there is something to add to, and the rest add. */
+static void tile_run(const GemmJob *j, const Tile *t) {
     const RtGemm *g = &j->g;
+    if (j->s && j->s != j->c) tile_start(g, j->s + t->s, j->c + t->c, t->m, t->n);
     int64_t total = 1;
     for (int i = 0; i < g->nloop; i++)
         if (g->loop[i].c == 0) total *= g->loop[i].size;
@@ -104,11 +120,12 @@ static void tile_run(const GemmJob *j, int64_t a, int64_t b, int64_t c, int64_t 
             da += x * g->loop[i].a;
             db += x * g->loop[i].b;
         }
-        tile_product(j, j->a + a + da, j->b + b + db, j->c + c, m, n, at > 0);
+        tile_product(j, j->a + t->a + da, j->b + t->b + db, j->c + t->c, t->m, t->n,
+                     j->s || at > 0);
     }
-    if (total == 0) { /* an empty sum */
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t k = 0; k < n; k++) j->c[c + i * g->cm + k * g->cn] = 0;
+    if (total == 0 && !j->s) { /* an empty sum */
+        for (int64_t i = 0; i < t->m; i++)
+            for (int64_t k = 0; k < t->n; k++) j->c[t->c + i * g->cm + k * g->cn] = 0;
     }
 }
 
@@ -121,18 +138,24 @@ void gemm_tasks(const GemmJob *j, int64_t first, int64_t last) {
     const RtGemm *g = &j->g;
     for (int64_t task = first; task < last; task++) {
         int64_t jn = task % j->ntile_n * j->tile_n, rest = task / j->ntile_n;
-        int64_t im = rest % j->ntile_m * j->tile_m, a = im * g->am, b = jn * g->bn;
-        int64_t c = im * g->cm + jn * g->cn;
+        int64_t im = rest % j->ntile_m * j->tile_m;
+        Tile t = {.a = im * g->am,
+                  .b = jn * g->bn,
+                  .c = im * g->cm + jn * g->cn,
+                  .s = im * g->sm + jn * g->sn,
+                  .m = min_i64(j->tile_m, g->m - im),
+                  .n = min_i64(j->tile_n, g->n - jn)};
         rest /= j->ntile_m;
         for (int i = g->nloop - 1; i >= 0; i--) {
             if (g->loop[i].c == 0) continue;
             int64_t x = rest % g->loop[i].size;
             rest /= g->loop[i].size;
-            a += x * g->loop[i].a;
-            b += x * g->loop[i].b;
-            c += x * g->loop[i].c;
+            t.a += x * g->loop[i].a;
+            t.b += x * g->loop[i].b;
+            t.c += x * g->loop[i].c;
+            t.s += x * g->loop[i].s;
         }
-        tile_run(j, a, b, c, min_i64(j->tile_m, g->m - im), min_i64(j->tile_n, g->n - jn));
+        tile_run(j, &t);
     }
 }
 
@@ -171,8 +194,8 @@ static void choose_tiles(GemmJob *j, int64_t outer) {
     }
 }
 
-GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, float *c) {
-    GemmJob j = {.g = *g, .a = a, .b = b, .c = c};
+GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, const float *s, float *c) {
+    GemmJob j = {.g = *g, .a = a, .b = b, .s = s, .c = c};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
     if (g->cn != 1 && g->n != 1 && (g->cm == 1 || g->m == 1)) transpose_product(&j);
@@ -192,6 +215,6 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
 }
 
 void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c) {
-    GemmJob j = gemm_job(g, a, b, c);
+    GemmJob j = gemm_job(g, a, b, NULL, c);
     pool_run(p, j.tasks, run_tasks, &j);
 }

@@ -11,7 +11,7 @@ typedef struct GemmOperand { /* as BLAS takes it; ld 0: it cannot */
 
 typedef struct GemmJob {
     RtGemm g; /* with rows of C at unit stride */
-    const float *a, *b;
+    const float *a, *b, *s;
     float *c;
     GemmOperand oa, ob;
     int64_t tile_m, tile_n, ntile_m, ntile_n;
@@ -22,8 +22,8 @@ typedef struct GemmJob {
 
 void gemm_init(void);             /* once, before any other use of BLAS by the process */
 const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
-/* Work is cut into tiles by its sizes alone. */
-GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, float *c);
+/* Work is cut into tiles by its sizes alone. s NULL: nothing is added. */
+GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, const float *s, float *c);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
 void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c); /* at once */
 

@@ -16,6 +16,12 @@ static const double INLINE_COST = 1e5;
 static const double FLOPS_A_COST = 6;
 
 /* ---- steps */
+static GemmJob bind_product(const RtStep *s, char *const *buf) {
+    const float *start = s->nbuf > 3 ? (const float *)(void *)buf[2] : NULL;
+    return gemm_job(&s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1], start,
+                    (float *)(void *)buf[s->nbuf - 1]);
+}
+
 void step_bind(BoundStep *b, const RtPlan *plan) {
     const RtStep *s = b->step;
     char *const *buf = b->call.buf;
@@ -25,8 +31,7 @@ void step_bind(BoundStep *b, const RtPlan *plan) {
         b->cost = s->cost;
         return;
     case RT_GEMM:
-        b->gemm = gemm_job(&s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1],
-                           (float *)(void *)buf[2]);
+        b->gemm = bind_product(s, buf);
         b->tasks = b->gemm.tasks;
         b->cost = b->tasks ? b->gemm.flops / FLOPS_A_COST / (double)b->tasks : 0;
         return;

@@ -420,6 +420,38 @@ static void test_fault(void) {
 typedef struct DotCase {
     const char *a, *b, *out;
 } DotCase;
+typedef enum Start { START_none, START_full, START_row, START_product, STARTS } Start;
+
+/* What the product starts from: nothing, a value that stays, one broadcast along the last axis, or
+ * another product, which it may be written over. */
+static Ref started_dot(Case *c, const DotCase *d, const Ref *in, Start start) {
+    Ref x = g_dot(c->g, in[0], in[1], d->a, d->b, d->out, (Span){0});
+    const Type *t = graph_type(c->g, x);
+    Attr attr = graph_node(c->g, x)->attr;
+    if (start == START_none) return x;
+    int rank = start == START_row && t->rank ? 1 : t->rank;
+    if (start != START_product) x = input(c, t->dtype, rank, t->dim + t->rank - rank);
+    return graph_add(c->g, OP_dot_add, &attr, (Ref[]){x, in[0], in[1]}, 3, NULL, (Span){0});
+}
+
+static void test_dot(const DotCase *d, DType t, const int64_t *size, Start start) {
+    static const char letters[] = "bmkntshea";
+    Case c = case_new("");
+    snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", d->a, d->b, d->out, dtype_name(t),
+             (int)start);
+    Ref in[2];
+    for (int o = 0; o < 2; o++) {
+        const char *labels = o ? d->b : d->a;
+        int64_t dim[RANK];
+        for (int i = 0; labels[i]; i++) dim[i] = size[(strchr(letters, labels[i]) - letters) % 8];
+        in[o] = input(&c, t, (int)strlen(labels), dim);
+    }
+    output(&c, started_dot(&c, d, in, start));
+    c.positive = true;
+    c.tolerance = 1e-5;
+    case_run(&c);
+}
+
 static void test_dots(void) {
     static const DotCase dots[] = {
         {"mk", "kn", "mn"},    {"km", "kn", "mn"},       {"mk", "nk", "mn"},
@@ -430,26 +462,12 @@ static void test_dots(void) {
         {"bmk", "bkn", "mnb"}, {"mbk", "nkb", "bnm"},    {"b", "bn", "nb"},
     };
     static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
-    static const char letters[] = "bmkntshea";
     for (size_t d = 0; d < sizeof dots / sizeof *dots; d++)
-        for (int t = 0; t < 4; t++) {
-            Case c = case_new("");
-            DType dt = t % 2 ? DT_bf16 : DT_f32;
-            snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", dots[d].a, dots[d].b,
-                     dots[d].out, dtype_name(dt), t / 2);
-            Ref in[2];
-            for (int o = 0; o < 2; o++) {
-                const char *labels = o ? dots[d].b : dots[d].a;
-                int64_t dim[RANK];
-                for (int i = 0; labels[i]; i++)
-                    dim[i] = sizes[t / 2][(strchr(letters, labels[i]) - letters) % 8];
-                in[o] = input(&c, dt, (int)strlen(labels), dim);
+        for (int t = 0; t < 2; t++)
+            for (int s = 0; s < STARTS; s++) {
+                test_dot(&dots[d], DT_f32, sizes[t], (Start)s);
+                test_dot(&dots[d], DT_bf16, sizes[t], (Start)s);
             }
-            output(&c, g_dot(c.g, in[0], in[1], dots[d].a, dots[d].b, dots[d].out, (Span){0}));
-            c.positive = true;
-            c.tolerance = 1e-5;
-            case_run(&c);
-        }
 }
 
 /* ---- groups as programs have them. `kernels`: how many steps fusion may leave */

@@ -308,6 +308,19 @@ static void test_dot(void) {
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(3, 4, 6, 8))));
 }
 
+static void test_dot_add(void) {
+    Array a = array(DT_f32, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6)),
+          b = array(DT_f32, DIMS(3, 2), VALUES(1, 0, 0, 1, 2, 3));
+    Attr product = {.dot = {"mk", "kn", "mn"}};
+    computes(OP_dot_add, product, INPUTS(array(DT_f32, DIMS(2, 2), VALUES(10, 20, 30, 40)), a, b),
+             INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 31, 46, 63))));
+    computes(OP_dot_add, product, INPUTS(array(DT_f32, DIMS(2), VALUES(10, 20)), a, b),
+             INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 31, 26, 43))));
+    computes(OP_dot_add, (Attr){.dot = {"mk", "kn", "nm"}},
+             INPUTS(array(DT_f32, DIMS(2, 1), VALUES(10, 20)), a, b),
+             INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 26, 31, 43))));
+}
+
 static void test_tables(void) {
     Array x = array(DT_f32, DIMS(3, 2), VALUES(1, 2, 3, 4, 5, 6)),
           i = array(DT_i32, DIMS(2), VALUES(2, 0));
@@ -410,6 +423,7 @@ int main(void) {
     test_views();
     test_reductions();
     test_dot();
+    test_dot_add();
     test_tables();
     test_structure();
     test_precision();

@@ -63,6 +63,27 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
            (long long)g->k);
 }
 
+/* What it starts from lies where C does, or elsewhere, by its own strides. */
+static void check_start(Fixture *f, RtGemm g, bool in_place, const char *what) {
+    for (size_t i = 0; i < FLOATS; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
+    g.sm = in_place ? g.cm : 0;
+    g.sn = in_place ? g.cn : 1;
+    GemmJob j = gemm_job(&g, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
+    gemm_tasks(&j, 0, j.tasks);
+    for (size_t i = 0; i < FLOATS; i++) f->sum[i] = f->size[i] = 0;
+    product(&g, f->a, f->b, f->sum, f->size, 0);
+    int64_t wrong = 0;
+    for (int64_t m = 0; m < g.m; m++)
+        for (int64_t n = 0; n < g.n; n++) {
+            int64_t at = m * g.cm + n * g.cn, from = m * g.sm + n * g.sn;
+            double want = f->sum[at] + (double)(from % 8);
+            wrong += !(fabs((double)f->c1[at] - want) <=
+                       2 * ((double)g.k + 1) * FLT_EPSILON * (f->size[at] + (double)(from % 8)));
+        }
+    EXPECT(wrong == 0, "%s m %lld n %lld: %lld wrong", what, (long long)g.m, (long long)g.n,
+           (long long)wrong);
+}
+
 /* Bits of `layout`: A, B, C by columns. Rows get `slack` elements between them. */
 static RtGemm matrix(int64_t m, int64_t n, int64_t k, int layout, int64_t slack) {
     RtGemm g = {.m = m, .n = n, .k = k};
@@ -85,6 +106,8 @@ static void check_layouts(Fixture *f) {
             for (int64_t slack = 0; slack < 4; slack += 3) {
                 RtGemm g = matrix(size[i][0], size[i][1], size[i][2], layout, slack);
                 check_product(f, &g, "matrix");
+                check_start(f, g, true, "onto C");
+                check_start(f, g, false, "onto a bias");
             }
 }
 

@@ -109,6 +109,11 @@ static Ref sample_dot(Graph *g, Op op) {
     Ref in[] = {matrix(g, DT_f32, 0), leaf(g, DT_f32, 2, (int64_t[]){6, 5}, 1)};
     return add(g, op, (Attr){.dot = {"mk", "kn", "nm"}}, in, 2);
 }
+static Ref sample_dot_add(Graph *g, Op op) {
+    Ref in[] = {leaf(g, DT_f32, 1, (int64_t[]){4}, 2), matrix(g, DT_f32, 0),
+                leaf(g, DT_f32, 2, (int64_t[]){6, 5}, 1)};
+    return add(g, op, (Attr){.dot = {"mk", "kn", "nm"}}, in, 3);
+}
 static Ref sample_take(Graph *g, Op op) {
     return add(g, op, (Attr){.axis = 0},
                (Ref[]){matrix(g, DT_f32, 0), leaf(g, DT_i32, 1, (int64_t[]){3}, 1)}, 2);
@@ -575,6 +580,12 @@ static void test_other_shapes(void) {
            IN("f32[2,3]", "f32[3]"));
     infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n"}}, IN("f32[3]", "f32[3]"));
     infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", ""}}, IN("f32[3,3]", "f32[3]"));
+    infers("f32[8*,5]", OP_dot_add, (Attr){.dot = {"bm", "mn", "bn"}},
+           IN("f32[5]", "f32[8*,3]", "f32[3,5]"));
+    infers("~f32[8*,5] does not fit", OP_dot_add, (Attr){.dot = {"m", "mn", "n"}},
+           IN("f32[8*,5]", "f32[3]", "f32[3,5]"));
+    infers("~adds f64[5]", OP_dot_add, (Attr){.dot = {"m", "mn", "n"}},
+           IN("f64[5]", "f32[3]", "f32[3,5]"));
     infers("f32[8*,7,5]", OP_take, (Attr){.axis = 0}, IN("f32[100,5]", "i32[8*,7]"));
     infers("f32[8*,2,5]", OP_take, (Attr){.axis = 1}, IN("f32[8*,7,5]", "i32[8*,2]"));
     infers("f32[3,5]?", OP_take, (Attr){.axis = 0}, IN("f32[8*,5]", "i32[3]"));

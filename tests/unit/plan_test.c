@@ -113,7 +113,7 @@ static void add_leaves(Maker *m) {
 static void add_node(Maker *m) {
     Graph *g = m->g;
     Ref x = pick(m), r;
-    switch (draw(m, 8)) {
+    switch (draw(m, 9)) {
     case 0:
     case 1:
     case 2: {
@@ -144,7 +144,13 @@ static void add_node(Maker *m) {
                  graph_add(g, OP_put_add, &(Attr){.axis = 0}, in, 3, NULL, NOWHERE));
         return;
     }
-    case 6: vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE)); return;
+    case 6: {
+        Ref in[3] = {x, pick(m), pick(m)};
+        Attr each = {.dot = {"rc", "rc", "rc"}};
+        vec_push(m->a, &m->whole, graph_add(g, OP_dot_add, &each, in, 3, NULL, NOWHERE));
+        return;
+    }
+    case 7: vec_push(m->a, &m->row, g_reduce(g, OP_max, x, 2, NOWHERE)); return;
     default: vec_push(m->a, &m->whole, g_binary(g, OP_mul, x, pick(m), NOWHERE)); return;
     }
 }
