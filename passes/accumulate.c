@@ -26,11 +26,6 @@ static bool demands(const Node *n) {
     return is_product(n) || op_info[n->op].lower == LOWER_TABLE;
 }
 
-static Ref below_names(const Graph *g, Ref r) {
-    while (view_moves_nothing(g, graph_node(g, r))) r = graph_node(g, r)->in[0];
-    return r;
-}
-
 static void read_graph(Accumulate *a, const bool *reached) {
     const Graph *g = a->g;
     for (size_t i = 0; i < g->n; i++) {

@@ -319,6 +319,7 @@ static int64_t memory_at(const Program *in, int64_t samples) {
     PassCx cx = {.arena = in->arena, .diag = unheard};
     Memory m;
     Program *p = split_all(in, samples, unheard);
+    p = p ? pass_accumulate(p, &cx) : NULL;
     p = p ? pass_fuse(p, &cx) : NULL;
     p = p ? pass_order(p, &cx) : NULL;
     if (!p) return -1;

@@ -38,12 +38,6 @@ static Value *root_of(const Order *o, Ref r) {
 
 /* ---- values */
 
-/* Below views that move nothing. */
-static Ref below_names(const Graph *g, Ref r) {
-    while (view_moves_nothing(g, graph_node(g, r))) r = graph_node(g, r)->in[0];
-    return r;
-}
-
 /* Is there without doing anything. */
 static bool is_leaf(const Node *n) {
     return n->nin == 0 && n->op != OP_fused;

@@ -159,3 +159,8 @@ bool view_moves_nothing(const Graph *g, const Node *n) {
     default: return false;
     }
 }
+
+Ref below_names(const Graph *g, Ref r) {
+    while (view_moves_nothing(g, graph_node(g, r))) r = graph_node(g, r)->in[0];
+    return r;
+}

@@ -17,7 +17,8 @@ typedef VEC(Row *) Rows;
 struct Row { /* of a line or of a kernel; seconds of all recorded steps */
     Span at;
     const char *name; /* of a kernel; of a library's line the function */
-    RtPhase of;       /* of a kernel */
+    RtPhase of;       /* of a kernel, */
+    bool product;     /* and whether it is a matrix product */
     double seconds, phase[RT_PHASES];
     int64_t calls;
     double operations, bytes;
@@ -85,6 +86,7 @@ static double least_seconds(const Table *t, const RtStep *s, const char **ceilin
     double rate = bandwidth(m, threads, s->bytes, ceiling);
     double moving = rate > 0 ? s->bytes / rate / 1e9 : 0;
     double peak = machine_ceiling(m, FIG_fma, threads);
+    if (s->kind != RT_GEMM) peak /= 2; /* counted in instructions; a multiply-add does two */
     double computing = peak > 0 ? s->operations / peak / 1e9 : 0;
     if (computing > moving) *ceiling = "compute";
     return computing > moving ? computing : moving;
@@ -143,6 +145,7 @@ static void add_step(Table *t, const RtStep *s, double seconds, int64_t calls) {
     const char *ceiling;
     double bound = least_seconds(t, s, &ceiling) * (double)calls;
     add_time(r, s->phase, seconds, calls);
+    r->product = s->kind == RT_GEMM;
     r->operations += s->operations * (double)calls;
     r->bytes += s->bytes * (double)calls;
     r->bound += bound;
@@ -362,6 +365,7 @@ static json_t *kernels_json(const Table *t) {
     for (size_t i = 0; i < t->kernel.n; i++) {
         const Row *r = t->kernel.at[i];
         json_t *j = row_json(t, r, false);
+        json_object_set_new(j, "product", json_boolean(r->product));
         json_object_set_new(j, "calls", json_real((double)r->calls / (double)t->p->recorded));
         json_object_set_new(j, "gflops", json_real(r->operations / r->seconds / 1e9));
         json_object_set_new(j, "gbytes", json_real(r->bytes / r->seconds / 1e9));
