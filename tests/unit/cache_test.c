@@ -42,9 +42,12 @@ static void set_age(const char *path, time_t seconds) {
     EXPECT(utimensat(AT_FDCWD, path, t, 0) == 0, "%s", path);
 }
 
+/* In seconds, -1: it is not there. A clock that is set back makes nothing younger than 0. */
 static time_t age(const char *path) {
     struct stat st;
-    return stat(path, &st) == 0 ? time(NULL) - st.st_mtim.tv_sec : -1;
+    if (stat(path, &st) != 0) return -1;
+    time_t seconds = time(NULL) - st.st_mtim.tv_sec;
+    return seconds > 0 ? seconds : 0;
 }
 
 /* Every prefix of a file, and every file of which one bit is another. */
