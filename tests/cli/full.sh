@@ -1,12 +1,6 @@
 # No room: a disk that is full, one that cannot be written, a folder that is not there. Each is a sentence; nothing that was there
 # is lost, and a run goes on once there is room.
-if [ -z "${INSIDE:-}" ]; then
-    for way in -m -rm; do
-        unshare $way mount -t tmpfs tmpfs /mnt 2>/dev/null && INSIDE=yes exec unshare $way sh "$0"
-    done
-    echo "no file system may be mounted here"
-    exit 77
-fi
+. "$SOURCE/tests/cli/mounts"
 . "$SOURCE/tests/cli/tiny"
 make_tiny
 uptc compile tiny.upm >/dev/null 2>&1

@@ -1,12 +1,6 @@
 # The file that encoded text is kept in has no room: a sentence, and nothing is left of the run that would be in the way. (Here text
 # goes there from the first byte on.)
-if [ -z "${INSIDE:-}" ]; then
-    for way in -m -rm; do
-        unshare $way mount -t tmpfs tmpfs /mnt 2>/dev/null && INSIDE=yes exec unshare $way sh "$0"
-    done
-    echo "no file system may be mounted here"
-    exit 77
-fi
+. "$SOURCE/tests/cli/mounts"
 . "$SOURCE/tests/cli/tiny"
 make_tiny
 uptc compile tiny.upm >/dev/null 2>&1
