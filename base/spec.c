@@ -49,6 +49,12 @@ uint16_t bf16_from_float(float x) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+size_t record_bytes(const Field *f) {
+    size_t n = dtype_size(f->dtype);
+    for (int i = 0; i < f->rank; i++) n *= (size_t)f->dim[i];
+    return n;
+}
+
 const SpecArg *spec_arg(const DataSpec *d, const char *name) {
     for (int i = 0; i < d->narg; i++)
         if (str_eq(d->arg[i].name, name)) return &d->arg[i];

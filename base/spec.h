@@ -45,6 +45,7 @@ typedef struct Field {
     int64_t dim[RANK];
     const char *dim_name[RANK]; /* for messages; may be NULL */
 } Field;
+size_t record_bytes(const Field *f); /* of one record's */
 
 /* One source or stage. Pipelines share prefixes: `input` is an index in Spec.data. The stages
  * are listed once, in base/stages.def. */

@@ -39,6 +39,12 @@ static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, E
     return true;
 }
 
+static bool host_fields(void *cx, DataSpec *source, Err *e) {
+    Session *s = cx;
+    source->field = NEW_N(s->arena, Field, SOURCE_FIELDS);
+    return source_fields(source, source->field, &source->nfield, e);
+}
+
 bool diag_flush(const Session *s) {
     diag_print(s->diag, stderr, isatty(2) && !getenv("NO_COLOR"));
     return diag_errors(s->diag) > 0;
@@ -89,7 +95,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     s->name = base_name(s->arena, path);
     s->diag = diag_new(s->arena);
     if (!file_read(s->arena, path, &text, &n, &e)) return fail("%s", e.msg), false;
-    FrontendHost host = {s, host_module, host_tokenizer};
+    FrontendHost host = {s, host_module, host_tokenizer, host_fields};
     s->program = frontend_compile(s->arena, s->diag, path, text, n, &host,
                                   split_defines(s->arena, &o->define), o->define.n);
     if (s->program) settle_run(s, o);

@@ -1,6 +1,5 @@
 /* Tokenizers and data pipelines: the typing of each stage of base/stages.def. A pipeline is a chain
- * of DataSpecs, each knowing the fields of its records once these have a fixed shape. Limits: text
- * only, in this version. */
+ * of DataSpecs, each knowing the fields of its records once these have a fixed shape. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -65,6 +64,59 @@ static bool type_share(Elab *cx, Build *b, const char *name, bool open) {
     return report_error(cx, b->at, "%s is a share between 0 and 1, not %g", name, a->f);
 }
 
+/* Sources whose files say what their records are; without a host (tests) they are small pictures.
+ */
+static bool type_records(Elab *cx, Build *b) {
+    static const Field usual[] = {{.name = "image", .dtype = DT_u8, .rank = 3, .dim = {28, 28, 1}},
+                                  {.name = "label", .dtype = DT_i32}};
+    DataSpec *s = &b->d.spec;
+    Err e = {0};
+    b->d.kind = DATA_rows;
+    if (cx->host && cx->host->fields)
+        return cx->host->fields(cx->host->cx, s, &e) || report_error(cx, b->at, "%s", e.msg);
+    s->field = arena_memdup(cx->arena, usual, sizeof usual);
+    s->nfield = sizeof usual / sizeof *usual;
+    return true;
+}
+#define type_idx type_records
+#define type_cifar type_records
+#define type_npy type_records
+#define type_csv type_records
+#define type_images type_records
+
+/* The image of the records, of one or three channels, in a field of its own to change. */
+static Field *image_of(Elab *cx, Build *b) {
+    DataSpec *s = &b->d.spec;
+    s->field = arena_memdup(cx->arena, s->field, (size_t)s->nfield * sizeof *s->field);
+    for (int i = 0; i < s->nfield; i++) {
+        Field *f = &s->field[i];
+        bool picture = str_eq(f->name, "image") && f->dtype == DT_u8 && f->rank == 3;
+        if (picture && (f->dim[2] == 1 || f->dim[2] == 3)) return f;
+    }
+    report_error(cx, b->at,
+                 "%s takes pictures: records with an image: u8[h, w, c] of 1 or 3 channels",
+                 s->stage);
+    return NULL;
+}
+
+static bool type_resize(Elab *cx, Build *b) {
+    enum { RESIZE_MAX = 4096 };
+    int64_t h = spec_int(&b->d.spec, "height", 0), w = spec_int(&b->d.spec, "width", 0);
+    if (h < 1 || w < 1 || h > RESIZE_MAX || w > RESIZE_MAX)
+        return report_error(cx, b->at,
+                            "resize takes a height and a width from 1 to %d, not %lld and %lld",
+                            RESIZE_MAX, (long long)h, (long long)w);
+    Field *f = image_of(cx, b);
+    if (f) f->dim[0] = h, f->dim[1] = w;
+    return f;
+}
+
+static bool type_grayscale(Elab *cx, Build *b) {
+    Field *f = image_of(cx, b);
+    if (f) f->dim[2] = 1;
+    return f;
+}
+
 /* [CLS] a [SEP] b [SEP], of which each sentence has at least one piece. */
 static bool type_sentence_pairs(Elab *cx, Build *b) {
     if (!check_seq(cx, b, 5) || !type_share(cx, b, "random", false)) return false;
@@ -100,9 +152,8 @@ enum { STAGES = sizeof stage_table / sizeof *stage_table };
 
 /* Stages that the language has and this version has not. */
 static const char *const later[] = {
-    "jsonl",      "tsv",        "csv",   "conll",  "squad_json", "spans",  "align", "images",
-    "idx",        "cifar",      "npy",   "resize", "grayscale",  "audio",  "crop",  "table",
-    "read_image", "read_audio", "boxes", "mix",    "filter",     "dedupe", "cache",
+    "jsonl", "tsv",        "conll",      "squad_json", "spans", "align",  "audio",  "crop",
+    "table", "read_image", "read_audio", "boxes",      "mix",   "filter", "dedupe", "cache",
 };
 
 static const Stage *find_stage(Elab *cx, const char *name, Span at) {
@@ -127,8 +178,9 @@ typedef struct ArgType {
     ArgKind kind;
 } ArgType;
 static const ArgType arg_types[] = {
-    {"files", ARG_str},    {"tok", ARG_tokenizer}, {"seq", ARG_int},
-    {"random", ARG_float}, {"share", ARG_float},   {"n", ARG_int},
+    {"files", ARG_str},   {"tok", ARG_tokenizer}, {"seq", ARG_int},    {"random", ARG_float},
+    {"share", ARG_float}, {"n", ARG_int},         {"images", ARG_str}, {"labels", ARG_str},
+    {"height", ARG_int},  {"width", ARG_int},     {"label", ARG_str},  {"dir", ARG_str},
 };
 
 /* The arguments that a program may give, as parameters; `part` is set by `split` itself. */
@@ -143,6 +195,12 @@ static void stage_params(Elab *cx, const Stage *st, const Expr *absent, ParamDec
     }
 }
 
+static bool flag_arg(Elab *cx, const char *what, const Val *v, Span at, int64_t *out) {
+    *out = v->kind == VAL_bool && v->b;
+    return v->kind == VAL_bool ||
+           report_error(cx, at, "%s must be true or false, not %s", what, val_describe(cx, v));
+}
+
 static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val *v, Span at,
                         SpecArg *out) {
     const char *what = arena_printf(cx->arena, "'%s' of %s", name, stage);
@@ -150,6 +208,7 @@ static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val
     for (size_t i = 0; i < sizeof arg_types / sizeof *arg_types; i++)
         if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
     *out = (SpecArg){.name = name, .kind = kind};
+    if (str_eq(name, "skip_broken")) return flag_arg(cx, what, v, at, &out->i);
     switch (kind) {
     case ARG_int: return val_int(cx, v, what, at, &out->i);
     case ARG_float: return val_num(cx, v, what, at, &out->f);
@@ -259,7 +318,7 @@ static bool apply_stage(Elab *cx, Scope *s, int input, const Expr *e, Val *out) 
     if (!st || !check_takes(cx, st, left, e->span)) return false;
     if (left) {
         b.d.kind = left->kind;
-        if (st->takes == TAKES_ANY)
+        if (left->kind == DATA_rows)
             b.d.spec.field = left->spec.field, b.d.spec.nfield = left->spec.nfield;
     }
     if (!stage_args(cx, s, st, e, &b) || !st->type(cx, &b)) return false;

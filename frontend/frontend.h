@@ -19,6 +19,8 @@ typedef struct FrontendHost {
     /* A vocabulary: loaded if its file is there, else trained from spec->from and saved. False: `e`
      * says why. */
     bool (*tokenizer)(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e);
+    /* Fills in the fields of a source whose files say what they are. False: `e` says why not. */
+    bool (*fields)(void *cx, DataSpec *source, Err *e);
 } FrontendHost;
 typedef struct Define { /* -D d=256, -D pre.d=256 */
     const char *name, *value;

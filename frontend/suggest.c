@@ -13,7 +13,7 @@ static const char **map_keys(Arena *a, const Map *m) {
 
 /* The nearest, or all of a few. */
 void suggest(Elab *cx, const char *name, const char *const *names, size_t n) {
-    enum { FEW = 12 };
+    enum { FEW = 20 };
     const char *near = nearest_name(name, names, n);
     if (near)
         diag_hint(cx->diag, "did you mean '%s'?", near);

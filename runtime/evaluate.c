@@ -55,12 +55,24 @@ void run_reader_close(Run *r, int entry) {
     r->reader[entry] = NULL;
 }
 
-static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char *prefix,
-                        Report *out, RtClock *clock, Err *e) {
-    char *const *field = exec_fields(r->x, entry);
+bool run_batch(Run *r, int entry, int64_t *live, Err *e) {
+    Buf skips = {0};
+    bool ok = reader_next(r->reader[entry], exec_fields(r->x, &r->p->entry[entry]), live, e);
+    reader_skips(r->reader[entry], &skips);
+    if (skips.n && !r->o->quiet) {
+        progress_clear(&r->progress);
+        fputs(skips.data, stderr);
+    }
+    buf_free(&skips);
+    return ok;
+}
+
+static bool run_batches(Run *r, int number, const char *prefix, Report *out, RtClock *clock,
+                        Err *e) {
+    const RtEntry *entry = &r->p->entry[number];
     for (;; clock->step++) {
         int64_t live;
-        if (!reader_next(reader, field, &live, e)) return false;
+        if (!run_batch(r, number, &live, e)) return false;
         if (live == 0) break;
         clock->stepf = (float)clock->step;
         clock->live = live;
@@ -73,11 +85,10 @@ static bool run_batches(Run *r, const RtEntry *entry, Reader *reader, const char
 
 static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, Err *e) {
     const RtEntry *entry = &r->p->entry[number];
-    Reader *reader = run_reader(r, number, 0, e);
-    if (!reader) return false;
+    if (!run_reader(r, number, 0, e)) return false;
     RtClock clock = {.seed = r->at.seed};
     exec_reset(r->x, entry);
-    bool ok = run_batches(r, entry, reader, prefix, out, &clock, e);
+    bool ok = run_batches(r, number, prefix, out, &clock, e);
     if (!ok || !entry->logged) return ok;
     if (!exec_plan(r->x, entry->logged, &clock, e)) return false;
     report_add(out, r->x, entry->logged, r->tok, prefix);

@@ -22,12 +22,13 @@ static bool differs(uint64_t was, uint64_t is) {
 }
 
 static bool refuse_text(const Run *r, int i, Err *e) {
-    return err_set(
-        e,
-        "the text of '%.200s' is not the one that '%s' of the run in '%.200s' was trained "
-        "on for %" PRId64 " steps; put it back as it was, or train on this one in another "
-        "folder with --dir (load PARTS from \"%.200s\" takes over what was learnt)",
-        reader_files(r->reader[i]), r->p->entry[i].name, r->dir.path, r->at.entry[i], r->dir.last);
+    return err_set(e,
+                   "the %s of '%.200s' is not the one that '%s' of the run in '%.200s' was trained "
+                   "on for %" PRId64
+                   " steps; put it back as it was, or train on this one in another "
+                   "folder with --dir (load PARTS from \"%.200s\" takes over what was learnt)",
+                   reader_what(r->reader[i]), reader_files(r->reader[i]), r->p->entry[i].name,
+                   r->dir.path, r->at.entry[i], r->dir.last);
 }
 
 static void list(Buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -36,6 +36,8 @@ const char *run_last_good(Run *r); /* "the last good checkpoint is ..." */
 /* The entry's reader, opened or set to batch `start`; its thread runs on any core. NULL: failed. */
 Reader *run_reader(Run *r, int entry, int64_t start, Err *e);
 void run_reader_close(Run *r, int entry);
+/* Its next batch, into the entry's fields; says which broken records were left out. */
+bool run_batch(Run *r, int entry, int64_t *live, Err *e);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to
  * `out`, with the entry's name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);

@@ -81,7 +81,7 @@ bool step_compute(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
     const RtEntry *entry = &r->p->entry[i];
     int64_t live, at = r->at.entry[i];
     double waiting = clock_seconds();
-    if (!reader_next(r->reader[i], exec_fields(r->x, entry), &live, e)) return false;
+    if (!run_batch(r, i, &live, e)) return false;
     profile_doing(r->profile, DOING_data, waiting);
     if (live != entry->batch)
         return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);

@@ -28,6 +28,11 @@ void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out);
 /* Readable text for ids; special tokens as they are written, [PAD] left out. */
 void tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out);
 
+/* The fields of a source that has them from the start (pictures), from little more than the head of
+ * its first file. */
+enum { SOURCE_FIELDS = 2 };
+bool source_fields(const DataSpec *source, Field field[SOURCE_FIELDS], int *n, Err *e);
+
 /* ---- readers: the batches of one entry. Batch number `b` of a run is a pure function of (files,
  * pipeline, seed, b), so that resuming at b costs nothing and gives the same batches. */
 typedef struct Reader Reader;
@@ -47,12 +52,15 @@ typedef struct ReaderOptions {
 Reader *reader_open(const ReaderOptions *o, Err *e);
 int64_t reader_records(const Reader *r);   /* in one epoch */
 const char *reader_files(const Reader *r); /* the pattern they are named by */
-uint64_t reader_text(const Reader *r);     /* hash of the text, as encoded */
+const char *reader_what(const Reader *r);  /* what they hold: "text" or "data" */
+uint64_t reader_text(const Reader *r);     /* hash of the text, as encoded, or of the data */
 uint64_t reader_stages(const Reader *r);   /* hash of what is made of it */
 /* Copies the next batch, prepared ahead, into the caller's field buffers ([batch, dim...], rows
- * beyond *live zero). *live is the number of real rows; 0: the pass is over. False: the environment
- * failed (a file shrank). */
+ * beyond *live zero). *live is the number of real rows; 0: the pass is over. False: a record cannot
+ * be read. */
 bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e);
+/* Appends a line for each broken record that was left out and not told yet. */
+void reader_skips(Reader *r, Buf *out);
 /* Goes on at batch `start`: an eval starts over without reading the text again. */
 bool reader_seek(Reader *r, int64_t start, Err *e);
 void reader_close(Reader *r);

@@ -7,6 +7,7 @@
  *   view.c      which documents or records, and in which order: split, shuffle, take
  *   pipeline.c  the stages of base/stages.def, from a source to rows with fields
  *   rows.c pairs.c   rows made of documents: pad, pack; sentence pairs
+ *   records.c pictures.c   sources whose records have fields from the start (records.h)
  *   reader.c    batches, prepared ahead on a thread */
 #ifndef UPT_DATA_INTERNAL_H
 #define UPT_DATA_INTERNAL_H
@@ -99,9 +100,37 @@ const View *view_split(Arena *a, const View *v, double share, int64_t part, cons
                        Err *e);
 uint64_t view_at(const View *v, uint64_t epoch, uint64_t i);
 
-/* ---- pipeline.c */
+/* ---- records.c: records with fields, in memory or decoded as they are asked for. Shared by
+ * readers through a count. */
 enum { FIELDS = 4, SEQ_MAX = 1 << 20 };
+typedef struct Records {
+    atomic_int users;
+    Arena *arena;
+    const DataSpec *source;
+    const char *files; /* for messages */
+    uint64_t n, hash;
+    Field field[FIELDS]; /* "image" first; then "label" if there are labels */
+    int nfield;
+    Store column[FIELDS]; /* of each field, record by record; none for images in `picture` */
+    FileList picture;     /* files to decode */
+    atomic_bool *broken;  /* those that were found to be; NULL: such a one is an error */
+} Records;
+bool records_has(const char *stage); /* whether it is such a source */
+Records *records_open(const DataSpec *source, Err *e);
+Records *records_share(Records *t);
+void records_close(Records *t);
+
+/* What became of a record. Broken: to be left out; the first who finds it tells, then it is known.
+ */
+typedef enum Got { GOT_record, GOT_broken, GOT_known, GOT_error } Got;
+
+/* ---- pipeline.c */
 typedef struct Pipeline Pipeline;
+typedef struct Change { /* of the pictures, in the order of the stages */
+    bool grey;          /* to one channel; else to another size */
+    int64_t h, w;
+} Change;
+typedef struct Scratch Scratch; /* pictures on their way: pictures.c */
 /* Writes record `i`: field k, all i32, to out[k]. */
 typedef void RowFn(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);
 struct Pipeline {
@@ -110,7 +139,10 @@ struct Pipeline {
     const Spec *spec;
     Tokenizer *const *tokenizer;
     const char *files; /* pattern of the source */
-    Corpus *corpus;
+    Corpus *corpus;    /* or NULL, and then there is */
+    Records *source;
+    VEC(Change) change;
+    Scratch *scratch;
     TokenizerIds special;
     const View *documents; /* those that make the records */
     const View *records;   /* NULL until a stage makes rows */
@@ -129,12 +161,16 @@ typedef struct PipelineOptions {
     Tokenizer *const *tokenizer;
     int data;
     uint64_t seed;
-    Corpus *share; /* NULL, or used if it is of the same text and tokenizer */
+    const Pipeline *share; /* NULL, or its text or its records are used if it is the same */
 } PipelineOptions;
 bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e);
 void pipeline_close(Pipeline *p);
 uint64_t pipeline_records(const Pipeline *p);
-void pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]);
+/* Field k to out[k]. `e` has a sentence where it is GOT_broken or GOT_error. */
+Got pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, void *const out[FIELDS], Err *e);
+const char *pipeline_files(const Pipeline *p);
+const char *pipeline_what(const Pipeline *p); /* "text" or "data" */
+uint64_t pipeline_hash(const Pipeline *p);    /* of all that its records are made of */
 /* Adds a field of i32; `dim` 0: a scalar. */
 void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name);
 
@@ -142,6 +178,12 @@ void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_
 bool rows_pad(Pipeline *p, Err *e);
 bool rows_pack(Pipeline *p, Err *e);
 bool rows_pairs(Pipeline *p, Err *e);
+
+/* ---- pictures.c: one record, as the stages after it change them. */
+void pictures_open(Pipeline *p);
+bool pictures_change(Pipeline *p, Change c, Err *e);
+Got pictures_row(const Pipeline *p, uint64_t i, void *const out[FIELDS], Err *e);
+void pictures_close(Pipeline *p);
 
 bool tokenizer_wants_utf8(const Tokenizer *t);
 #endif

@@ -1,6 +1,6 @@
-/* Pipelines: the chain of stages from a source to rows. The text is encoded first, whole, so that
- * every stage knows how many documents there are; then each stage of base/stages.def does its part
- * here.
+/* Pipelines: the chain of stages from a source to rows. Pictures are rows from the start. A
+ * text is encoded first, whole, so that every stage knows how many documents there are; then each
+ * stage of base/stages.def does its part here.
  *
  * Before rows are made, shuffle, split and take act on documents (a line of `lines` is one), and
  * the order of a shuffle there holds for the whole run; afterwards they act on records, and a
@@ -23,17 +23,28 @@ static const char *things(const Pipeline *p) {
 }
 
 /* ---- the stages */
-static bool stage_documents(Pipeline *p, const DataSpec *d, int depth, Err *e) {
-    (void)p, (void)d, (void)depth, (void)e; /* the text is there already */
+static bool stage_opened(Pipeline *p, const DataSpec *d, int depth, Err *e) {
+    (void)p, (void)d, (void)depth, (void)e; /* the source is there already, and encoded */
     return true;
 }
+#define stage_documents stage_opened
+#define stage_lines stage_opened
+#define stage_encode stage_opened
+#define stage_idx stage_opened
+#define stage_cifar stage_opened
+#define stage_npy stage_opened
+#define stage_csv stage_opened
+#define stage_images stage_opened
 
-static bool stage_lines(Pipeline *p, const DataSpec *d, int depth, Err *e) {
-    return stage_documents(p, d, depth, e);
+static bool stage_resize(Pipeline *p, const DataSpec *d, int depth, Err *e) {
+    (void)depth;
+    Change c = {.h = spec_int(d, "height", 0), .w = spec_int(d, "width", 0)};
+    return pictures_change(p, c, e);
 }
 
-static bool stage_encode(Pipeline *p, const DataSpec *d, int depth, Err *e) {
-    return stage_documents(p, d, depth, e);
+static bool stage_grayscale(Pipeline *p, const DataSpec *d, int depth, Err *e) {
+    (void)d, (void)depth;
+    return pictures_change(p, (Change){.grey = true}, e);
 }
 
 static bool stage_split(Pipeline *p, const DataSpec *d, int depth, Err *e) {
@@ -162,13 +173,28 @@ static bool open_corpus(const PipelineOptions *o, Pipeline *p, const Chain *c, E
     if (!by_line && !str_eq(c->at[0]->stage, "documents"))
         return err_set(e, "'%s' is no source of text", c->at[0]->stage);
     if (!find_tokenizer(o, c, &t, e)) return false;
-    Corpus *s = o->share;
+    Corpus *s = o->share ? o->share->corpus : NULL;
     bool shared = s && str_eq(s->pattern, files) && s->by_line == by_line && s->tokenizer == t;
     p->corpus = shared ? corpus_share(s) : corpus_open(files, by_line, t, e);
     if (!p->corpus) return false;
     p->special = tokenizer_ids(t);
     p->documents = view_all(p->arena, p->corpus->ndocument);
     return true;
+}
+
+static bool open_records(const PipelineOptions *o, Pipeline *p, const DataSpec *source, Err *e) {
+    Records *t = o->share ? o->share->source : NULL;
+    p->source = t && t->source == source ? records_share(t) : records_open(source, e);
+    if (!p->source) return false;
+    memcpy(p->field, p->source->field, sizeof p->field);
+    p->nfield = p->source->nfield;
+    p->records = view_all(p->arena, p->source->n);
+    pictures_open(p);
+    return true;
+}
+
+static bool open_source(const PipelineOptions *o, Pipeline *p, const Chain *c, Err *e) {
+    return records_has(c->at[0]->stage) ? open_records(o, p, c->at[0], e) : open_corpus(o, p, c, e);
 }
 
 /* Shown at the stage that failed. */
@@ -180,7 +206,7 @@ static bool blame(const DataSpec *d, Err *e) {
 static bool build(const PipelineOptions *o, Pipeline *p, Err *e) {
     Chain c = {0};
     if (!find_chain(p->arena, o->spec, o->data, &c, e)) return false;
-    if (!open_corpus(o, p, &c, e)) return blame(c.at[0], e);
+    if (!open_source(o, p, &c, e)) return blame(c.at[0], e);
     for (int i = 0; i < c.n; i++) {
         if (!apply(p, c.at[i], i, e)) return blame(c.at[i], e);
         p->stages = stage_hash(c.at[i], p->stages);
@@ -200,6 +226,8 @@ bool pipeline_open(const PipelineOptions *o, Pipeline *p, Err *e) {
 
 void pipeline_close(Pipeline *p) {
     corpus_close(p->corpus);
+    pictures_close(p);
+    records_close(p->source);
     store_free(&p->table);
     arena_free(p->arena);
     *p = (Pipeline){.table = store_new(STORE_BUDGET)};
@@ -209,8 +237,25 @@ uint64_t pipeline_records(const Pipeline *p) {
     return p->records->n;
 }
 
-void pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]) {
-    p->row(p, epoch, view_at(p->records, epoch, i), out);
+Got pipeline_row(const Pipeline *p, uint64_t epoch, uint64_t i, void *const out[FIELDS], Err *e) {
+    uint64_t record = view_at(p->records, epoch, i);
+    int32_t *ids[FIELDS];
+    if (p->source) return pictures_row(p, record, out, e);
+    for (int k = 0; k < FIELDS; k++) ids[k] = out[k];
+    p->row(p, epoch, record, ids);
+    return GOT_record;
+}
+
+const char *pipeline_files(const Pipeline *p) {
+    return p->source ? p->source->files : p->corpus->pattern;
+}
+
+const char *pipeline_what(const Pipeline *p) {
+    return p->source ? "data" : "text";
+}
+
+uint64_t pipeline_hash(const Pipeline *p) {
+    return p->source ? p->source->hash : p->corpus->hash;
 }
 
 void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_name) {

@@ -1,8 +1,10 @@
 /* Readers: a thread fills a small ring of batches ahead of whoever trains, which then only copies.
- * The thread takes no signals, reads nothing that can fail, and ends with the reader.
+ * The thread takes no signals and ends with the reader; a record that it cannot read ends what it
+ * prepares, and the sentence waits until the batch is asked for.
  *
  * Training batch b holds the records b % k of epoch b / k, where k is the number of whole batches
- * in an epoch. */
+ * in an epoch. In the place of one that is broken, and told to be skipped, comes the next of the
+ * epoch that is not; an eval leaves it out. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -10,8 +12,10 @@
 #include "runtime/data/internal.h"
 
 typedef struct Batch {
-    int32_t *field[FIELDS]; /* of the pipeline, [batch, dim] */
+    char *field[FIELDS]; /* of the pipeline, [batch, dim...] */
     int64_t live;
+    bool failed; /* `why` */
+    Err why;
 } Batch;
 
 struct Reader {
@@ -23,14 +27,15 @@ struct Reader {
     Batch ring[BATCHES_AHEAD];
     int first, ready; /* batches from `first` on that wait to be read */
     bool stop, running;
+    int64_t skipped; /* broken records, each once */
+    Buf skips;       /* what is not told of them yet, a line each */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
 };
 
-static size_t field_ints(const Reader *r, int field) {
-    const Field *f = &r->pipeline.field[field];
-    return (size_t)r->batch * (size_t)(f->rank ? f->dim[0] : 1);
+static size_t row_bytes(const Reader *r, int field) {
+    return record_bytes(&r->pipeline.field[field]);
 }
 
 /* ---- batches */
@@ -39,27 +44,73 @@ static uint64_t epoch_batches(const Reader *r) {
     return r->train ? n / b : n / b + (n % b != 0);
 }
 
-static void fill_rows(const Reader *r, uint64_t epoch, uint64_t first, int64_t n, const Batch *b) {
-    for (int64_t i = 0; i < n; i++) {
-        int32_t *out[FIELDS] = {0};
-        for (int k = 0; k < r->pipeline.nfield; k++)
-            out[k] = b->field[k] + field_ints(r, k) / (size_t)r->batch * (size_t)i;
-        pipeline_row(&r->pipeline, epoch, first + (uint64_t)i, out);
+/* The first few by name, then only how many they are. */
+static void note_broken(Reader *r, const char *why) {
+    enum { BY_NAME = 20 };
+    pthread_mutex_lock(&r->lock);
+    int64_t n = ++r->skipped, even = 1;
+    while (even * 10 <= n) even *= 10;
+    if (n <= BY_NAME)
+        buf_printf(&r->skips, "skipped: %s\n", why);
+    else if (n % even == 0)
+        buf_printf(&r->skips, "skipped %lld broken records so far, the last: %s\n", (long long)n,
+                   why);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static Got read_record(Reader *r, uint64_t epoch, uint64_t i, int64_t row, Batch *b) {
+    void *out[FIELDS] = {0};
+    for (int k = 0; k < r->pipeline.nfield; k++)
+        out[k] = b->field[k] + row_bytes(r, k) * (size_t)row;
+    Got got = pipeline_row(&r->pipeline, epoch, i, out, &b->why);
+    if (got == GOT_broken) note_broken(r, b->why.msg);
+    if (got == GOT_error) b->failed = true;
+    return got;
+}
+
+/* Record `i` of the epoch, or the next one that is whole. */
+static bool read_next_whole(Reader *r, uint64_t epoch, uint64_t i, int64_t row, Batch *b) {
+    uint64_t n = pipeline_records(&r->pipeline);
+    for (uint64_t tried = 0; tried < n; tried++) {
+        Got got = read_record(r, epoch, (i + tried) % n, row, b);
+        if (got == GOT_record || got == GOT_error) return got == GOT_record;
+    }
+    b->failed = true;
+    return err_set(&b->why, "all %llu records of '%s' are broken", (unsigned long long)n,
+                   pipeline_files(&r->pipeline));
+}
+
+static int64_t fill_rows(Reader *r, uint64_t epoch, uint64_t first, int64_t n, Batch *b) {
+    int64_t live = 0;
+    for (int64_t i = 0; i < n && !b->failed; i++) {
+        uint64_t record = first + (uint64_t)i;
+        if (r->train)
+            live += read_next_whole(r, epoch, record, live, b);
+        else
+            live += read_record(r, epoch, record, live, b) == GOT_record;
+    }
+    return live;
+}
+
+static void clear_rest(const Reader *r, const Batch *b) {
+    for (int k = 0; k < r->pipeline.nfield; k++) {
+        size_t row = row_bytes(r, k), done = row * (size_t)b->live;
+        memset(b->field[k] + done, 0, row * (size_t)r->batch - done);
     }
 }
 
-static void fill_batch(const Reader *r, uint64_t number, Batch *b) {
+/* False: the pass of an eval is over. */
+static bool fill_batch(Reader *r, uint64_t number, Batch *b) {
     uint64_t per = epoch_batches(r), epoch = r->train ? number / per : 0,
              in_epoch = number - epoch * per;
     b->live = 0;
-    if (in_epoch >= per) return; /* the pass of an eval is over */
+    b->failed = false;
+    if (in_epoch >= per) return false;
     uint64_t first = in_epoch * (uint64_t)r->batch, left = pipeline_records(&r->pipeline) - first;
-    b->live = left < (uint64_t)r->batch ? (int64_t)left : r->batch;
-    fill_rows(r, epoch, first, b->live, b);
-    for (int k = 0; k < r->pipeline.nfield; k++) {
-        size_t row = field_ints(r, k) / (size_t)r->batch, done = row * (size_t)b->live;
-        memset(b->field[k] + done, 0, (field_ints(r, k) - done) * sizeof(int32_t));
-    }
+    int64_t n = left < (uint64_t)r->batch ? (int64_t)left : r->batch;
+    b->live = fill_rows(r, epoch, first, n, b);
+    clear_rest(r, b);
+    return true;
 }
 
 /* ---- the thread */
@@ -72,8 +123,9 @@ static void *prepare(void *cx) {
         Batch *b = &r->ring[(r->first + r->ready) % BATCHES_AHEAD];
         int64_t number = r->next++;
         pthread_mutex_unlock(&r->lock);
-        fill_batch(r, (uint64_t)number, b);
-        over = b->live == 0;
+        bool more = fill_batch(r, (uint64_t)number, b);
+        while (more && !b->live && !b->failed) more = fill_batch(r, (uint64_t)r->next++, b);
+        over = !more || b->failed;
         pthread_mutex_lock(&r->lock);
         r->ready++;
         pthread_cond_broadcast(&r->changed);
@@ -112,7 +164,7 @@ static void describe(Buf *b, const Field *f) {
 
 static bool same_field(const Field *a, const Field *b) {
     return str_eq(a->name, b->name) && a->dtype == b->dtype && a->rank == b->rank &&
-           (a->rank == 0 || (a->rank == 1 && a->dim[0] == b->dim[0]));
+           !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
 }
 
 static bool refuse_field(const Reader *r, const Field *want, Err *e) {
@@ -152,21 +204,21 @@ static bool check_batch(const Reader *r, Err *e) {
         return err_set(e, "a batch has 1 to %d records, not %lld", BATCH_MAX, (long long)r->batch);
     if (r->train && n < (uint64_t)r->batch)
         return err_set(e,
-                       "the text of '%s' gives %llu record%s, fewer than one batch of %lld; use a "
-                       "smaller batch or more text",
-                       r->pipeline.corpus->pattern, (unsigned long long)n, n == 1 ? "" : "s",
-                       (long long)r->batch);
+                       "the %s of '%s' gives %llu record%s, fewer than one batch of %lld; use a "
+                       "smaller batch or more %s",
+                       reader_what(r), reader_files(r), (unsigned long long)n, n == 1 ? "" : "s",
+                       (long long)r->batch, reader_what(r));
     return true;
 }
 
 static bool open_parts(Reader *r, const ReaderOptions *o, Err *e) {
     PipelineOptions po = {o->spec, o->tokenizer, o->data, o->seed,
-                          o->share ? o->share->pipeline.corpus : NULL};
+                          o->share ? &o->share->pipeline : NULL};
     if (!pipeline_open(&po, &r->pipeline, e)) return false;
     if (!match_fields(r, o, e) || !check_batch(r, e)) return false;
     for (int i = 0; i < BATCHES_AHEAD; i++)
         for (int k = 0; k < r->pipeline.nfield; k++)
-            r->ring[i].field[k] = heap_resize(NULL, field_ints(r, k) * sizeof(int32_t));
+            r->ring[i].field[k] = heap_resize(NULL, row_bytes(r, k) * (size_t)r->batch);
     return start_thread(r, e);
 }
 
@@ -186,6 +238,7 @@ void reader_close(Reader *r) {
     for (int i = 0; i < BATCHES_AHEAD; i++)
         for (int k = 0; k < FIELDS; k++) heap_free(r->ring[i].field[k]);
     if (r->pipeline.arena) pipeline_close(&r->pipeline);
+    buf_free(&r->skips);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     heap_free(r);
@@ -200,11 +253,15 @@ bool reader_seek(Reader *r, int64_t start, Err *e) {
 
 /* ---- what it reads */
 const char *reader_files(const Reader *r) {
-    return r->pipeline.corpus->pattern;
+    return pipeline_files(&r->pipeline);
+}
+
+const char *reader_what(const Reader *r) {
+    return pipeline_what(&r->pipeline);
 }
 
 uint64_t reader_text(const Reader *r) {
-    return r->pipeline.corpus->hash;
+    return pipeline_hash(&r->pipeline);
 }
 
 uint64_t reader_stages(const Reader *r) {
@@ -218,7 +275,7 @@ int64_t reader_records(const Reader *r) {
 
 static void copy_batch(const Reader *r, const Batch *b, char *const *field) {
     for (int i = 0; i < r->nfield; i++)
-        memcpy(field[i], b->field[r->field[i]], field_ints(r, r->field[i]) * sizeof(int32_t));
+        memcpy(field[i], b->field[r->field[i]], row_bytes(r, r->field[i]) * (size_t)r->batch);
 }
 
 bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e) {
@@ -229,7 +286,8 @@ bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e) {
     const Batch *b = &r->ring[r->first];
     pthread_mutex_unlock(&r->lock);
     *live = b->live;
-    if (!b->live) return true; /* stays so */
+    if (b->failed) return *e = b->why, false; /* stays so */
+    if (!b->live) return true;                /* and so does this */
     copy_batch(r, b, field);
     pthread_mutex_lock(&r->lock);
     r->first = (r->first + 1) % BATCHES_AHEAD;
@@ -237,4 +295,11 @@ bool reader_next(Reader *r, char *const *field, int64_t *live, Err *e) {
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
     return true;
+}
+
+void reader_skips(Reader *r, Buf *out) {
+    pthread_mutex_lock(&r->lock);
+    if (r->skips.n) buf_put(out, r->skips.data, r->skips.n);
+    r->skips.n = 0;
+    pthread_mutex_unlock(&r->lock);
 }

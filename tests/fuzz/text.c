@@ -23,14 +23,14 @@ static Tokenizer *open_tokenizer(bool bytes) {
 }
 
 static void look(const Pipeline *p, int64_t size) {
-    int32_t *out[FIELDS] = {0};
-    for (int k = 0; k < p->nfield; k++)
-        out[k] = heap_resize(NULL,
-                             sizeof(int32_t) * (size_t)(p->field[k].rank ? p->field[k].dim[0] : 1));
+    void *out[FIELDS] = {0};
+    Err e = {0};
+    for (int k = 0; k < p->nfield; k++) out[k] = heap_resize(NULL, record_bytes(&p->field[k]));
     uint64_t n = pipeline_records(p);
     for (uint64_t i = 0; i < n && i < ROWS; i++) {
-        pipeline_row(p, i % 3, i % 2 ? n - 1 - i : i, out);
-        for (int64_t k = 0; k < p->seq; k++) CHECK(out[0][k] >= 0 && out[0][k] < size);
+        CHECK(pipeline_row(p, i % 3, i % 2 ? n - 1 - i : i, out, &e) == GOT_record);
+        const int32_t *ids = out[0];
+        for (int64_t k = 0; k < p->seq; k++) CHECK(ids[k] >= 0 && ids[k] < size);
     }
     for (int k = 0; k < p->nfield; k++) heap_free(out[k]);
 }

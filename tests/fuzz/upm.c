@@ -42,7 +42,7 @@ static void optimise(Arena *a, Diag *d, Program *p) {
 bool fuzz_feed(const uint8_t *data, size_t n) {
     Arena *a = arena_new();
     Diag *d = diag_new(a);
-    FrontendHost host = {a, module, tokenizer};
+    FrontendHost host = {.cx = a, .module = module, .tokenizer = tokenizer};
     Program *p = frontend_compile(a, d, "fuzz.upm", (const char *)data, n, &host, NULL, 0);
     bool ok = p;
     CHECK(ok == !diag_errors(d));

@@ -276,7 +276,7 @@ static void test_stage_messages(Arena *a, Tokenizer *t) {
                          folder));
     REFUSED("lines", "shuffle", no_arg, no_arg,
             "the data has no records of one length: end it with pad(seq) or sentence_pairs(seq)");
-    REFUSED("lines", "resize", no_arg, no_arg, "there is no data stage 'resize'");
+    REFUSED("lines", "crop", no_arg, no_arg, "there is no data stage 'crop'");
     REFUSED("audio", "pad", int_arg("seq", WIDTH), no_arg, "'audio' is no source of text");
 }
 

@@ -29,7 +29,7 @@ typedef struct Test {
 static Test compile_at(const char *path, const char *text, const Define *define, size_t n) {
     Test t = {.arena = arena_new()};
     t.diag = diag_new(t.arena);
-    FrontendHost host = {t.arena, read_module, NULL};
+    FrontendHost host = {.cx = t.arena, .module = read_module};
     t.p = frontend_compile(t.arena, t.diag, path, text, strlen(text), &host, define, n);
     Buf b = {0};
     EXPECT(t.p, "no program from\n%s", text);
@@ -381,7 +381,7 @@ static void test_unknown_define(void) {
     Define define[] = {{"dpth", "3"}};
     Arena *a = arena_new();
     Diag *d = diag_new(a);
-    FrontendHost host = {a, read_module, NULL};
+    FrontendHost host = {.cx = a, .module = read_module};
     Program *p = frontend_compile(a, d, "test.upm", text, strlen(text), &host, define, 1);
     EXPECT(!p && diag_errors(d) == 1, "-D of a name that is no const");
     arena_free(a);

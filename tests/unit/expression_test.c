@@ -181,7 +181,7 @@ static Array *evaluate(Arena *a, const Program *p, const Graph *g) {
 
 static void check_case(Arena *a, const Case *c) {
     Diag *d = diag_new(a);
-    FrontendHost host = {a, core_text, tokenizer};
+    FrontendHost host = {.cx = a, .module = core_text, .tokenizer = tokenizer};
     const char *text = arena_printf(a, "%s    report value = cast(%s, f32)\n}\n", prelude, c->expr);
     Program *p = frontend_compile(a, d, c->expr, text, strlen(text), &host, NULL, 0);
     EXPECT(p && p->nentry == 1, "%s does not compile", c->expr);

@@ -43,7 +43,7 @@ static bool make_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, E
     return true;
 }
 static Program *compile(Arena *a, Diag *d, const char *pre) {
-    FrontendHost host = {a, find_module, make_tokenizer};
+    FrontendHost host = {.cx = a, .module = find_module, .tokenizer = make_tokenizer};
     Define define = {"pre", pre};
     return frontend_compile(a, d, "models/check.upm", source, strlen(source), &host, &define, 1);
 }

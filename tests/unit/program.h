@@ -72,7 +72,7 @@ static inline bool model_open(Model *m, const char *path, const char *source, co
                               size_t ndefine, const char *optim) {
     *m = (Model){.arena = arena_new(), .optim = optim, .seed = 3, .step = 4, .steps = 10};
     m->diag = diag_new(m->arena);
-    FrontendHost host = {m, model_module, model_tokenizer};
+    FrontendHost host = {.cx = m, .module = model_module, .tokenizer = model_tokenizer};
     m->built =
         frontend_compile(m->arena, m->diag, path, source, strlen(source), &host, define, ndefine);
     if (!m->built) diag_print(m->diag, stderr, false);

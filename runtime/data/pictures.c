@@ -1,0 +1,104 @@
+/* One record, as the stages after its source change the picture. Columns are copied as they lie;
+ * a picture that is decoded or changed goes through two buffers of the pipeline's own, which only
+ * its reader's thread uses. A picture in grey among coloured ones becomes coloured. */
+#include <string.h>
+
+#include "runtime/data/records.h"
+
+struct Scratch {
+    Buf file;
+    Picture now, next;
+};
+
+enum { RESIZE_MAX = 4096 };
+
+bool pictures_change(Pipeline *p, Change c, Err *e) {
+    Field *f = p->nfield ? &p->field[0] : NULL;
+    bool picture = p->source && f && str_eq(f->name, "image") && f->dtype == DT_u8 && f->rank == 3;
+    if (!picture || (f->dim[2] != 1 && f->dim[2] != 3))
+        return err_set(e, "only pictures of one or three channels can be changed");
+    if (!c.grey && (c.h < 1 || c.w < 1 || c.h > RESIZE_MAX || c.w > RESIZE_MAX))
+        return err_set(e, "resize takes sides from 1 to %d, not %lld and %lld", RESIZE_MAX,
+                       (long long)c.h, (long long)c.w);
+    if (c.grey) f->dim[2] = 1;
+    if (!c.grey) f->dim[0] = c.h, f->dim[1] = c.w;
+    vec_push(p->arena, &p->change, c);
+    return true;
+}
+
+void pictures_open(Pipeline *p) {
+    p->scratch = NEW(p->arena, Scratch);
+}
+
+void pictures_close(Pipeline *p) {
+    if (!p->scratch) return;
+    buf_free(&p->scratch->file);
+    picture_free(&p->scratch->now);
+    picture_free(&p->scratch->next);
+}
+
+static void change(Scratch *s, const Change *c) {
+    if (c->grey) {
+        picture_grey(&s->now);
+        return;
+    }
+    picture_resize(&s->now, c->h, c->w, &s->next);
+    Picture was = s->now;
+    s->now = s->next;
+    s->next = was;
+}
+
+static bool fits(const Pipeline *p, const char *path, const Picture *got, Err *e) {
+    const Field *f = &p->field[0];
+    if (got->h == f->dim[0] && got->w == f->dim[1] && got->c == f->dim[2]) return true;
+    return err_set(e,
+                   "'%s' has %lld x %lld pixels of %lld channel%s, and the first picture "
+                   "%lld x %lld of %lld; add %s after images(...)",
+                   path, (long long)got->h, (long long)got->w, (long long)got->c,
+                   got->c == 1 ? "" : "s", (long long)f->dim[0], (long long)f->dim[1],
+                   (long long)f->dim[2],
+                   got->c == f->dim[2] ? "| resize(height, width)" : "| grayscale");
+}
+
+static Got decode(const Pipeline *p, uint64_t i, Err *e) {
+    Records *t = p->source;
+    if (t->broken && atomic_load(&t->broken[i])) return GOT_known;
+    Got got = picture_read(t->picture.path[i], &p->scratch->file, false, &p->scratch->now, e);
+    if (got != GOT_broken) return got;
+    if (!t->broken) return GOT_error;
+    return atomic_exchange(&t->broken[i], true) ? GOT_known : GOT_broken;
+}
+
+static void take_from_column(const Pipeline *p, uint64_t i) {
+    const Field *f = &p->source->field[0];
+    size_t n = record_bytes(f);
+    picture_shape(&p->scratch->now, f->dim[0], f->dim[1], f->dim[2]);
+    memcpy(p->scratch->now.at, p->source->column[0].at + n * i, n);
+}
+
+static Got picture(const Pipeline *p, uint64_t i, void *out, Err *e) {
+    const Records *t = p->source;
+    Scratch *s = p->scratch;
+    Got got = GOT_record;
+    if (t->picture.n)
+        got = decode(p, i, e);
+    else
+        take_from_column(p, i);
+    if (got != GOT_record) return got;
+    for (size_t k = 0; k < p->change.n; k++) change(s, &p->change.at[k]);
+    if (p->field[0].dim[2] == 3) picture_colour(&s->now);
+    if (t->picture.n && !fits(p, t->picture.path[i], &s->now, e)) return GOT_error;
+    memcpy(out, s->now.at, record_bytes(&p->field[0]));
+    return GOT_record;
+}
+
+Got pictures_row(const Pipeline *p, uint64_t i, void *const out[FIELDS], Err *e) {
+    const Records *t = p->source;
+    bool decoded = t->picture.n || p->change.n;
+    Got got = decoded ? picture(p, i, out[0], e) : GOT_record;
+    for (int k = decoded; k < p->nfield && got == GOT_record; k++) {
+        size_t n = record_bytes(&p->field[k]);
+        memcpy(out[k], t->column[k].at + n * i, n);
+    }
+    return got;
+}
