@@ -158,7 +158,7 @@ void tensor_set(Elab *cx, int tensor, Ref value, Span at);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */
-enum { LIBRARY_MODULES = 6 };
+enum { LIBRARY_MODULES = 7 };
 extern const char *const library_modules[LIBRARY_MODULES]; /* "std.nn": what a file may import */
 
 /* ---- the end: program.c */

@@ -70,11 +70,11 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 }
 
 /* ---- imports */
-const char *const library_modules[LIBRARY_MODULES] = {"std.nn",   "std.optim", "std.corrupt",
-                                                      "std.loss", "std.init",  "std.metric"};
+const char *const library_modules[LIBRARY_MODULES] = {
+    "std.nn", "std.optim", "std.corrupt", "std.loss", "std.init", "std.metric", "std.probe"};
 
 static void report_library(Elab *cx, const char *name, const char *path, Span at) {
-    static const char *const later[] = {"probe", "vision", "augment", "speech"};
+    static const char *const later[] = {"vision", "augment", "speech"};
     const char *full = arena_printf(cx->arena, "std.%s", name);
     cx->decls->broken = true; /* its names will be missing */
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
