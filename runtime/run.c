@@ -211,6 +211,16 @@ static bool save(Run *r, Err *e) {
     return true;
 }
 
+/* What was done is good, though what comes next failed: it is saved, and tried again when the run
+ * goes on. */
+static bool give_up(Run *r, const char *again, Err *e) {
+    Err why = {0};
+    if (r->at.step == 0 || !save(r, &why)) return false;
+    why = *e;
+    return err_set(e, "%.600s; step %" PRId64 " is saved in '%s', run again to %s", why.msg,
+                   r->at.step, r->dir.last, again);
+}
+
 /* ---- a step */
 
 static bool is_due(int64_t every, int64_t step) {
@@ -224,6 +234,7 @@ static bool train_step(Run *r, int i, Err *e) {
     const RtPlan *plan = logged && entry->logged ? entry->logged : entry->step;
     profile_begin(r->profile, r->at.step + 1);
     double start = clock_seconds(), loss = 0;
+    if (!step_batch(r, i, e)) return give_up(r, "go on", e);
     if (!step_compute(r, i, plan, &loss, e)) return false;
     r->at.entry[i]++;
     r->at.step++;
@@ -261,18 +272,6 @@ static int stop(Run *r, Err *e) {
     return STOPPED;
 }
 
-/* The step is good, though its evaluation failed: it is saved, and evaluated when the run goes on.
- */
-static int give_up(Run *r, Err *e) {
-    Err why = {0};
-    if (save(r, &why)) {
-        why = *e;
-        err_set(e, "%.600s; step %" PRId64 " is saved in '%s', run again to evaluate it", why.msg,
-                r->at.step, r->dir.last);
-    }
-    return FAILED;
-}
-
 /* What was due at the step that the run goes on from, and failed then. */
 static bool catch_up(Run *r, Err *e) {
     bool due = r->at.step == r->total_all || is_due(r->eval_every, r->at.step);
@@ -299,7 +298,8 @@ static int train_all(Run *r, Err *e) {
         if (!train_step(r, i, e)) return FAILED;
         close_finished(r, i);
         bool last = r->at.step >= r->total_all;
-        if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e)) return give_up(r, e);
+        if ((last || is_due(r->eval_every, r->at.step)) && !evaluate(r, e))
+            return give_up(r, "evaluate it", e), FAILED;
         if ((last || is_due(r->save_every, r->at.step)) && !save(r, e)) return FAILED;
         if (profile_full(r->profile)) tell_profile(r);
     }

@@ -29,7 +29,7 @@ typedef struct Run {
     Keep *kept;       /* the state before a step, or NULL */
 } Run;
 
-/* Step.c: the next batch of an entry through a plan. False, with no sentence in `e`: all is told.
+/* Step.c: the batch that step_batch has read, through a plan. False, with no sentence in `e`: all is told.
  */
 bool step_compute(Run *r, int entry, const RtPlan *plan, double *loss, Err *e);
 const char *run_last_good(Run *r); /* "the last good checkpoint is ..." */
@@ -38,6 +38,8 @@ Reader *run_reader(Run *r, int entry, int64_t start, Err *e);
 void run_reader_close(Run *r, int entry);
 /* Its next batch, into the entry's fields; says which broken records were left out. */
 bool run_batch(Run *r, int entry, int64_t *live, Err *e);
+/* The same for a step, which takes whole batches only. */
+bool step_batch(Run *r, int entry, Err *e);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to
  * `out`, with the entry's name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);

@@ -77,19 +77,24 @@ static bool run_plan(Run *r, const RtEntry *entry, const RtPlan *plan, const RtC
     return err_set(e, "step %" PRId64 ": %.600s; %s", r->at.step + 1, why.msg, run_last_good(r));
 }
 
-bool step_compute(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
+bool step_batch(Run *r, int i, Err *e) {
     const RtEntry *entry = &r->p->entry[i];
-    int64_t live, at = r->at.entry[i];
+    int64_t live;
     double waiting = clock_seconds();
     if (!run_batch(r, i, &live, e)) return false;
     profile_doing(r->profile, DOING_data, waiting);
-    if (live != entry->batch)
-        return err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, at + 1);
+    return live == entry->batch ||
+           err_set(e, "the data of '%s' ended at step %" PRId64, entry->name, r->at.entry[i] + 1);
+}
+
+bool step_compute(Run *r, int i, const RtPlan *plan, double *loss, Err *e) {
+    const RtEntry *entry = &r->p->entry[i];
+    int64_t at = r->at.entry[i];
     RtClock clock = {.seed = r->at.seed,
                      .step = (uint64_t)at,
                      .stepf = (float)at,
                      .stepsf = (float)r->total[i],
-                     .live = live};
+                     .live = entry->batch};
     if (!run_plan(r, entry, plan, &clock, e)) return false;
     if (check_losses(r, entry, plan, loss, e) && check_state(r, entry, e)) return true;
     if (tell_why(r, entry, plan, &clock)) *e = (Err){0};

@@ -19,15 +19,31 @@ static bool is_picture(const char *path) {
 static bool list_files(Records *t, Err *e) {
     const char *dir = records_path(t, "dir");
     struct stat st;
-    FileList all;
+    FileList all = {0};
     size_t n = 0;
+    Err none = {0};
     if (stat(dir, &st) || !S_ISDIR(st.st_mode))
         return err_set(e, "images takes a folder, and '%s' is none", dir);
-    if (!glob_files(t->arena, arena_printf(t->arena, "%s/**", dir), &all, e)) return false;
+    glob_files(t->arena, arena_printf(t->arena, "%s/**", dir), &all, &none);
     for (size_t i = 0; i < all.n; i++)
         if (is_picture(all.path[i])) all.path[n++] = all.path[i];
     t->picture = (FileList){all.path, n};
-    return n || err_set(e, "there is no .png, .jpg or .jpeg in '%s'", dir);
+    return n || err_set(e, "there is no .png, .jpg or .jpeg to be read in '%s'", dir);
+}
+
+static Got refuse_broken(Err *e) {
+    Err why = *e;
+    err_set(e, "%.800s; mend it, or leave such pictures out with images(dir, skip_broken = true)",
+            why.msg);
+    return GOT_error;
+}
+
+Got images_read(Records *t, uint64_t i, Buf *file, Picture *p, Err *e) {
+    if (t->broken && atomic_load(&t->broken[i])) return GOT_known;
+    Got got = picture_read(t->picture.path[i], file, false, p, e);
+    if (got != GOT_broken) return got;
+    if (!t->broken) return refuse_broken(e);
+    return atomic_exchange(&t->broken[i], true) ? GOT_known : GOT_broken;
 }
 
 /* The shape of the first picture, which is that of all unless a stage changes it. */
@@ -37,7 +53,7 @@ static bool first_shape(Records *t, Picture *p, Err *e) {
     bool skip = spec_int(t->source, "skip_broken", 0);
     for (size_t i = 0; i < t->picture.n && got == GOT_broken; i++) {
         got = picture_read(t->picture.path[i], &file, true, p, e);
-        if (!skip) break;
+        if (got == GOT_broken && !skip) got = refuse_broken(e);
     }
     buf_free(&file);
     return got == GOT_record;
@@ -99,20 +115,16 @@ static bool put_labels(Records *t, Err *e) {
     return true;
 }
 
-/* Names and sizes stand for the content: to read it all would take as long as an epoch. */
-static bool hash_names(Records *t, Err *e) {
-    size_t skip = strlen(spec_str(t->source, "dir", ""));
-    for (size_t i = 0; i < t->n; i++) {
-        struct stat st;
-        if (stat(t->picture.path[i], &st))
-            return err_set(e, "cannot read '%s'", t->picture.path[i]);
-        t->hash = hash_mix(hash_str(t->picture.path[i] + skip, t->hash), (uint64_t)st.st_size);
-    }
-    return true;
+/* Names stand for the content: to read it all would take as long as an epoch, and a broken picture
+ * that was mended is no other data. */
+static void hash_names(Records *t) {
+    size_t skip = strlen(records_path(t, "dir"));
+    for (size_t i = 0; i < t->n; i++) t->hash = hash_str(t->picture.path[i] + skip, t->hash);
 }
 
 bool images_load(Records *t, Err *e) {
     t->n = t->picture.n;
     if (spec_int(t->source, "skip_broken", 0)) t->broken = NEW_N(t->arena, atomic_bool, t->n);
-    return put_labels(t, e) && hash_names(t, e);
+    hash_names(t);
+    return put_labels(t, e);
 }

@@ -60,15 +60,6 @@ static bool fits(const Pipeline *p, const char *path, const Picture *got, Err *e
                    got->c == f->dim[2] ? "| resize(height, width)" : "| grayscale");
 }
 
-static Got decode(const Pipeline *p, uint64_t i, Err *e) {
-    Records *t = p->source;
-    if (t->broken && atomic_load(&t->broken[i])) return GOT_known;
-    Got got = picture_read(t->picture.path[i], &p->scratch->file, false, &p->scratch->now, e);
-    if (got != GOT_broken) return got;
-    if (!t->broken) return GOT_error;
-    return atomic_exchange(&t->broken[i], true) ? GOT_known : GOT_broken;
-}
-
 static void take_from_column(const Pipeline *p, uint64_t i) {
     const Field *f = &p->source->field[0];
     size_t n = record_bytes(f);
@@ -81,7 +72,7 @@ static Got picture(const Pipeline *p, uint64_t i, void *out, Err *e) {
     Scratch *s = p->scratch;
     Got got = GOT_record;
     if (t->picture.n)
-        got = decode(p, i, e);
+        got = images_read(p->source, i, &s->file, &s->now, e);
     else
         take_from_column(p, i);
     if (got != GOT_record) return got;

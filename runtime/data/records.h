@@ -68,6 +68,9 @@ void picture_colour(Picture *p); /* grey as three equal channels */
  */
 void picture_resize(const Picture *from, int64_t h, int64_t w, Picture *to);
 
+/* ---- folder.c: picture `i` of a folder. */
+Got images_read(Records *t, uint64_t i, Buf *file, Picture *p, Err *e);
+
 /* ---- png.c jpeg.c: bytes to pixels. False: what is wrong with them, without the file's name. */
 bool png_is(const Buf *file);
 bool jpeg_is(const Buf *file);
