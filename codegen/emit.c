@@ -33,6 +33,7 @@ static void add_attribute(Emit *e, const char *key, const char *value) {
 Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
     Emit *e = NEW(a, Emit);
     e->cx = cx;
+    e->avx512 = strstr(h->features, "+avx512f") != NULL;
     e->module = LLVMModuleCreateWithNameInContext(name, cx);
     LLVMSetTarget(e->module, h->triple);
     LLVMSetDataLayout(e->module, h->layout);

@@ -28,6 +28,7 @@ typedef struct Emit {
     LLVMBasicBlockRef entry; /* holds the allocas */
     LType f32, f64, i1, i8, i16, i32, i64, ptr;
     LType vf32, vf64, vi1, vi8, vi16, vi32, vi64, vptr;
+    bool avx512; /* the processor is known to have AVX-512F */
 } Emit;
 /* A module with one empty kernel function `name(call, first, last)`, the builder at its start. */
 Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name);

@@ -1,10 +1,12 @@
 /* Polynomials are minimax fits (Remez) made for these intervals; argument reductions follow Cody
  * and Waite, Software Manual for the Elementary Functions (1980), and for log1p Kahan's correction.
  * sin, cos and pow reduce in f64, where the plain formulas are exact enough; scaling by powers of
- * two is done in two steps so that denormal results round once. */
+ * two is done in two steps so that denormal results round once, or by the one instruction that
+ * AVX-512 has for it: the same bits. */
 #include "codegen/vecmath.h"
 
 #include <math.h>
+#include <string.h>
 
 #define POLY(e, x, ...)                                                                            \
     v_poly(e, x, (const double[]){__VA_ARGS__},                                                    \
@@ -17,7 +19,7 @@ static const double LN2_HI = 0.693145751953125,
 /* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 2^23 rounds to an integer and leaves it in
  * the low bits: no conversion that a NaN would make undefined. */
 typedef struct Reduced {
-    Value r, n; /* n: i32, n 2^23: an exponent */
+    Value r, n, exponent; /* exponent: i32, n 2^23 */
 } Reduced;
 
 static Reduced reduce_exp(Emit *e, Value x) {
@@ -26,7 +28,7 @@ static Reduced reduce_exp(Emit *e, Value x) {
           n = v_addc(e, t, -magic);
     Value r = v_mad(e, n, c_float(x, -LN2_HI), x);
     r = v_mad(e, n, c_float(x, -LN2_LO), r);
-    return (Reduced){r, i_shl(e, e_bits(e, t, e->vi32), 23)};
+    return (Reduced){r, n, i_shl(e, e_bits(e, t, e->vi32), 23)};
 }
 static Value power_of_two(Emit *e, Value exponent) { /* of n 2^23, n from -126 to 127 */
     return e_bits(e, i_add(e, exponent, c_int(exponent, 0x3f800000)), e->vf32);
@@ -39,26 +41,39 @@ static Value exp_minus_one(Emit *e, Value r) { /* e^r - 1 for a reduced r */
 static Value clamp(Emit *e, Value x, double low, double high) { /* a NaN passes */
     return v_max(e, c_float(x, low), v_min(e, c_float(x, high), x));
 }
+/* p 2^n, rounded once, in one instruction. */
+static Value scale_avx512(Emit *e, Value p, Value n) {
+    enum { AS_SET = 4 }; /* the rounding that the thread has */
+    LType mask = LLVMIntTypeInContext(e->cx, LANES);
+    Value arg[] = {p, n, p, LLVMConstAllOnes(mask), LLVMConstInt(e->i32, AS_SET, 0)};
+    const char *name = "llvm.x86.avx512.mask.scalef.ps.512";
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    Value f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
+    return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->cx, id, NULL, 0), f, arg, 5, "");
+}
 /* p 2^n, n from -252 to 254: in two factors, the second of which rounds. */
+static Value scale(Emit *e, Value p, const Reduced *t) {
+    if (e->avx512) return scale_avx512(e, p, t->n);
+    Value half = LLVMBuildAShr(e->b, t->exponent, c_int(t->exponent, 1), "");
+    half = i_and(e, half, c_int(half, (int32_t)0xff800000));
+    Value second = power_of_two(e, i_sub(e, t->exponent, half));
+    return v_mul(e, v_mul(e, p, power_of_two(e, half)), second);
+}
 static Value vm_exp(Emit *e, Value x) {
     Reduced t = reduce_exp(e, clamp(e, x, -104.0, 89.0));
-    Value p = v_addc(e, exp_minus_one(e, t.r), 1.0);
-    Value half =
-        i_and(e, LLVMBuildAShr(e->b, t.n, c_int(t.n, 1), ""), c_int(t.n, (int32_t)0xff800000));
-    Value second = power_of_two(e, i_sub(e, t.n, half));
-    return v_mul(e, v_mul(e, p, power_of_two(e, half)), second);
+    return scale(e, v_addc(e, exp_minus_one(e, t.r), 1.0), &t);
 }
 /* For x from -80 to 80, or NaN, where the result is a normal number. */
 static Value exp_normal(Emit *e, Value x) {
     Reduced t = reduce_exp(e, x);
-    Value power = power_of_two(e, t.n);
-    return v_mul(e, v_addc(e, exp_minus_one(e, t.r), 1.0), power);
+    Value p = v_addc(e, exp_minus_one(e, t.r), 1.0);
+    return e->avx512 ? scale_avx512(e, p, t.n) : v_mul(e, p, power_of_two(e, t.exponent));
 }
 
 /* e^x - 1 = 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2). */
 static Value vm_expm1(Emit *e, Value x) {
     Reduced t = reduce_exp(e, clamp(e, x, -18.0, 89.0));
-    Value half = power_of_two(e, i_sub(e, t.n, c_int(t.n, 1 << 23)));
+    Value half = power_of_two(e, i_sub(e, t.exponent, c_int(t.exponent, 1 << 23)));
     Value rest = v_addc(e, half, -0.5);
     Value y = v_mulc(e, v_mad(e, exp_minus_one(e, t.r), half, rest), 2.0);
     Value tiny = v_cmpc(e, LLVMRealOLT, v_call(e, "llvm.fabs", x), 0x1p-25);
