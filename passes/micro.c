@@ -40,17 +40,23 @@ bool micro_root(const Micro *m, uint32_t i) {
 
 /* ---- when each value is known */
 
-static void refuse(Micro *m, uint32_t i, uint32_t origin) {
+static const char *reason(const Micro *m, uint32_t met) {
+    if (met == UINT32_MAX) return "this combines the samples of a batch";
+    if (m->changed[met] < 0) return "here samples meet a value of their whole batch";
+    return arena_printf(m->scratch, "here samples meet '%s' as this step has changed it",
+                        m->p->tensor[m->changed[met]].name);
+}
+
+/* `met`: the value of the whole batch that is in the way, UINT32_MAX: the node itself is. */
+static void refuse(Micro *m, uint32_t i, uint32_t met) {
     uint32_t file = m->entry->span.file;
     Span at = batch_used_at(m->from, m->reached, file, i), inner = m->from->node[i]->span;
     m->failed = true;
     diag_error(m->diag, at, "'%s' cannot be computed in %lld pieces: %s", m->entry->name,
-               (long long)m->pieces,
-               origin != UINT32_MAX ? "here samples meet a value of their whole batch"
-                                    : "this combines the samples of a batch");
+               (long long)m->pieces, reason(m, met));
     if (!span_same(at, inner)) diag_note(m->diag, inner, "computed here");
-    if (origin != UINT32_MAX) {
-        Span from = batch_used_at(m->from, m->reached, file, origin);
+    if (met != UINT32_MAX && m->changed[met] < 0) {
+        Span from = batch_used_at(m->from, m->reached, file, m->origin[met]);
         if (!span_same(at, from)) diag_note(m->diag, from, "it comes from the whole batch here");
     }
     diag_hint(m->diag, "it takes all samples at once: leave out micro, or make the batch smaller");
@@ -100,6 +106,7 @@ static void inherit(Micro *m, uint32_t i) {
     m->origin[i] = UINT32_MAX;
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
+        if (m->changed[i] < 0) m->changed[i] = m->changed[in];
         m->learnt[i] = m->learnt[i] || m->learnt[in];
         m->mixes[i] = m->mixes[i] || m->mixes[in];
         if (m->known[in] == KNOWN_set) m->origin[i] = m->origin[in];
@@ -115,7 +122,7 @@ static uint32_t coupled_by(Micro *m, uint32_t i) {
     for (int k = 0; k < n->nin; k++) {
         uint32_t in = n->in[k].node;
         if (!is_sample_input(m, n, k) || m->known[in] != KNOWN_set) continue;
-        if (m->learnt[in] || m->mixes[in]) return m->origin[in];
+        if (m->learnt[in] || m->mixes[in]) return in;
         meet(m, in);
     }
     return UINT32_MAX;
@@ -276,10 +283,12 @@ static bool split_batch(Program *p, Entry *e, Diag *diag) {
     m.taken = NEW_N(scratch, bool, g->n);
     m.origin = NEW_N(scratch, uint32_t, g->n);
     m.tensor = NEW_N(scratch, int, g->n);
-    for (uint32_t i = 0; i < g->n; i++) {
-        m.tensor[i] = -1;
-        if (m.reached[i] && !m.failed) classify(&m, i);
-    }
+    m.changed = NEW_N(scratch, int, g->n);
+    for (uint32_t i = 0; i < g->n; i++) m.tensor[i] = m.changed[i] = -1;
+    for (size_t i = 0; i < g->nout; i++)
+        if (g->out[i].kind == OUT_state) m.changed[g->out[i].ref.node] = g->out[i].index;
+    for (uint32_t i = 0; i < g->n && !m.failed; i++)
+        if (m.reached[i]) classify(&m, i);
     check_ahead(&m);
     if (!m.failed) {
         take_sums(&m);

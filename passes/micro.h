@@ -15,6 +15,7 @@ typedef struct Micro {
     bool *reached;
     Known *known;     /* by node */
     bool *learnt;     /* depends on a persistent tensor */
+    int *changed;     /* comes from the new value of this persistent tensor, -1: of none */
     bool *met;        /* KNOWN_set: a sample meets it, so it is added up ahead */
     bool *mixes;      /* KNOWN_set: comes from all samples' values as they are */
     uint32_t *origin; /* of a KNOWN_set node: a reduction that it comes from */
