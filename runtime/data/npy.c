@@ -90,6 +90,8 @@ static bool image_type(const Npy *x, DType *t, Err *e) {
 
 static bool image_field(Records *t, const Npy *x, Err *e) {
     DType type;
+    if (x->rank < 2)
+        return err_set(e, "'%s' has one dimension, and images have at least two", x->z.path);
     if (!image_type(x, &type, e)) return false;
     if (x->rank == 3 && type == DT_u8) return records_picture_field(t, x->dim[1], x->dim[2], 1, e);
     return records_field(t, "image", type, x->rank - 1, x->dim + 1, e);
