@@ -219,12 +219,12 @@ static bool is_in_time(const Remat *r, uint32_t at, uint32_t reader) {
  * not there any more when `reader` is done. */
 static bool add_region(const Remat *r, uint32_t at, uint32_t reader, int64_t least, NodeList *l) {
     const Node *n = r->g->node[at];
-    if (!r->cost[at] || l->n >= REGION || !is_in_time(r, at, reader)) return false;
+    if (r->cost[at] == 0 || l->n >= REGION || !is_in_time(r, at, reader)) return false;
     vec_push(r->arena, l, at);
     for (int j = 0; j < n->nin; j++) {
         uint32_t in = r->owner[root_of(r, n->in[j])];
         if (r->again[in] || r->late[in] || is_listed(l, in) || node_bytes(r, in) < least) continue;
-        if (r->cost[in]) add_region(r, in, reader, least, l);
+        if (r->cost[in] != 0) add_region(r, in, reader, least, l);
     }
     return true;
 }
@@ -261,7 +261,7 @@ typedef VEC(Candidate) CandidateList;
 static CandidateList candidates(Remat *r, double now) {
     CandidateList list = {0};
     for (uint32_t i = 0; i < r->cut; i++)
-        if (r->late[i] && r->cost[i] && !r->again[i])
+        if (r->late[i] && r->cost[i] != 0 && !r->again[i])
             vec_push(r->arena, &list, (Candidate){i, choice_of(r, i, now).gain});
     return list;
 }
