@@ -1,6 +1,7 @@
 /* Pixels as text: a line a picture, its values whole numbers from 0 to 255 between commas, row by
  * row and channels last, with the label in the last column, in the first, or in none. A first line
  * that holds no number is a heading. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,9 +62,9 @@ static int64_t count_columns(const char *line) {
 static bool read_number(Csv *c, char **at, int64_t column, double *out, Err *e) {
     char *end;
     *out = strtod(*at, &end);
-    bool none = end == *at;
+    bool whole = end > *at && floor(*out) == *out && fabs(*out) <= INT32_MAX;
     end += strspn(end, " \t\"");
-    if (none || (*end && *end != ',' && *end != ';') || *out != (double)(int64_t)*out)
+    if (!whole || (*end && *end != ',' && *end != ';'))
         return err_set(e, "%s:%llu: column %lld is '%.*s', not a whole number", c->z.path,
                        (unsigned long long)c->line, (long long)column + 1,
                        (int)(strcspn(*at, ",;") < 40 ? strcspn(*at, ",;") : 40), *at);
