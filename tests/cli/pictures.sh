@@ -39,6 +39,49 @@ train idx 'idx("images.idx", "labels.idx") | shuffle' 16
 gzip -nk images.idx
 train packed 'idx("images.idx.gz", "labels.idx") | shuffle' 16
 
+npy() { # npy SHAPE: a header
+    header="{'descr': '|u1', 'fortran_order': False, 'shape': ($1), }"
+    printf "\\223NUMPY\\1\\0\\$(printf %o ${#header})\\0%s" "$header"
+}
+{ npy '8, 4, 4'; tail -c 128 images.idx; } >images.npy
+{ npy '8,'; tail -c 8 labels.idx; } >labels.npy
+train npy 'npy("images.npy", "labels.npy") | shuffle' 16
+tail -c 128 images.idx | od -An -v -tu1 -w16 | sed 's/^ *//; s/  */,/g' | awk '{ print $0 "," (NR - 1) % 4 }' | gzip >digits.csv.gz
+train csv 'csv("digits.csv.gz", 4, 4) | shuffle' 16
+for i in 0 1 2 3 4 5 6 7; do printf "\\00$((i % 4))"; raw 3072 $i; done >batch.bin
+train cifar 'cifar("batch.bin") | grayscale | resize(4, 4) | shuffle' 16
+mkdir -p shown/a shown/b
+for i in 1 2 3 4; do
+    cp "$SOURCE/tests/fuzz/seeds/picture/ok.colour.jpg" shown/a/$i.jpg
+    cp "$SOURCE/tests/fuzz/seeds/picture/ok.grey.png" shown/b/$i.PNG
+done
+train images 'images("shown") | resize(4, 4) | grayscale | shuffle' 16
+
+echo "=== stages"
+train split 'idx("images.idx", "labels.idx") | take(6)' 16
+program 'kept | shuffle' 16 | sed 's/^data digits/data (kept, held) = idx("images.idx", "labels.idx") | split(0.75)\n&/; s/eval on digits/eval on held/' >parts.upm
+uptc run parts.upm --json 2>&1 | grep -c samples
+uptc eval parts.upm
+program 'images("shown")' 270 >shape.upm
+try uptc run shape.upm --quiet
+
+echo "=== a broken picture"
+cp "$SOURCE/tests/fuzz/seeds/picture/no.colour_cut.jpg" shown/a/3.jpg
+program 'images("shown") | resize(4, 4) | grayscale | shuffle' 16 >broken.upm
+try uptc run broken.upm --quiet
+sed -i 's/"shown"/"shown", skip_broken = true/' broken.upm
+uptc run broken.upm --dir runs/skip 2>&1 | steady | sed 's/  [0-9.]*k\{0,1\} samples.*//' | grep -v '^step .*loss\|^step [0-9]*.20  mean'
+echo "mended, a run goes on"
+cp shown/a/2.jpg shown/a/3.jpg
+sed -i 's/, skip_broken = true//' broken.upm
+uptc run broken.upm 2>&1 | tail -n 1
+
+echo "=== compiled for other pictures"
+uptc compile idx.upm >/dev/null
+{ printf '\0\0\10\3\0\0\0\10\0\0\0\2\0\0\0\10'; raw 128 0; } >images.idx
+try uptc run idx.upx --dir runs/other
+{ printf '\0\0\10\3\0\0\0\10\0\0\0\4\0\0\0\4'; raw 128 0; } >images.idx
+
 echo "=== files that are something else"
 slip() {
     program "idx(\"$1\", \"$2\")" 16 >slip.upm
