@@ -50,14 +50,14 @@ static void change(Scratch *s, const Change *c) {
 
 static bool fits(const Pipeline *p, const char *path, const Picture *got, Err *e) {
     const Field *f = &p->field[0];
-    if (got->h == f->dim[0] && got->w == f->dim[1] && got->c == f->dim[2]) return true;
+    bool sides = got->h == f->dim[0] && got->w == f->dim[1];
+    if (sides && got->c <= f->dim[2]) return true;
     return err_set(e,
                    "'%s' has %lld x %lld pixels of %lld channel%s, and the first picture "
                    "%lld x %lld of %lld; add %s after images(...)",
                    path, (long long)got->h, (long long)got->w, (long long)got->c,
                    got->c == 1 ? "" : "s", (long long)f->dim[0], (long long)f->dim[1],
-                   (long long)f->dim[2],
-                   got->c == f->dim[2] ? "| resize(height, width)" : "| grayscale");
+                   (long long)f->dim[2], sides ? "| grayscale" : "| resize(height, width)");
 }
 
 static void take_from_column(const Pipeline *p, uint64_t i) {
@@ -77,8 +77,8 @@ static Got picture(const Pipeline *p, uint64_t i, void *out, Err *e) {
         take_from_column(p, i);
     if (got != GOT_record) return got;
     for (size_t k = 0; k < p->change.n; k++) change(s, &p->change.at[k]);
-    if (p->field[0].dim[2] == 3) picture_colour(&s->now);
     if (t->picture.n && !fits(p, t->picture.path[i], &s->now, e)) return GOT_error;
+    if (p->field[0].dim[2] == 3) picture_colour(&s->now);
     memcpy(out, s->now.at, record_bytes(&p->field[0]));
     return GOT_record;
 }
