@@ -60,6 +60,8 @@ typedef struct DataSpec {
     Span span;
 } DataSpec;
 
+enum { RESIZE_MAX = 4096 }; /* a side of the pictures that `resize` makes */
+
 enum { BATCHES_AHEAD = 4 }; /* made ready by a thread, for each entry */
 
 typedef struct LoadSpec { /* load PARTS from "file" rename "a" to "b" */

@@ -100,7 +100,6 @@ static Field *image_of(Elab *cx, Build *b) {
 }
 
 static bool type_resize(Elab *cx, Build *b) {
-    enum { RESIZE_MAX = 4096 };
     int64_t h = spec_int(&b->d.spec, "height", 0), w = spec_int(&b->d.spec, "width", 0);
     if (h < 1 || w < 1 || h > RESIZE_MAX || w > RESIZE_MAX)
         return report_error(cx, b->at,

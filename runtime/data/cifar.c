@@ -4,11 +4,11 @@
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, CHANNELS = 3, LABELS = 10, RECORD = 1 + CHANNELS * PLANE };
 
-bool cifar_head(Records *t, Err *e) {
-    return records_picture_field(t, SIDE, SIDE, CHANNELS, e) && records_label_field(t, e);
+bool cifar_head(Records *r, Err *e) {
+    return records_picture_field(r, SIDE, SIDE, CHANNELS, e) && records_label_field(r, e);
 }
 
-static bool put_record(Records *t, const ZFile *z, const unsigned char *record, Err *e) {
+static bool put_record(Records *r, const ZFile *z, const unsigned char *record, Err *e) {
     unsigned char pixel[CHANNELS * PLANE];
     if (record[0] >= LABELS)
         return err_set(e,
@@ -17,28 +17,28 @@ static bool put_record(Records *t, const ZFile *z, const unsigned char *record, 
                        z->path, (unsigned long long)(z->at - RECORD), record[0]);
     for (int i = 0; i < PLANE; i++)
         for (int c = 0; c < CHANNELS; c++) pixel[i * CHANNELS + c] = record[1 + c * PLANE + i];
-    t->n++;
-    return records_put(t, 0, pixel, sizeof pixel, e) && records_put_label(t, record[0], e);
+    r->n++;
+    return records_put(r, 0, pixel, sizeof pixel, e) && records_put_label(r, record[0], e);
 }
 
-static bool read_file(Records *t, ZFile *z, Err *e) {
+static bool read_file(Records *r, ZFile *z, Err *e) {
     unsigned char record[RECORD];
     for (size_t got = RECORD; got;) {
         if (!zfile_read(z, record, RECORD, &got, e)) return false;
         if (got && got < RECORD)
             return err_set(e, "'%s' ends at byte %llu, within a record of %d bytes", z->path,
                            (unsigned long long)z->at, RECORD);
-        if (got && !put_record(t, z, record, e)) return false;
+        if (got && !put_record(r, z, record, e)) return false;
     }
     return z->at || err_set(e, "'%s' is empty", z->path);
 }
 
-bool cifar_load(Records *t, Err *e) {
+bool cifar_load(Records *r, Err *e) {
     FileList files;
-    if (!glob_files(t->arena, records_path(t, "files"), &files, e)) return false;
+    if (!glob_files(r->arena, records_path(r, "files"), &files, e)) return false;
     for (size_t i = 0; i < files.n; i++) {
         ZFile z = {0};
-        bool ok = zfile_open(files.path[i], &z, e) && read_file(t, &z, e);
+        bool ok = zfile_open(files.path[i], &z, e) && read_file(r, &z, e);
         zfile_close(&z);
         if (!ok) return false;
     }

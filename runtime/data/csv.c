@@ -83,19 +83,19 @@ typedef struct Columns { /* where the label stands: -1: nowhere */
     int64_t pixels, label;
 } Columns;
 
-static const char *label_place(const Records *t) {
-    return spec_str(t->source, "label", "last");
+static const char *label_place(const Records *r) {
+    return spec_str(r->source, "label", "last");
 }
 
-static Columns columns_of(const Records *t) {
-    const Field *f = &t->field[0];
+static Columns columns_of(const Records *r) {
+    const Field *f = &r->field[0];
     Columns c = {.pixels = f->dim[0] * f->dim[1] * f->dim[2], .label = -1};
-    if (str_eq(label_place(t), "last")) c.label = c.pixels;
-    if (str_eq(label_place(t), "first")) c.label = 0;
+    if (str_eq(label_place(r), "last")) c.label = c.pixels;
+    if (str_eq(label_place(r), "first")) c.label = 0;
     return c;
 }
 
-static bool put_line(Records *t, Csv *c, Columns k, char *line, uint8_t *pixel, Err *e) {
+static bool put_line(Records *r, Csv *c, Columns k, char *line, uint8_t *pixel, Err *e) {
     int64_t columns = k.pixels + (k.label >= 0), n = count_columns(line), done = 0;
     if (n != columns)
         return err_set(e, "%s:%llu: the line has %lld columns, not %lld", c->z.path,
@@ -104,7 +104,7 @@ static bool put_line(Records *t, Csv *c, Columns k, char *line, uint8_t *pixel, 
         double v;
         if (!read_number(c, &line, i, &v, e)) return false;
         if (i == k.label) {
-            if (!records_put_label(t, (int64_t)v, e)) return false;
+            if (!records_put_label(r, (int64_t)v, e)) return false;
             continue;
         }
         if (v < 0 || v > 255)
@@ -112,17 +112,17 @@ static bool put_line(Records *t, Csv *c, Columns k, char *line, uint8_t *pixel, 
                            (unsigned long long)c->line, (long long)i + 1, v);
         pixel[done++] = (uint8_t)v;
     }
-    t->n++;
-    return records_put(t, 0, pixel, (size_t)k.pixels, e);
+    r->n++;
+    return records_put(r, 0, pixel, (size_t)k.pixels, e);
 }
 
-static bool read_lines(Records *t, Csv *c, uint8_t *pixel, Err *e) {
-    Columns k = columns_of(t);
+static bool read_lines(Records *r, Csv *c, uint8_t *pixel, Err *e) {
+    Columns k = columns_of(r);
     char *line;
     while (next_line(c, &line, e)) {
         if (!line) return true;
         if (c->line == 1 && is_heading(line)) continue;
-        if (!put_line(t, c, k, line, pixel, e)) return false;
+        if (!put_line(r, c, k, line, pixel, e)) return false;
     }
     return false;
 }
@@ -132,28 +132,28 @@ static void csv_close(Csv *c) {
     buf_free(&c->text);
 }
 
-static bool load_file(Records *t, const char *path, uint8_t *pixel, Err *e) {
+static bool load_file(Records *r, const char *path, uint8_t *pixel, Err *e) {
     Csv c = {0};
-    bool ok = zfile_open(path, &c.z, e) && read_lines(t, &c, pixel, e);
+    bool ok = zfile_open(path, &c.z, e) && read_lines(r, &c, pixel, e);
     csv_close(&c);
     return ok;
 }
 
-bool csv_load(Records *t, Err *e) {
+bool csv_load(Records *r, Err *e) {
     FileList files;
-    if (!glob_files(t->arena, records_path(t, "files"), &files, e)) return false;
-    uint8_t *pixel = NEW_N(t->arena, uint8_t, columns_of(t).pixels);
+    if (!glob_files(r->arena, records_path(r, "files"), &files, e)) return false;
+    uint8_t *pixel = NEW_N(r->arena, uint8_t, columns_of(r).pixels);
     for (size_t i = 0; i < files.n; i++)
-        if (!load_file(t, files.path[i], pixel, e)) return false;
-    return t->n || err_set(e, "'%s' has no line of pixels", t->files);
+        if (!load_file(r, files.path[i], pixel, e)) return false;
+    return r->n || err_set(e, "'%s' has no line of pixels", r->files);
 }
 
 /* ---- what the first line says */
-static bool first_columns(Records *t, int64_t *columns, Err *e) {
+static bool first_columns(Records *r, int64_t *columns, Err *e) {
     FileList files;
     Csv c = {0};
     char *line = NULL;
-    bool ok = glob_files(t->arena, records_path(t, "files"), &files, e) &&
+    bool ok = glob_files(r->arena, records_path(r, "files"), &files, e) &&
               zfile_open(files.path[0], &c.z, e) && next_line(&c, &line, e);
     if (ok && !line) ok = err_set(e, "'%s' is empty", files.path[0]);
     if (ok) *columns = count_columns(line);
@@ -161,21 +161,21 @@ static bool first_columns(Records *t, int64_t *columns, Err *e) {
     return ok;
 }
 
-bool csv_head(Records *t, Err *e) {
-    int64_t h = spec_int(t->source, "height", 0), w = spec_int(t->source, "width", 0), n = 0;
-    const char *place = label_place(t);
+bool csv_head(Records *r, Err *e) {
+    int64_t h = spec_int(r->source, "height", 0), w = spec_int(r->source, "width", 0), n = 0;
+    const char *place = label_place(r);
     bool none = str_eq(place, "none");
     if (!none && !str_eq(place, "first") && !str_eq(place, "last"))
         return err_set(e, "label is \"last\", \"first\" or \"none\", not \"%s\"", place);
     if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX)
         return err_set(e, "csv takes a height and a width from 1 to %d, not %lld and %lld",
                        SIDE_MAX, (long long)h, (long long)w);
-    if (!first_columns(t, &n, e)) return false;
+    if (!first_columns(r, &n, e)) return false;
     n -= !none;
     if (n < 1 || n % (h * w))
         return err_set(e,
                        "the first line of '%s' has %lld columns beside the label: that is no "
                        "multiple of %lld x %lld",
-                       t->files, (long long)n, (long long)h, (long long)w);
-    return records_picture_field(t, h, w, n / (h * w), e) && (none || records_label_field(t, e));
+                       r->files, (long long)n, (long long)h, (long long)w);
+    return records_picture_field(r, h, w, n / (h * w), e) && (none || records_label_field(r, e));
 }

@@ -42,20 +42,20 @@ static bool open_idx(const char *path, Idx *x, const char *what, int least, int 
     return zfile_open(path, &x->z, e) && read_header(x, what, least, most, e);
 }
 
-static bool open_images(Records *t, Idx *x, Err *e) {
-    return open_idx(records_path(t, "images"), x, "images", 3, 4, e);
+static bool open_images(Records *r, Idx *x, Err *e) {
+    return open_idx(records_path(r, "images"), x, "images", 3, 4, e);
 }
 
-static bool has_labels(Records *t) {
-    return *records_path(t, "labels");
+static bool has_labels(Records *r) {
+    return *records_path(r, "labels");
 }
 
-bool idx_head(Records *t, Err *e) {
+bool idx_head(Records *r, Err *e) {
     Idx x = {0};
-    bool ok = open_images(t, &x, e) &&
-              records_picture_field(t, x.size[1], x.size[2], x.rank == 4 ? x.size[3] : 1, e);
+    bool ok = open_images(r, &x, e) &&
+              records_picture_field(r, x.size[1], x.size[2], x.rank == 4 ? x.size[3] : 1, e);
     zfile_close(&x.z);
-    return ok && (!has_labels(t) || records_label_field(t, e));
+    return ok && (!has_labels(r) || records_label_field(r, e));
 }
 
 static bool short_labels(const Idx *x, uint64_t had, Err *e) {
@@ -63,34 +63,34 @@ static bool short_labels(const Idx *x, uint64_t had, Err *e) {
                    (unsigned long long)had, x->size[0]);
 }
 
-static bool read_labels(Records *t, Idx *x, Err *e) {
+static bool read_labels(Records *r, Idx *x, Err *e) {
     unsigned char part[4096];
-    if (x->size[0] != t->n)
+    if (x->size[0] != r->n)
         return err_set(e, "'%s' has %llu images and '%s' %u labels; they do not belong together",
-                       records_path(t, "images"), (unsigned long long)t->n, x->z.path, x->size[0]);
-    for (uint64_t done = 0; done < t->n;) {
-        size_t got, want = t->n - done < sizeof part ? (size_t)(t->n - done) : sizeof part;
+                       records_path(r, "images"), (unsigned long long)r->n, x->z.path, x->size[0]);
+    for (uint64_t done = 0; done < r->n;) {
+        size_t got, want = r->n - done < sizeof part ? (size_t)(r->n - done) : sizeof part;
         if (!zfile_read(&x->z, part, want, &got, e)) return false;
         if (got < want) return short_labels(x, done + got, e);
         for (size_t i = 0; i < got; i++)
-            if (!records_put_label(t, part[i], e)) return false;
+            if (!records_put_label(r, part[i], e)) return false;
         done += got;
     }
     return zfile_ended(&x->z, e);
 }
 
-static bool load_labels(Records *t, Err *e) {
+static bool load_labels(Records *r, Err *e) {
     Idx x = {0};
-    bool ok = open_idx(records_path(t, "labels"), &x, "labels", 1, 1, e) && read_labels(t, &x, e);
+    bool ok = open_idx(records_path(r, "labels"), &x, "labels", 1, 1, e) && read_labels(r, &x, e);
     zfile_close(&x.z);
     return ok;
 }
 
-bool idx_load(Records *t, Err *e) {
+bool idx_load(Records *r, Err *e) {
     Idx x = {0};
-    bool ok = open_images(t, &x, e);
-    t->n = x.size[0];
-    ok = ok && records_read(t, 0, &x.z, t->n, e) && zfile_ended(&x.z, e);
+    bool ok = open_images(r, &x, e);
+    r->n = x.size[0];
+    ok = ok && records_read(r, 0, &x.z, r->n, e) && zfile_ended(&x.z, e);
     zfile_close(&x.z);
-    return ok && (!has_labels(t) || load_labels(t, e));
+    return ok && (!has_labels(r) || load_labels(r, e));
 }

@@ -117,8 +117,8 @@ typedef struct Records {
 } Records;
 bool records_has(const char *stage); /* whether it is such a source */
 Records *records_open(const DataSpec *source, Err *e);
-Records *records_share(Records *t);
-void records_close(Records *t);
+Records *records_share(Records *r);
+void records_close(Records *r);
 
 /* What became of a record. Broken: to be left out; the first who finds it tells, then it is known.
  */

@@ -78,9 +78,9 @@ static bool open_npy(const char *path, Npy *x, Err *e) {
 }
 
 /* ---- images */
-static bool image_type(const Npy *x, DType *t, Err *e) {
+static bool image_type(const Npy *x, DType *r, Err *e) {
     bool bytes = str_eq(x->type, "|u1"), floats = str_eq(x->type, "<f4");
-    *t = bytes ? DT_u8 : DT_f32;
+    *r = bytes ? DT_u8 : DT_f32;
     return bytes || floats ||
            err_set(e,
                    "'%s' holds numbers of type '%s'; images are '|u1' (uint8) or '<f4' "
@@ -88,24 +88,24 @@ static bool image_type(const Npy *x, DType *t, Err *e) {
                    x->z.path, x->type);
 }
 
-static bool image_field(Records *t, const Npy *x, Err *e) {
+static bool image_field(Records *r, const Npy *x, Err *e) {
     DType type;
     if (x->rank < 2)
         return err_set(e, "'%s' has one dimension, and images have at least two", x->z.path);
     if (!image_type(x, &type, e)) return false;
-    if (x->rank == 3 && type == DT_u8) return records_picture_field(t, x->dim[1], x->dim[2], 1, e);
-    return records_field(t, "image", type, x->rank - 1, x->dim + 1, e);
+    if (x->rank == 3 && type == DT_u8) return records_picture_field(r, x->dim[1], x->dim[2], 1, e);
+    return records_field(r, "image", type, x->rank - 1, x->dim + 1, e);
 }
 
-static bool has_labels(Records *t) {
-    return *records_path(t, "labels");
+static bool has_labels(Records *r) {
+    return *records_path(r, "labels");
 }
 
-bool npy_head(Records *t, Err *e) {
+bool npy_head(Records *r, Err *e) {
     Npy x = {0};
-    bool ok = open_npy(records_path(t, "images"), &x, e) && image_field(t, &x, e);
+    bool ok = open_npy(records_path(r, "images"), &x, e) && image_field(r, &x, e);
     zfile_close(&x.z);
-    return ok && (!has_labels(t) || records_label_field(t, e));
+    return ok && (!has_labels(r) || records_label_field(r, e));
 }
 
 /* ---- labels */
@@ -119,7 +119,7 @@ static int64_t label_value(const unsigned char *p, size_t bytes) {
     return bytes == 4 ? (int32_t)(uint32_t)v : (int64_t)v;
 }
 
-static bool read_labels(Records *t, Npy *x, Err *e) {
+static bool read_labels(Records *r, Npy *x, Err *e) {
     size_t bytes = label_bytes(x->type), got;
     unsigned char one[8];
     if (!bytes || x->rank != 1)
@@ -127,32 +127,32 @@ static bool read_labels(Records *t, Npy *x, Err *e) {
                        "'%s' holds %d-dimensional numbers of type '%s'; labels have one "
                        "dimension and are '|u1', '<i4' or '<i8'",
                        x->z.path, x->rank, x->type);
-    if ((uint64_t)x->dim[0] != t->n)
+    if ((uint64_t)x->dim[0] != r->n)
         return err_set(e, "'%s' has %llu images and '%s' %lld labels; they do not belong together",
-                       records_path(t, "images"), (unsigned long long)t->n, x->z.path,
+                       records_path(r, "images"), (unsigned long long)r->n, x->z.path,
                        (long long)x->dim[0]);
-    for (uint64_t i = 0; i < t->n; i++) {
+    for (uint64_t i = 0; i < r->n; i++) {
         if (!zfile_read(&x->z, one, bytes, &got, e)) return false;
         if (got < bytes)
             return err_set(e, "'%s' ends after %llu of its %llu labels", x->z.path,
-                           (unsigned long long)i, (unsigned long long)t->n);
-        if (!records_put_label(t, label_value(one, bytes), e)) return false;
+                           (unsigned long long)i, (unsigned long long)r->n);
+        if (!records_put_label(r, label_value(one, bytes), e)) return false;
     }
     return zfile_ended(&x->z, e);
 }
 
-static bool load_labels(Records *t, Err *e) {
+static bool load_labels(Records *r, Err *e) {
     Npy x = {0};
-    bool ok = open_npy(records_path(t, "labels"), &x, e) && read_labels(t, &x, e);
+    bool ok = open_npy(records_path(r, "labels"), &x, e) && read_labels(r, &x, e);
     zfile_close(&x.z);
     return ok;
 }
 
-bool npy_load(Records *t, Err *e) {
+bool npy_load(Records *r, Err *e) {
     Npy x = {0};
-    bool ok = open_npy(records_path(t, "images"), &x, e);
-    t->n = ok ? (uint64_t)x.dim[0] : 0;
-    ok = ok && records_read(t, 0, &x.z, t->n, e) && zfile_ended(&x.z, e);
+    bool ok = open_npy(records_path(r, "images"), &x, e);
+    r->n = ok ? (uint64_t)x.dim[0] : 0;
+    ok = ok && records_read(r, 0, &x.z, r->n, e) && zfile_ended(&x.z, e);
     zfile_close(&x.z);
-    return ok && (!has_labels(t) || load_labels(t, e));
+    return ok && (!has_labels(r) || load_labels(r, e));
 }

@@ -10,8 +10,6 @@ struct Scratch {
     Picture now, next;
 };
 
-enum { RESIZE_MAX = 4096 };
-
 bool pictures_change(Pipeline *p, Change c, Err *e) {
     Field *f = p->nfield ? &p->field[0] : NULL;
     bool picture = p->source && f && str_eq(f->name, "image") && f->dtype == DT_u8 && f->rank == 3;
@@ -68,28 +66,28 @@ static void take_from_column(const Pipeline *p, uint64_t i) {
 }
 
 static Got picture(const Pipeline *p, uint64_t i, void *out, Err *e) {
-    const Records *t = p->source;
+    const Records *r = p->source;
     Scratch *s = p->scratch;
     Got got = GOT_record;
-    if (t->picture.n)
+    if (r->picture.n)
         got = images_read(p->source, i, &s->file, &s->now, e);
     else
         take_from_column(p, i);
     if (got != GOT_record) return got;
     for (size_t k = 0; k < p->change.n; k++) change(s, &p->change.at[k]);
-    if (t->picture.n && !fits(p, t->picture.path[i], &s->now, e)) return GOT_error;
+    if (r->picture.n && !fits(p, r->picture.path[i], &s->now, e)) return GOT_error;
     if (p->field[0].dim[2] == 3) picture_colour(&s->now);
     memcpy(out, s->now.at, record_bytes(&p->field[0]));
     return GOT_record;
 }
 
 Got pictures_row(const Pipeline *p, uint64_t i, void *const out[FIELDS], Err *e) {
-    const Records *t = p->source;
-    bool decoded = t->picture.n || p->change.n;
+    const Records *r = p->source;
+    bool decoded = r->picture.n || p->change.n;
     Got got = decoded ? picture(p, i, out[0], e) : GOT_record;
-    for (int k = decoded; k < p->nfield && got == GOT_record; k++) {
+    for (int k = decoded ? 1 : 0; k < p->nfield && got == GOT_record; k++) {
         size_t n = record_bytes(&p->field[k]);
-        memcpy(out[k], t->column[k].at + n * i, n);
+        memcpy(out[k], r->column[k].at + n * i, n);
     }
     return got;
 }

@@ -23,7 +23,7 @@ bool records_has(const char *stage) {
 }
 
 /* ---- fields */
-bool records_field(Records *t, const char *name, DType dtype, int rank, const int64_t *dim,
+bool records_field(Records *r, const char *name, DType dtype, int rank, const int64_t *dim,
                    Err *e) {
     static const char *const axis[] = {"H", "W", "C"};
     Field f = {.name = name, .dtype = dtype, .rank = rank};
@@ -32,45 +32,43 @@ bool records_field(Records *t, const char *name, DType dtype, int rank, const in
         f.dim[i] = dim[i];
         if (rank == 3) f.dim_name[i] = axis[i];
         if (dim[i] < 1 || dim[i] > RECORD_BYTES_MAX / bytes)
-            return err_set(e, "a record of '%s' would have more than %d MB", t->files,
+            return err_set(e, "a record of '%s' would have more than %d MB", r->files,
                            RECORD_BYTES_MAX >> 20);
         bytes *= dim[i];
     }
-    CHECK(t->nfield < SOURCE_FIELDS);
-    t->field[t->nfield++] = f;
+    CHECK(r->nfield < SOURCE_FIELDS);
+    r->field[r->nfield++] = f;
     return true;
 }
 
-bool records_picture_field(Records *t, int64_t h, int64_t w, int64_t c, Err *e) {
+bool records_picture_field(Records *r, int64_t h, int64_t w, int64_t c, Err *e) {
     if (h > SIDE_MAX || w > SIDE_MAX)
         return err_set(e,
                        "the images of '%s' are said to have %lld x %lld pixels; sides up to %d "
                        "can be taken",
-                       t->files, (long long)h, (long long)w, SIDE_MAX);
-    return records_field(t, "image", DT_u8, 3, (int64_t[]){h, w, c}, e);
+                       r->files, (long long)h, (long long)w, SIDE_MAX);
+    return records_field(r, "image", DT_u8, 3, (int64_t[]){h, w, c}, e);
 }
 
-bool records_label_field(Records *t, Err *e) {
-    return records_field(t, "label", DT_i32, 0, NULL, e);
+bool records_label_field(Records *r, Err *e) {
+    return records_field(r, "label", DT_i32, 0, NULL, e);
 }
 
 /* ---- columns */
-bool records_put(Records *t, int field, const void *p, size_t n, Err *e) {
-    t->hash = hash_bytes(p, n, t->hash);
-    return store_put(&t->column[field], p, n, e);
+bool records_put(Records *r, int field, const void *p, size_t n, Err *e) {
+    r->hash = hash_bytes(p, n, r->hash);
+    return store_put(&r->column[field], p, n, e);
 }
 
-bool records_put_label(Records *t, int64_t label, Err *e) {
+bool records_put_label(Records *r, int64_t label, Err *e) {
     if (label < INT32_MIN || label > INT32_MAX)
-        return err_set(e, "'%s' has a label of %lld, which is more than 32 bits hold", t->files,
+        return err_set(e, "'%s' has a label of %lld, which is more than 32 bits hold", r->files,
                        (long long)label);
     int32_t narrow = (int32_t)label;
-    return records_put(t, 1, &narrow, sizeof narrow, e);
+    return records_put(r, 1, &narrow, sizeof narrow, e);
 }
 
-static bool cut_short(const Records *t, const ZFile *z, size_t bytes, uint64_t done,
-                      uint64_t records, Err *e) {
-    (void)t;
+static bool cut_short(const ZFile *z, size_t bytes, uint64_t done, uint64_t records, Err *e) {
     return err_set(e,
                    "'%s' is cut short: it ends at byte %llu, within record %llu of the %llu that "
                    "its header promises",
@@ -78,8 +76,8 @@ static bool cut_short(const Records *t, const ZFile *z, size_t bytes, uint64_t d
                    (unsigned long long)records);
 }
 
-bool records_read(Records *t, int field, ZFile *z, uint64_t records, Err *e) {
-    size_t bytes = record_bytes(&t->field[field]), chunk = CHUNK > bytes ? CHUNK : bytes, got;
+bool records_read(Records *r, int field, ZFile *z, uint64_t records, Err *e) {
+    size_t bytes = record_bytes(&r->field[field]), chunk = CHUNK > bytes ? CHUNK : bytes, got;
     uint64_t total, done = 0;
     if (__builtin_mul_overflow(records, (uint64_t)bytes, &total))
         return err_set(e, "'%s' is said to hold more than there can be", z->path);
@@ -87,66 +85,65 @@ bool records_read(Records *t, int field, ZFile *z, uint64_t records, Err *e) {
     bool ok = true;
     while (ok && done < total) {
         size_t want = total - done < chunk ? (size_t)(total - done) : chunk;
-        ok = zfile_read(z, part, want, &got, e) && records_put(t, field, part, got, e);
+        ok = zfile_read(z, part, want, &got, e) && records_put(r, field, part, got, e);
         if (ok) done += got;
-        if (ok && got < want) ok = cut_short(t, z, bytes, done, records, e);
+        if (ok && got < want) ok = cut_short(z, bytes, done, records, e);
     }
     heap_free(part);
     return ok;
 }
 
-const char *records_path(Records *t, const char *arg) {
-    return spec_str(t->source, arg, "");
+const char *records_path(Records *r, const char *arg) {
+    return spec_str(r->source, arg, "");
 }
 
 /* ---- opening */
 static Records *records_new(const DataSpec *source) {
     Arena *a = arena_new();
-    Records *t = NEW(a, Records);
+    Records *r = NEW(a, Records);
     const char *args[] = {"images", "files", "dir"};
-    *t = (Records){.users = 1, .arena = a, .source = source, .files = ""};
+    *r = (Records){.users = 1, .arena = a, .source = source, .files = ""};
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        if (*records_path(t, args[i])) t->files = records_path(t, args[i]);
-    for (int k = 0; k < FIELDS; k++) t->column[k] = store_new(STORE_BUDGET);
-    return t;
+        if (*records_path(r, args[i])) r->files = records_path(r, args[i]);
+    for (int k = 0; k < FIELDS; k++) r->column[k] = store_new(STORE_BUDGET);
+    return r;
 }
 
-static bool read_head(Records *t, Err *e) {
-    const RecordFormat *f = find_format(t->source->stage);
-    return (f && f->head(t, e)) ||
-           (f ? false : err_set(e, "'%s' is no source of records", t->source->stage));
+static bool read_head(Records *r, Err *e) {
+    const RecordFormat *f = find_format(r->source->stage);
+    return f ? f->head(r, e) : err_set(e, "'%s' is no source of records", r->source->stage);
 }
 
 bool source_fields(const DataSpec *source, Field field[SOURCE_FIELDS], int *n, Err *e) {
-    Records *t = records_new(source);
-    bool ok = read_head(t, e);
-    *n = ok ? t->nfield : 0;
-    memcpy(field, t->field, (size_t)*n * sizeof *field);
-    records_close(t);
+    Records *r = records_new(source);
+    bool ok = read_head(r, e);
+    *n = ok ? r->nfield : 0;
+    memcpy(field, r->field, (size_t)*n * sizeof *field);
+    records_close(r);
     return ok;
 }
 
-static bool load(Records *t, Err *e) {
-    if (!read_head(t, e) || !find_format(t->source->stage)->load(t, e)) return false;
-    for (int k = 0; k < t->nfield; k++)
-        if (t->column[k].bytes && !store_finish(&t->column[k], e)) return false;
+static bool load(Records *r, Err *e) {
+    if (!read_head(r, e) || !find_format(r->source->stage)->load(r, e)) return false;
+    for (int k = 0; k < r->nfield; k++)
+        if (r->column[k].bytes && !store_finish(&r->column[k], e)) return false;
     return true;
 }
 
 Records *records_open(const DataSpec *source, Err *e) {
-    Records *t = records_new(source);
-    if (load(t, e)) return t;
-    records_close(t);
+    Records *r = records_new(source);
+    if (load(r, e)) return r;
+    records_close(r);
     return NULL;
 }
 
-Records *records_share(Records *t) {
-    atomic_fetch_add(&t->users, 1);
-    return t;
+Records *records_share(Records *r) {
+    atomic_fetch_add(&r->users, 1);
+    return r;
 }
 
-void records_close(Records *t) {
-    if (!t || atomic_fetch_sub(&t->users, 1) > 1) return;
-    for (int k = 0; k < FIELDS; k++) store_free(&t->column[k]);
-    arena_free(t->arena);
+void records_close(Records *r) {
+    if (!r || atomic_fetch_sub(&r->users, 1) > 1) return;
+    for (int k = 0; k < FIELDS; k++) store_free(&r->column[k]);
+    arena_free(r->arena);
 }

@@ -1,10 +1,10 @@
 /* Inside runtime/data: records that have fields from the start, such as pictures with a label.
  *
- *   zfile.c     files that may be compressed by gzip, read from front to back
- *   records.c     the records of a source: columns in memory, or pictures decoded as they are asked
- * for idx.c cifar.c npy.c csv.c folder.c   one format of files each picture.c   PNG (png.c) and
- * JPEG (jpeg.c) files turned into pixels; resize, grayscale pictures.c  a record as the stages
- * after the source change it
+ *   zfile.c      files that gzip may have compressed, read from front to back
+ *   records.c    columns in memory, or files to be decoded one by one
+ *   idx.c cifar.c npy.c csv.c folder.c   a format of files each
+ *   picture.c    PNG (png.c) and JPEG (jpeg.c) files to pixels; other sizes and channels
+ *   pictures.c   a record, as the stages after its source change it
  *
  * Sizes that a file states are checked before anything is made of them. */
 #ifndef UPT_RECORDS_H
@@ -27,27 +27,27 @@ void zfile_close(ZFile *z);
 /* ---- records.c: what the formats fill in */
 enum { SIDE_MAX = 1 << 15 };         /* of a picture */
 enum { RECORD_BYTES_MAX = 1 << 29 }; /* of a field */
-bool records_field(Records *t, const char *name, DType dtype, int rank, const int64_t *dim, Err *e);
-bool records_picture_field(Records *t, int64_t h, int64_t w, int64_t c, Err *e);
-bool records_label_field(Records *t, Err *e);
+bool records_field(Records *r, const char *name, DType dtype, int rank, const int64_t *dim, Err *e);
+bool records_picture_field(Records *r, int64_t h, int64_t w, int64_t c, Err *e);
+bool records_label_field(Records *r, Err *e);
 /* Adds to the column of a field, and to the hash. */
-bool records_put(Records *t, int field, const void *p, size_t n, Err *e);
-bool records_put_label(Records *t, int64_t label, Err *e);
+bool records_put(Records *r, int field, const void *p, size_t n, Err *e);
+bool records_put_label(Records *r, int64_t label, Err *e);
 /* `records` records of the field as they lie in the file. */
-bool records_read(Records *t, int field, ZFile *z, uint64_t records, Err *e);
-const char *records_path(Records *t, const char *arg); /* an argument of the source; "" for none */
+bool records_read(Records *r, int field, ZFile *z, uint64_t records, Err *e);
+const char *records_path(Records *r, const char *arg); /* an argument of the source; "" for none */
 
-/* One format: `head` adds the fields and reads no more than it must, `load` fills t->n and the
+/* One format: `head` adds the fields and reads no more than it must, `load` fills r->n and the
  * columns. */
 typedef struct RecordFormat {
     const char *stage;
-    bool (*head)(Records *t, Err *e);
-    bool (*load)(Records *t, Err *e);
+    bool (*head)(Records *r, Err *e);
+    bool (*load)(Records *r, Err *e);
 } RecordFormat;
 #define RECORD_FORMATS(X) X(idx) X(cifar) X(npy) X(csv) X(images)
 #define X(name)                                                                                    \
-    bool name##_head(Records *t, Err *e);                                                          \
-    bool name##_load(Records *t, Err *e);
+    bool name##_head(Records *r, Err *e);                                                          \
+    bool name##_load(Records *r, Err *e);
 RECORD_FORMATS(X)
 #undef X
 
@@ -69,7 +69,7 @@ void picture_colour(Picture *p); /* grey as three equal channels */
 void picture_resize(const Picture *from, int64_t h, int64_t w, Picture *to);
 
 /* ---- folder.c: picture `i` of a folder. */
-Got images_read(Records *t, uint64_t i, Buf *file, Picture *p, Err *e);
+Got images_read(Records *r, uint64_t i, Buf *file, Picture *p, Err *e);
 
 /* ---- png.c jpeg.c: bytes to pixels. False: what is wrong with them, without the file's name. */
 bool png_is(const Buf *file);

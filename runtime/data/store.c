@@ -23,7 +23,7 @@ static const char *temporary_folder(void) {
 
 static bool no_room(Err *e) {
     return err_set(e,
-                   "cannot keep the encoded text in a temporary file in '%s': %s; free some space, "
+                   "cannot keep what was read in a temporary file in '%s': %s; free some space, "
                    "or name another folder in TMPDIR",
                    temporary_folder(), strerror(errno));
 }

@@ -131,7 +131,7 @@ static void test_store(void) {
     setenv("TMPDIR", "/nowhere", 1);
     Store s = store_new(4);
     EXPECT(store_put(&s, "abcd", 4, &e) && !store_put(&s, "e", 1, &e), "there is no such folder");
-    EXPECT(str_eq(e.msg, "cannot keep the encoded text in a temporary file in '/nowhere': No such "
+    EXPECT(str_eq(e.msg, "cannot keep what was read in a temporary file in '/nowhere': No such "
                          "file or directory; free some space, or name another folder in TMPDIR"),
            "%s", e.msg);
     store_free(&s);

@@ -404,6 +404,8 @@ static void test_folder(Arena *a) {
     write_text(a, "f/a-b/3.JPEG", "GIF89a");
     expect_folder_refused(p, "/f/a-b/3.JPEG' is neither PNG nor JPEG");
     expect_folder_refused(folder_program(a, in_folder(a, "none"), false), "/none' is none");
+    expect_folder_refused(folder_program(a, in_folder(a, "[of]"), false),
+                          "images takes a folder whose name has no *, ? or [ in it, not '");
     expect_folder_refused(folder_program(a, fresh_folder(a, "bare"), false),
                           "there is no .png, .jpg or .jpeg to be read in");
 }
