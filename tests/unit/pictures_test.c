@@ -28,9 +28,8 @@ static void put_png_line(const PngKind *k, int y, uint8_t *line) {
         for (int c = 0; c < k->channels; c++) {
             int i = x * k->channels + c;
             if (k->depth == 16) line[2 * i] = line[2 * i + 1] = value(y, x, c);
-            if (k->depth == 8)
-                line[i] =
-                    k->type == PNG_COLOR_TYPE_PALETTE ? (uint8_t)((y + x) % 4) : value(y, x, c);
+            if (k->depth == 8) line[i] = value(y, x, c);
+            if (k->type == PNG_COLOR_TYPE_PALETTE) line[i] = (uint8_t)((y + x) % 4);
             if (k->depth == 1) line[i / 8] |= (uint8_t)(((x + y) % 2) << (7 - i % 8));
         }
 }
