@@ -109,20 +109,20 @@ static bool encode_all(Corpus *c, Source *s, Work *work, int workers, Err *e) {
            store_finish(&c->document, e);
 }
 
-Corpus *corpus_open(const char *pattern, bool by_line, const Tokenizer *t, Err *e) {
+Corpus *corpus_open(const char *pattern, Unit unit, const Tokenizer *t, Err *e) {
     Arena *a = arena_new();
     Corpus *c = NEW(a, Corpus);
     c->arena = a;
     c->users = 1;
     c->pattern = arena_strdup(a, pattern);
-    c->by_line = by_line;
+    c->unit = unit;
     c->tokenizer = t;
     c->wide = tokenizer_ids(t).size > UINT16_MAX + 1;
     c->ids = c->sentence = c->document = store_new(STORE_BUDGET);
     int workers = worker_count();
     Work *work = NEW_N(a, Work, workers);
     for (int i = 0; i < workers; i++) work[i].tokenizer = t;
-    Source *s = source_open(pattern, by_line, tokenizer_wants_utf8(t), e);
+    Source *s = source_open(pattern, unit, tokenizer_wants_utf8(t), e);
     bool ok = s && encode_all(c, s, work, workers, e);
     source_close(s);
     for (int i = 0; i < workers; i++) work_free(&work[i]);

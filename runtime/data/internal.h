@@ -25,6 +25,10 @@ typedef struct FileList {
 bool glob_files(Arena *a, const char *pattern, FileList *out, Err *e);
 
 /* ---- source.c: the lines of some files in order, without their ends. */
+/* What a document is: a file up to a blank line; a line; or a file with all that is in it. */
+typedef enum Unit { UNIT_documents, UNIT_lines, UNIT_text } Unit;
+bool unit_of(const char *source, Unit *u); /* by the name of the source */
+const char *unit_things(Unit u);           /* "lines" */
 typedef struct Line {
     size_t start, end; /* in Chunk.text */
     bool starts_document;
@@ -35,9 +39,10 @@ typedef struct Chunk {
     size_t n, cap;
 } Chunk;
 typedef struct Source Source;
-/* `by_line`: every line is a document; else blank lines and ends of files part them. Blank lines
- * are never given. */
-Source *source_open(const char *pattern, bool by_line, bool utf8, Err *e);
+/* Blank lines are never given, but of UNIT_text, whose `lines` are stretches that together are all
+ * of the file: each from the blanks and newlines before a line to its last character. No tokenizer
+ * joins what stands before such blanks with them. */
+Source *source_open(const char *pattern, Unit unit, bool utf8, Err *e);
 /* Replaces the chunk's content by the next lines, about `want` bytes; n is 0 at the end. A file
  * that changes meanwhile is an error. */
 bool source_read(Source *s, size_t want, Chunk *c, Err *e);
@@ -64,7 +69,7 @@ void store_free(Store *s);
 typedef struct Corpus {
     atomic_int users;
     const char *pattern;
-    bool by_line;
+    Unit unit;
     const Tokenizer *tokenizer;
     bool wide;                     /* ids are i32, else u16 */
     Store ids, sentence, document; /* sentence: u64 end in ids; document: u64 end in sentences */
@@ -75,7 +80,7 @@ typedef struct Corpus {
 typedef struct Stretch {
     uint64_t first, n;
 } Stretch;
-Corpus *corpus_open(const char *pattern, bool by_line, const Tokenizer *t, Err *e);
+Corpus *corpus_open(const char *pattern, Unit unit, const Tokenizer *t, Err *e);
 Corpus *corpus_share(Corpus *c);
 void corpus_close(Corpus *c);
 Stretch corpus_sentences(const Corpus *c, uint64_t document); /* of a document */

@@ -19,7 +19,7 @@ static const View **current(Pipeline *p) {
 }
 
 static const char *things(const Pipeline *p) {
-    return p->records ? "records" : p->corpus->by_line ? "lines" : "documents";
+    return p->records ? "records" : unit_things(p->corpus->unit);
 }
 
 /* ---- the stages */
@@ -29,6 +29,7 @@ static bool stage_opened(Pipeline *p, const DataSpec *d, int depth, Err *e) {
 }
 #define stage_documents stage_opened
 #define stage_lines stage_opened
+#define stage_text stage_opened
 #define stage_encode stage_opened
 #define stage_idx stage_opened
 #define stage_cifar stage_opened
@@ -168,14 +169,14 @@ static bool find_tokenizer(const PipelineOptions *o, const Chain *c, const Token
 
 static bool open_corpus(const PipelineOptions *o, Pipeline *p, const Chain *c, Err *e) {
     const Tokenizer *t = NULL;
-    bool by_line = str_eq(c->at[0]->stage, "lines");
+    Unit unit;
     const char *files = spec_str(c->at[0], "files", "");
-    if (!by_line && !str_eq(c->at[0]->stage, "documents"))
+    if (!unit_of(c->at[0]->stage, &unit))
         return err_set(e, "'%s' is no source of text", c->at[0]->stage);
     if (!find_tokenizer(o, c, &t, e)) return false;
     Corpus *s = o->share ? o->share->corpus : NULL;
-    bool shared = s && str_eq(s->pattern, files) && s->by_line == by_line && s->tokenizer == t;
-    p->corpus = shared ? corpus_share(s) : corpus_open(files, by_line, t, e);
+    bool shared = s && str_eq(s->pattern, files) && s->unit == unit && s->tokenizer == t;
+    p->corpus = shared ? corpus_share(s) : corpus_open(files, unit, t, e);
     if (!p->corpus) return false;
     p->special = tokenizer_ids(t);
     p->documents = view_all(p->arena, p->corpus->ndocument);

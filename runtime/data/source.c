@@ -1,11 +1,13 @@
 /* Lines of text files, read in blocks. A line ends at a newline; a carriage return before it and a
- * byte order mark at the head of a file do not belong to the text. Files are read, never mapped, so
- * one that shrinks meanwhile is an error and not a signal. */
+ * byte order mark at the head of a file do not belong to the text. Of UNIT_text every byte behind
+ * the mark is given, in stretches. Files are read, never mapped, so one that shrinks meanwhile is
+ * an error and not a signal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 
 #include "runtime/data/internal.h"
 #include "runtime/data/words.h"
@@ -16,7 +18,8 @@ struct Source {
     Arena *arena;
     const char *pattern;
     FileList files;
-    bool by_line, utf8;
+    Unit unit;
+    bool utf8;
     size_t file; /* the one being read, or next to be opened */
     int fd;      /* -1: none is open */
     struct stat was;
@@ -31,14 +34,23 @@ struct Source {
     bool any;          /* some line was given */
 };
 
-Source *source_open(const char *pattern, bool by_line, bool utf8, Err *e) {
+static const char *const unit_names[] = {"documents", "lines", "text"};
+
+bool unit_of(const char *source, Unit *u) {
+    for (size_t i = 0; i < sizeof unit_names / sizeof *unit_names; i++)
+        if (str_eq(source, unit_names[i])) return *u = (Unit)i, true;
+    return false;
+}
+
+const char *unit_things(Unit u) {
+    return u == UNIT_text ? "files" : unit_names[u];
+}
+
+Source *source_open(const char *pattern, Unit unit, bool utf8, Err *e) {
     Arena *a = arena_new();
     Source *s = NEW(a, Source);
-    *s = (Source){.arena = a,
-                  .pattern = arena_strdup(a, pattern),
-                  .by_line = by_line,
-                  .utf8 = utf8,
-                  .fd = -1};
+    *s = (Source){
+        .arena = a, .pattern = arena_strdup(a, pattern), .unit = unit, .utf8 = utf8, .fd = -1};
     if (glob_files(a, pattern, &s->files, e)) return s;
     source_close(s);
     return NULL;
@@ -138,22 +150,91 @@ static void chunk_line(Chunk *c, const char *p, size_t n, bool starts_document) 
     buf_put(&c->text, p, n);
 }
 
+/* The first byte of `start` to `end` that is not UTF-8 where it has to be, or `end`. */
+static size_t find_bad(const Source *s, size_t start, size_t end) {
+    return s->utf8 ? start + utf8_valid(s->rest.data + start, end - start) : end;
+}
+
+static bool has_mark(const Source *s, size_t start, size_t end) { /* of byte order */
+    return s->consumed + start == 0 && end - start >= 3 &&
+           !memcmp(s->rest.data + start, "\xEF\xBB\xBF", 3);
+}
+
 static bool give_line(Source *s, size_t start, size_t end, Chunk *c, Err *e) {
     const char *text = s->rest.data;
     s->line++;
-    if (s->utf8) {
-        size_t bad = start + utf8_valid(text + start, end - start);
-        if (bad < end) return not_utf8(s, start, bad, e);
-    }
-    if (s->line == 1 && end - start >= 3 && !memcmp(text + start, "\xEF\xBB\xBF", 3)) start += 3;
+    size_t bad = find_bad(s, start, end);
+    if (bad < end) return not_utf8(s, start, bad, e);
+    if (has_mark(s, start, end)) start += 3;
     if (end > start && text[end - 1] == '\r') end--;
     if (is_blank(text + start, end - start)) {
         s->starts = true;
         return true;
     }
-    chunk_line(c, text + start, end - start, s->starts || s->by_line);
+    chunk_line(c, text + start, end - start, s->starts || s->unit == UNIT_lines);
     s->starts = false;
     s->any = true;
+    return true;
+}
+
+/* ---- stretches */
+
+/* Where the blanks and newlines before `end` begin, `start` at the least. */
+static size_t before_blanks(const char *text, size_t start, size_t end) {
+    while (end > start) {
+        size_t at = end - 1;
+        while (at > start && ((unsigned char)text[at] & 0xc0) == 0x80) at--;
+        int32_t c;
+        if (!utf8_char(text, end, at, &c)) return end;
+        utf8proc_category_t kind = utf8proc_category(c);
+        bool blank = (c >= '\t' && c <= '\r') || c == 0x85 || kind == UTF8PROC_CATEGORY_ZS ||
+                     kind == UTF8PROC_CATEGORY_ZL || kind == UTF8PROC_CATEGORY_ZP;
+        if (!blank) return end;
+        end = at;
+    }
+    return end;
+}
+
+static size_t count_newlines(const char *text, size_t n) {
+    size_t lines = 0;
+    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + n - at))); at++) lines++;
+    return lines;
+}
+
+static bool give_stretch(Source *s, size_t start, size_t end, Chunk *c, Err *e) {
+    size_t bad = find_bad(s, start, end), line = start;
+    if (s->line == 0) s->line = 1; /* in which the stretch begins, and then in which it ends */
+    s->line += count_newlines(s->rest.data + start, bad - start);
+    for (size_t i = start; i < bad; i++)
+        if (s->rest.data[i] == '\n') line = i + 1;
+    if (bad < end) return not_utf8(s, line, bad, e);
+    s->any = s->any || before_blanks(s->rest.data, start, end) > start;
+    if (has_mark(s, start, end)) start += 3;
+    if (start < end) chunk_line(c, s->rest.data + start, end - start, s->starts);
+    s->starts = false;
+    return true;
+}
+
+/* The end of the stretch that begins at s->at: before the blanks around the first newline that has
+ * something else before it. False: it is not there yet. */
+static bool find_stretch(Source *s, size_t *end) {
+    const char *text = s->rest.data;
+    for (size_t from = s->searched > s->at ? s->searched : s->at;;) {
+        const char *newline = memchr(text + from, '\n', s->rest.n - from);
+        *end = s->rest.n;
+        if (!newline) return s->ended;
+        from = (size_t)(newline - text) + 1;
+        *end = before_blanks(text, s->at, from);
+        if (*end > s->at) return true;
+    }
+}
+
+static bool give_stretches(Source *s, size_t want, Chunk *c, Err *e) {
+    size_t end;
+    while (c->text.n < want && s->at < s->rest.n && find_stretch(s, &end)) {
+        if (!give_stretch(s, s->at, end, c, e)) return false;
+        s->at = s->searched = end;
+    }
     return true;
 }
 
@@ -183,7 +264,8 @@ bool source_read(Source *s, size_t want, Chunk *c, Err *e) {
     c->text.n = c->n = 0;
     while (c->text.n < want && s->file < s->files.n) {
         if (s->fd < 0 && !open_file(s, e)) return false;
-        if (!give_lines(s, want, c, e)) return false;
+        if (s->unit == UNIT_text ? !give_stretches(s, want, c, e) : !give_lines(s, want, c, e))
+            return false;
         if (c->text.n >= want) break;
         if (s->ended ? !close_file(s, e) : !read_block(s, e)) return false;
     }

@@ -123,7 +123,7 @@ bool wordpiece_train(const char *pattern, int64_t size, FILE *log, Buf *out, Err
             e,
             "to train a vocabulary from '%s', say how many pieces it should have, for example 8192",
             pattern);
-    Source *s = source_open(pattern, true, true, e);
+    Source *s = source_open(pattern, UNIT_lines, true, e);
     if (!s) return false;
     if (log)
         fprintf(log, "training a vocabulary of %lld pieces from %zu file%s\n", (long long)size,

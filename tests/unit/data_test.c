@@ -51,10 +51,10 @@ static void test_glob(Arena *a) {
     EXPECT(str_eq(e.msg, want), "%s", e.msg);
 }
 
-static void expect_lines(Arena *a, const char *pattern, bool by_line, size_t want_bytes,
+static void expect_lines(Arena *a, const char *pattern, Unit unit, size_t want_bytes,
                          const char *want) {
     Err e = {0};
-    Source *s = source_open(in_folder(a, pattern), by_line, true, &e);
+    Source *s = source_open(in_folder(a, pattern), unit, true, &e);
     Chunk c = {0};
     Buf got = {0};
     bool ok = s;
@@ -76,8 +76,10 @@ static void test_source(Arena *a) {
     write_text(a, "s2.txt", "");
     write_text(a, "s3.txt", "\n\nfour\nfive\n\n");
     for (size_t want = 1; want < 64; want *= 8) {
-        expect_lines(a, "s?.txt", false, want, "/one|two  |/three|/four|five|");
-        expect_lines(a, "s?.txt", true, want, "/one|/two  |/three|/four|/five|");
+        expect_lines(a, "s?.txt", UNIT_documents, want, "/one|two  |/three|/four|five|");
+        expect_lines(a, "s?.txt", UNIT_lines, want, "/one|/two  |/three|/four|/five|");
+        expect_lines(a, "s?.txt", UNIT_text, want,
+                     "/one|\r\ntwo|  \n\n \t\r\nthree|/\n\nfour|\nfive|\n\n|");
     }
     char *big = heap_resize(NULL, 3000001); /* lines longer than a block */
     memset(big, 'a', 3000000);
@@ -85,7 +87,7 @@ static void test_source(Arena *a) {
     big[3000000] = 0;
     write_text(a, "long.txt", big);
     Err e = {0};
-    Source *s = source_open(in_folder(a, "long.txt"), true, true, &e);
+    Source *s = source_open(in_folder(a, "long.txt"), UNIT_lines, true, &e);
     Chunk c = {0};
     static const size_t lengths[] = {1000000, 1499999, 499999, 0};
     for (int i = 0; i < 4; i++) {
@@ -101,7 +103,7 @@ static void test_changing_file(Arena *a) {
     for (int shrink = 0; shrink < 2; shrink++) {
         const char *path = write_text(a, "changing.txt", "one\ntwo\nthree\n");
         Err e = {0};
-        Source *s = source_open(path, true, true, &e);
+        Source *s = source_open(path, UNIT_lines, true, &e);
         Chunk c = {0};
         EXPECT(source_read(s, 1, &c, &e) && c.n == 1, "%s", e.msg);
         EXPECT(truncate(path, shrink ? 4 : 400) == 0, "truncate");
