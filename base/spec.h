@@ -29,8 +29,9 @@ typedef struct SpecArg {
 
 typedef struct TokenizerSpec {
     const char *name; /* as declared: "tok" */
-    const char *kind; /* "wordpiece", "bytes" */
+    const char *kind; /* "wordpiece", "bpe", "characters", "bytes" */
     const char *path; /* vocabulary file; "" for none */
+    const char *merges; /* bpe: its other file; else "" */
     const char *from; /* glob of texts to train from; "" for none */
     int64_t size;     /* entries asked for (0: as in the file) */
     uint64_t hash;    /* of the vocabulary as compiled */

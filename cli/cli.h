@@ -35,7 +35,7 @@ typedef struct StrList {
 } StrList;
 enum { ENDINGS = 2 };
 typedef struct Verb {
-    const char *name, *what;
+    const char *name, *what; /* the name may be two words */
     const char *takes; /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
     const char *ending[ENDINGS]; /* what the argument may end in; none: anything */
     bool may_lack;               /* the argument may be left out */
@@ -56,8 +56,8 @@ const char *did_you_mean(Arena *a, const char *near);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
-extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show, verb_tokenizer,
-    verb_doctor;
+extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show,
+    verb_tokenizer_encode, verb_tokenizer_decode, verb_tokenizer_train, verb_doctor;
 
 /* ---- sessions */
 typedef struct Session {

@@ -34,6 +34,7 @@ static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, E
                             .cls = ids.cls,
                             .sep = ids.sep,
                             .mask = ids.mask,
+                            .end = ids.end,
                             .hash = tokenizer_hash(t)};
     spec->hash = info->hash;
     return true;

@@ -8,15 +8,24 @@
 
 #include "cli/cli.h"
 
-static const Verb *const verbs[] = {&verb_compile, &verb_run,       &verb_check, &verb_eval,
-                                    &verb_show,    &verb_tokenizer, &verb_doctor};
+static const Verb *const verbs[] = {
+    &verb_compile,
+    &verb_run,
+    &verb_check,
+    &verb_eval,
+    &verb_show,
+    &verb_tokenizer_encode,
+    &verb_tokenizer_decode,
+    &verb_tokenizer_train,
+    &verb_doctor,
+};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static void help(FILE *f) {
     fputs("uptc: compile and run .upm programs of unsupervised pre-training\n\nusage: uptc VERB "
           "[arguments]\n\nverbs:\n",
           f);
-    for (size_t i = 0; i < VERBS; i++) fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->what);
+    for (size_t i = 0; i < VERBS; i++) fprintf(f, "  %-16s %s\n", verbs[i]->name, verbs[i]->what);
     fputs("\n`uptc VERB --help` says more. `uptc --version` names the version.\n\nexamples:\n"
           "  uptc compile bert.upm && uptc run\n"
           "  uptc run bert.upm --steps 1000 --dir runs/try\n"
@@ -49,14 +58,44 @@ static void no_verb(const char *given, const char *const *names) {
     arena_free(a);
 }
 
-/* NULL: there is none of that name, and a sentence says so. */
-static const Verb *verb_find(const char *name) {
-    const char *names[VERBS];
+/* How many words of the command line are the verb's name; 0: none. */
+static int verb_words(const Verb *v, int argc, char **argv) {
+    size_t n = strcspn(v->name, " ");
+    if (str_eq(v->name, argv[0])) return 1;
+    bool first = strlen(argv[0]) == n && !memcmp(v->name, argv[0], n);
+    return first && v->name[n] && argc > 1 && str_eq(v->name + n + 1, argv[1]) ? 2 : 0;
+}
+
+/* The words that may follow the first of a verb's name; none: it is no such word. */
+static size_t second_words(const char *first, const char **second) {
+    size_t count = 0, n = strlen(first);
+    for (size_t i = 0; i < VERBS; i++)
+        if (!strncmp(verbs[i]->name, first, n) && verbs[i]->name[n] == ' ')
+            second[count++] = verbs[i]->name + n + 1;
+    return count;
+}
+
+static void no_second(const char *first, const char *given, const char *const *second, size_t n) {
+    Arena *a = arena_new();
+    const char *near = given ? nearest_name(given, second, n) : NULL;
+    usage("'%s' goes with %s%s%s%s", first, name_list(a, second, n, "or"), given ? ", not '" : "",
+          given ? given : "", given ? "'" : "");
+    if (near) usage("did you mean 'uptc %s %s'?", first, near);
+    arena_free(a);
+}
+
+/* NULL: there is none of that name, and a sentence says so. `words`: how many its name takes. */
+static const Verb *verb_find(int argc, char **argv, int *words) {
+    const char *names[VERBS], *second[VERBS];
     for (size_t i = 0; i < VERBS; i++) {
-        if (str_eq(verbs[i]->name, name)) return verbs[i];
+        if ((*words = verb_words(verbs[i], argc, argv))) return verbs[i];
         names[i] = verbs[i]->name;
     }
-    no_verb(name, names);
+    size_t n = second_words(argv[0], second);
+    if (n)
+        no_second(argv[0], argc > 1 ? argv[1] : NULL, second, n);
+    else
+        no_verb(argv[0], names);
     return NULL;
 }
 
@@ -86,10 +125,11 @@ static int uptc(int argc, char **argv) {
     if (is_help(argv[0]) || (str_eq(argv[0], "help") && argc == 1)) return help(stdout), EXIT_OK;
     if (str_eq(argv[0], "--version")) return puts("uptc " UPT_VERSION), EXIT_OK;
     bool helping = str_eq(argv[0], "help");
-    const Verb *v = verb_find(argv[helping]);
+    int words;
+    const Verb *v = verb_find(argc - helping, argv + helping, &words);
     if (!v) return EXIT_USAGE;
-    if (helping || wants_help(argc - 1, argv + 1)) return options_help(stdout, v), EXIT_OK;
-    return verb_run_with(v, argc - 1, argv + 1);
+    if (helping || wants_help(argc - words, argv + words)) return options_help(stdout, v), EXIT_OK;
+    return verb_run_with(v, argc - words, argv + words);
 }
 
 /* A stream that came closed is opened on what cannot be written to; else the next file to be opened

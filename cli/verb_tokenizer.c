@@ -1,14 +1,20 @@
-/* uptc tokenizer: the ids of the lines on standard input under a WordPiece vocabulary, or the text
- * of ids. */
+/* uptc tokenizer: the ids of text on standard input under a vocabulary, the text of ids, and
+ * vocabularies learnt from text. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "runtime/data/words.h"
 
+#define KINDS "wordpiece|bpe|characters"
+
 typedef struct Options {
-    bool decode;
+    const char *kind, *merges;
+    bool whole;
+    const char *from, *out; /* train */
+    int64_t size;
 } Options;
 
 #define BLANK " \t\r"
@@ -57,13 +63,13 @@ static int decode_line(const Line *l) {
     return EXIT_OK;
 }
 
-static int each_line(const Tokenizer *t, Arena *a, int (*work)(const Line *l)) {
+static int each_line(const Tokenizer *t, Arena *a, int (*work)(const Line *l), int end) {
     Line l = {.t = t, .arena = a};
     size_t cap = 0;
     int code = EXIT_OK;
-    for (ssize_t n; code == EXIT_OK && (n = getline(&l.text, &cap, stdin)) >= 0;) {
+    for (ssize_t n; code == EXIT_OK && (n = getdelim(&l.text, &cap, end, stdin)) >= 0;) {
         l.n = (size_t)n;
-        if (l.n && l.text[l.n - 1] == '\n') l.text[--l.n] = 0;
+        if (l.n && l.text[l.n - 1] == end) l.text[--l.n] = 0;
         l.number++;
         code = work(&l);
     }
@@ -73,30 +79,121 @@ static int each_line(const Tokenizer *t, Arena *a, int (*work)(const Line *l)) {
     return code;
 }
 
-static int run(Arena *a, const void *options, const char *file) {
-    const Options *o = options;
-    const TokenizerSpec spec = {.name = "tokenizer", .kind = "wordpiece", .path = file, .from = ""};
-    char *text;
-    size_t n;
+/* ---- vocabularies */
+static const char *kind_of(const Options *o, const char *file) {
+    if (o->kind) return o->kind;
+    return o->merges || name_ends(file, ".json") ? "bpe" : "wordpiece";
+}
+
+/* merges.txt stands beside vocab.json, unless it is said where. */
+static const char *merges_of(Arena *a, const Options *o, const char *kind, const char *file) {
+    const char *slash = strrchr(file, '/');
+    if (!str_eq(kind, "bpe")) return "";
+    if (o->merges) return o->merges;
+    return arena_printf(a, "%.*smerges.txt", slash ? (int)(slash - file) + 1 : 0, file);
+}
+
+static TokenizerSpec spec_of(Arena *a, const Options *o, const char *file) {
+    TokenizerSpec spec = {.name = "tokenizer", .path = file, .from = o->from ? o->from : ""};
+    spec.kind = kind_of(o, file);
+    spec.merges = merges_of(a, o, spec.kind, file);
+    spec.size = o->size;
+    return spec;
+}
+
+static int with_vocabulary(Arena *a, const Options *o, const char *file,
+                           int (*work)(const Line *l)) {
+    const TokenizerSpec spec = spec_of(a, o, file);
     Err e = {0};
-    if (!file_read(a, file, &text, &n, &e)) return fail("%s", e.msg);
-    Tokenizer *t = tokenizer_from_bytes(&spec, text, n, &e);
+    Tokenizer *t = tokenizer_open(&spec, NULL, &e);
     if (!t) return fail("%s", e.msg);
-    int code = each_line(t, a, o->decode ? decode_line : encode_line);
+    int code = each_line(t, a, work, o->whole ? 0 : '\n');
     tokenizer_free(t);
     return code;
 }
 
-static const Opt opts[] = {
-    {"--decode", OPT_flag, NULL, "ids to text instead", offsetof(Options, decode)},
+static int encode(Arena *a, const void *options, const char *file) {
+    return with_vocabulary(a, options, file, encode_line);
+}
+static int decode(Arena *a, const void *options, const char *file) {
+    return with_vocabulary(a, options, file, decode_line);
+}
+
+static int learn(Arena *a, const void *options, const char *file) {
+    const Options *o = options;
+    struct stat st;
+    (void)file;
+    if (!o->from) return usage("'tokenizer train' needs text: --from 'corpus/*.txt'");
+    if (!o->out) return usage("'tokenizer train' needs a name for the vocabulary: -o vocab.json");
+    if (stat(o->out, &st) == 0)
+        return fail("'%s' is there already; remove it, or choose another name with -o", o->out);
+    const TokenizerSpec spec = spec_of(a, o, o->out);
+    Err e = {0};
+    Tokenizer *t = tokenizer_open(&spec, stderr, &e);
+    if (!t) return fail("%s", e.msg);
+    printf("%s: %lld pieces\n", o->out, (long long)tokenizer_ids(t).size);
+    tokenizer_free(t);
+    return EXIT_OK;
+}
+
+/* ---- as verbs */
+#define OPT_KIND                                                                                   \
+    {                                                                                              \
+        "--kind", OPT_word, KINDS,                                                                 \
+            "what the vocabulary is (default: bpe for .json, else wordpiece)",                     \
+            offsetof(Options, kind)                                                                \
+    }
+#define OPT_MERGES                                                                                 \
+    {                                                                                              \
+        "--merges", OPT_str, "FILE", "of bpe (default: merges.txt beside the vocabulary)",         \
+            offsetof(Options, merges)                                                              \
+    }
+
+static const Opt encode_opts[] = {
+    OPT_KIND,
+    OPT_MERGES,
+    {"--whole", OPT_flag, NULL, "all of the input is one text, with its newlines",
+     offsetof(Options, whole)},
 };
-const Verb verb_tokenizer = {
-    .name = "tokenizer",
+const Verb verb_tokenizer_encode = {
+    .name = "tokenizer encode",
     .what = "ids of the lines on standard input",
-    .takes = "VOCAB.txt",
-    .examples = "  echo 'In the beginning' | uptc tokenizer vocab.txt\n",
-    .opt = opts,
-    .nopt = 1,
-    .run = run,
+    .takes = "VOCABULARY",
+    .examples = "  echo 'In the beginning' | uptc tokenizer encode vocab.txt\n"
+                "  uptc tokenizer encode vocab.json --whole <corpus.txt\n",
+    .opt = encode_opts,
+    .nopt = sizeof encode_opts / sizeof *encode_opts,
+    .run = encode,
+    .options_size = sizeof(Options),
+};
+
+static const Opt decode_opts[] = {OPT_KIND, OPT_MERGES};
+const Verb verb_tokenizer_decode = {
+    .name = "tokenizer decode",
+    .what = "the text of lines of ids on standard input",
+    .takes = "VOCABULARY",
+    .examples = "  echo '464 2612' | uptc tokenizer decode vocab.json\n",
+    .opt = decode_opts,
+    .nopt = sizeof decode_opts / sizeof *decode_opts,
+    .run = decode,
+    .options_size = sizeof(Options),
+};
+
+static const Opt train_opts[] = {
+    {"--from", OPT_str, "FILES", "text to learn from, a pattern such as 'corpus/*.txt'",
+     offsetof(Options, from)},
+    {"--size", OPT_some, "n", "pieces; characters: all there are", offsetof(Options, size)},
+    {"-o", OPT_str, "FILE", "where to write the vocabulary", offsetof(Options, out)},
+    OPT_KIND,
+    OPT_MERGES,
+};
+const Verb verb_tokenizer_train = {
+    .name = "tokenizer train",
+    .what = "learn a vocabulary from text",
+    .examples = "  uptc tokenizer train --from 'corpus/*.txt' --size 8192 -o vocab.json\n"
+                "  uptc tokenizer train --from zh.txt --kind characters -o characters.txt\n",
+    .opt = train_opts,
+    .nopt = sizeof train_opts / sizeof *train_opts,
+    .run = learn,
     .options_size = sizeof(Options),
 };

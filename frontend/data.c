@@ -183,8 +183,8 @@ static const ArgType arg_types[] = {
 };
 
 /* The arguments that a program may give, as parameters; `part` is set by `split` itself. */
-static void stage_params(Elab *cx, const Stage *st, const Expr *absent, ParamDecls *out) {
-    for (const char *p = st->args; *p;) {
+static void form_params(Elab *cx, const char *form, const Expr *absent, ParamDecls *out) {
+    for (const char *p = form; *p;) {
         size_t n = strcspn(p, "?, ");
         ParamDecl d = {.name = arena_strndup(cx->arena, p, n)};
         if (p[n] == '?') d.value = (Expr *)absent;
@@ -242,7 +242,7 @@ static bool stage_args(Elab *cx, Scope *s, const Stage *st, const Expr *call, Bu
     ParamDecls param = {0};
     CallArg *arg;
     int n;
-    stage_params(cx, st, &absent, &param);
+    form_params(cx, st->args, &absent, &param);
     const CallArg **slot = NEW_N(cx->arena, const CallArg *, param.n + 1);
     if (!eval_args(cx, s, call, &arg, &n) ||
         !args_match(cx, st->name, &param, arg, n, call->span, slot))
@@ -374,23 +374,30 @@ bool do_data(Elab *cx, Exec *x, const Stmt *s) {
 }
 
 /* ---- tokenizers */
-static const char *const later_tokenizers[] = {"bpe", "unigram", "characters"};
+static const struct {
+    const char *name, *args;
+} tokenizers[] = {{"wordpiece", "file, size?, from?"},
+                  {"bpe", "file, merges, size?, from?"},
+                  {"characters", "file?, size?, from?"},
+                  {"bytes", ""}};
+enum { TOKENIZERS = sizeof tokenizers / sizeof *tokenizers };
 
-static bool tokenizer_kind(Elab *cx, const char *kind, Span at) {
-    static const char *const known[] = {"wordpiece", "bytes"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (str_eq(kind, known[i])) return true;
-    for (size_t i = 0; i < sizeof later_tokenizers / sizeof *later_tokenizers; i++)
-        if (str_eq(kind, later_tokenizers[i]))
-            return report_error(cx, at, "this version does not carry the tokenizer '%s'", kind);
-    report_error(cx, at, "unknown tokenizer '%s'", kind);
-    suggest(cx, kind, known, sizeof known / sizeof *known);
-    return false;
+/* Its arguments as base/stages.def writes those of stages; NULL: reported. */
+static const char *tokenizer_form(Elab *cx, const char *kind, Span at) {
+    const char *known[TOKENIZERS];
+    for (size_t i = 0; i < TOKENIZERS; i++) {
+        if (str_eq(kind, tokenizers[i].name)) return tokenizers[i].args;
+        known[i] = tokenizers[i].name;
+    }
+    if (str_eq(kind, "unigram"))
+        report_error(cx, at, "this version does not carry the tokenizer '%s'", kind);
+    else
+        report_error(cx, at, "unknown tokenizer '%s'", kind);
+    suggest(cx, kind, known, TOKENIZERS);
+    return NULL;
 }
 
 static bool string_arg(Elab *cx, const CallArg *a, const char *what, const char **out) {
-    *out = "";
-    if (!a) return true;
     if (a->val.kind != VAL_str)
         return report_error(cx, a->span, "%s must be a string, not %s", what,
                             val_describe(cx, &a->val));
@@ -398,24 +405,31 @@ static bool string_arg(Elab *cx, const CallArg *a, const char *what, const char 
     return true;
 }
 
-static bool tokenizer_args(Elab *cx, Scope *s, const Expr *e, TokenizerSpec *t) {
+static bool vocabulary_size(Elab *cx, const CallArg *a, int64_t *size) {
+    if (!val_int(cx, &a->val, "the size of a vocabulary", a->span, size)) return false;
+    if (*size >= 0 && *size <= INT32_MAX) return true;
+    return report_error(cx, a->span, "a vocabulary cannot have %lld entries", (long long)*size);
+}
+
+static bool tokenizer_arg(Elab *cx, const char *name, const CallArg *a, TokenizerSpec *t) {
+    if (str_eq(name, "size")) return vocabulary_size(cx, a, &t->size);
+    if (str_eq(name, "from")) return string_arg(cx, a, "'from'", &t->from);
+    if (str_eq(name, "merges")) return string_arg(cx, a, "the file of merges", &t->merges);
+    return string_arg(cx, a, "the file of a vocabulary", &t->path);
+}
+
+static bool tokenizer_args(Elab *cx, Scope *s, const Expr *e, const char *form, TokenizerSpec *t) {
     static const Expr absent = {.kind = EXPR_none};
-    ParamDecl decl[] = {{.name = "file"},
-                        {.name = "size", .value = (Expr *)&absent},
-                        {.name = "from", .value = (Expr *)&absent}};
-    ParamDecls param = {decl, str_eq(t->kind, "bytes") ? 0 : 3, 3};
-    const CallArg *slot[4] = {0};
+    ParamDecls param = {0};
     CallArg *arg;
     int n;
+    form_params(cx, form, &absent, &param);
+    const CallArg **slot = NEW_N(cx->arena, const CallArg *, param.n + 1);
     if (!eval_args(cx, s, e, &arg, &n) || !args_match(cx, t->kind, &param, arg, n, e->span, slot))
         return false;
-    if (!string_arg(cx, slot[0], "the file of a vocabulary", &t->path)) return false;
-    if (!string_arg(cx, slot[2], "'from'", &t->from)) return false;
-    if (slot[1] && !val_int(cx, &slot[1]->val, "the size of a vocabulary", slot[1]->span, &t->size))
-        return false;
-    if (t->size >= 0 && t->size <= INT32_MAX) return true;
-    return report_error(cx, slot[1]->span, "a vocabulary cannot have %lld entries",
-                        (long long)t->size);
+    for (size_t i = 0; i < param.n; i++)
+        if (slot[i] && !tokenizer_arg(cx, param.at[i].name, slot[i], t)) return false;
+    return true;
 }
 
 /* Without a host (tests) a vocabulary is as large as asked for, its special entries first as in
@@ -426,8 +440,12 @@ static bool tokenizer_open_host(Elab *cx, TokenizerDecl *t, Span at) {
         if (cx->host->tokenizer(cx->host->cx, &t->spec, &t->info, &e)) return true;
         return report_error(cx, at, "%s", e.msg);
     }
-    t->info = (TokenizerInfo){
-        .size = t->spec.size ? t->spec.size : 261, .unk = 1, .cls = 2, .sep = 3, .mask = 4};
+    t->info = (TokenizerInfo){.size = t->spec.size ? t->spec.size : 261,
+                              .unk = 1,
+                              .cls = 2,
+                              .sep = 3,
+                              .mask = 4,
+                              .end = 3};
     return true;
 }
 
@@ -441,10 +459,11 @@ bool do_tokenizer(Elab *cx, Exec *x, const Stmt *s) {
     TokenizerDecl t = {.spec = {.name = s->assign.target[0].name,
                                 .kind = kind,
                                 .path = "",
+                                .merges = "",
                                 .from = "",
                                 .span = s->span}};
-    if (!tokenizer_kind(cx, kind, e->span) || !tokenizer_args(cx, x->scope, e, &t.spec))
-        return false;
+    const char *form = tokenizer_form(cx, kind, e->span);
+    if (!form || !tokenizer_args(cx, x->scope, e, form, &t.spec)) return false;
     if (!tokenizer_open_host(cx, &t, e->span)) return false;
     t.spec.hash = t.info.hash;
     vec_push(cx->arena, &cx->decls->tokenizer, t);

@@ -7,7 +7,7 @@
 
 /* What a vocabulary offers at compile time. Ids are -1 where the tokenizer has no such entry. */
 typedef struct TokenizerInfo {
-    int64_t size, pad, unk, cls, sep, mask;
+    int64_t size, pad, unk, cls, sep, mask, end;
     uint64_t hash;
 } TokenizerInfo;
 /* What elaboration needs of the world outside; filled in by cli/ (files and vocabularies belong to

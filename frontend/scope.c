@@ -75,8 +75,8 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
         const char *name;
         int64_t id;
     } field[] = {
-        {"size", t->info.size}, {"pad", t->info.pad}, {"unk", t->info.unk},
-        {"cls", t->info.cls},   {"sep", t->info.sep}, {"mask", t->info.mask},
+        {"size", t->info.size}, {"pad", t->info.pad},   {"unk", t->info.unk}, {"cls", t->info.cls},
+        {"sep", t->info.sep},   {"mask", t->info.mask}, {"end", t->info.end},
     };
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         if (!str_eq(name, field[i].name)) continue;
@@ -91,7 +91,7 @@ static bool tokenizer_field(Elab *cx, const Val *of, const char *name, Span at, 
         return true;
     }
     diag_error(cx->diag, at, "a tokenizer has no '%s'", name);
-    diag_hint(cx->diag, "it has size, pad, unk, cls, sep and mask");
+    diag_hint(cx->diag, "it has size, pad, unk, cls, sep, mask and end");
     return false;
 }
 

@@ -40,6 +40,7 @@ const Record run_record = {{{"seed", KEY_hex, AT(RunSpec, seed), 0},
 const Record tokenizer_record = {{{"name", KEY_str, AT(TokenizerSpec, name), 0},
                                   {"kind", KEY_str, AT(TokenizerSpec, kind), 0},
                                   {"path", KEY_str, AT(TokenizerSpec, path), 0},
+                                  {"merges", KEY_str, AT(TokenizerSpec, merges), 0},
                                   {"from", KEY_str, AT(TokenizerSpec, from), 0},
                                   {"size", KEY_int64, AT(TokenizerSpec, size), 0},
                                   {"hash", KEY_hex, AT(TokenizerSpec, hash), 0}}};

@@ -4,13 +4,15 @@
 
 #include "base/spec.h"
 
-/* ---- tokenizers. One implementation an entry of the table in tokenizer.c. */
+/* ---- tokenizers. The kinds are in kinds.h. */
 typedef struct Tokenizer Tokenizer;
 typedef struct TokenizerIds {
-    int64_t size, pad, unk, cls, sep, mask; /* -1: has none */
+    int64_t size;                     /* entries */
+    int64_t pad, unk, cls, sep, mask; /* -1: has none */
+    int64_t end;                      /* what stands between documents; -1: nothing */
 } TokenizerIds;
-/* Loads spec->path, or trains it from spec->from and saves it there (atomically). `log` may be
- * NULL; training reports to it. */
+/* Loads spec->path (and spec->merges), or trains it from spec->from and saves it there
+ * (atomically). `log` may be NULL; training reports to it. */
 Tokenizer *tokenizer_open(const TokenizerSpec *spec, FILE *log, Err *e);
 /* From a vocabulary's own bytes (as a .upx holds it), and back. */
 Tokenizer *tokenizer_from_bytes(const TokenizerSpec *spec, const void *p, size_t n, Err *e);

@@ -29,7 +29,8 @@ bool rows_pad(Pipeline *p, Err *e) {
     return true;
 }
 
-/* ---- pack: documents end to end, [SEP] after each if there is one; what is left at the end is not
+/* ---- pack: documents end to end, after each what ends one if there is such an id ([SEP], or
+ * <|endoftext|>); what is left at the end is not
  * used. */
 static uint64_t pack_ends(const Pipeline *p, uint64_t document) {
     return ((const uint64_t *)(const void *)p->table.at)[document];
@@ -59,14 +60,14 @@ static void pack_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *con
         if (n > room) n = room;
         corpus_copy(p->corpus, (Stretch){ids.first + skip, n}, out[0] + done);
         done += n;
-        if (n < room && p->special.sep >= 0) out[0][done++] = (int32_t)p->special.sep;
+        if (n < room && p->special.end >= 0) out[0][done++] = (int32_t)p->special.end;
     }
 }
 
 bool rows_pack(Pipeline *p, Err *e) {
     uint64_t end = 0;
     for (uint64_t i = 0; i < p->documents->n; i++) {
-        end += document_ids(p, i).n + (p->special.sep >= 0);
+        end += document_ids(p, i).n + (p->special.end >= 0);
         if (!store_put(&p->table, &end, sizeof end, e)) return false;
     }
     if (end < (uint64_t)p->seq)

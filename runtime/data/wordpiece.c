@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "runtime/data/kinds.h"
 #include "runtime/data/words.h"
 
 enum { ROOT_FIRST = 1, ROOT_INNER = 2, ROOTS, NODE_LIMIT = 1 << 24 };
@@ -178,11 +179,6 @@ int64_t wordpiece_size(const WordPiece *w) {
     return w->size;
 }
 
-const char *wordpiece_text(const WordPiece *w, size_t *n) {
-    *n = w->text.n;
-    return w->text.data;
-}
-
 int32_t wordpiece_find(const WordPiece *w, const char *piece) {
     size_t n = strlen(piece);
     int32_t id = -1;
@@ -260,3 +256,44 @@ void wordpiece_decode(const WordPiece *w, int32_t pad, const int32_t *ids, size_
         any = true;
     }
 }
+
+/* ---- as a tokenizer */
+static bool pieces_load(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n,
+                        Err *e) {
+    const WordPiece *w = t->own = wordpiece_load(vocabulary_name(spec), text, n, e);
+    if (!w) return false;
+    t->ids = (TokenizerIds){.size = w->size,
+                            .pad = wordpiece_find(w, "[PAD]"),
+                            .unk = wordpiece_find(w, "[UNK]"),
+                            .cls = wordpiece_find(w, "[CLS]"),
+                            .sep = wordpiece_find(w, "[SEP]"),
+                            .mask = wordpiece_find(w, "[MASK]")};
+    t->ids.end = t->ids.sep;
+    if (t->ids.unk >= 0) return vocabulary_fits(spec, w->size, e);
+    return err_set(e,
+                   "the vocabulary '%s' has no line [UNK], which stands for words that it "
+                   "cannot spell; add it",
+                   vocabulary_name(spec));
+}
+
+static void pieces_encode(const Tokenizer *t, const char *text, size_t n, Ids *out) {
+    wordpiece_encode(t->own, (int32_t)t->ids.unk, text, n, out);
+}
+
+static void pieces_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out) {
+    wordpiece_decode(t->own, (int32_t)t->ids.pad, ids, n, out);
+}
+
+static void pieces_free(void *own) {
+    wordpiece_free(own);
+}
+
+const Kind wordpiece_kind = {.name = "wordpiece",
+                             .wants_utf8 = true,
+                             .lines = true,
+                             .files = 1,
+                             .train = wordpiece_train,
+                             .load = pieces_load,
+                             .encode = pieces_encode,
+                             .decode = pieces_decode,
+                             .free = pieces_free};

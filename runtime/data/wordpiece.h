@@ -11,14 +11,11 @@ WordPiece *wordpiece_load(const char *path, const char *text, size_t n, Err *e);
 void wordpiece_free(WordPiece *w);
 int64_t wordpiece_size(const WordPiece *w);
 int32_t wordpiece_find(const WordPiece *w, const char *piece); /* -1: absent */
-const char *wordpiece_text(const WordPiece *w, size_t *n);     /* as a file */
 /* Appends ids by greedy longest match, `unk` for words that cannot be spelled. */
 void wordpiece_encode(const WordPiece *w, int32_t unk, const char *text, size_t n, Ids *out);
 void wordpiece_decode(const WordPiece *w, int32_t pad, const int32_t *ids, size_t n, Buf *out);
 
-/* Learns `size` pieces from the files that match the pattern; the vocabulary's text is appended to
- * `out`. */
-bool wordpiece_train(const char *pattern, int64_t size, FILE *log, Buf *out, Err *e);
-
-void ids_push(Ids *ids, int32_t id);
+/* Learns spec->size pieces from the files that spec->from names; the vocabulary's text is appended
+ * to `out`. */
+bool wordpiece_train(const TokenizerSpec *spec, FILE *log, Buf *out, Err *e);
 #endif

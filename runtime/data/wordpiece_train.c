@@ -8,11 +8,11 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "runtime/data/internal.h"
+#include "runtime/data/kinds.h"
 #include "runtime/data/merges.h"
 #include "runtime/data/words.h"
 
-enum { CHUNK = 1 << 20, SPECIALS = 5 };
+enum { SPECIALS = 5 };
 static const char *const specials[SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
 typedef struct Trainer {
@@ -28,19 +28,16 @@ static void count_word(void *cx, const Word *w) {
     if (w->chars <= WORD_CHARS) counts_add(cx, w->at, w->n, w->alone);
 }
 
+static void count_text(void *cx, const char *text, size_t n) {
+    words_split(text, n, count_word, cx);
+}
+
 static bool count_words(Trainer *t, Source *s, Err *e) {
-    Chunk c = {0};
-    bool ok;
-    while ((ok = source_read(s, CHUNK, &c, e)) && c.n)
-        for (size_t i = 0; i < c.n; i++)
-            words_split(c.text.data + c.line[i].start, c.line[i].end - c.line[i].start, count_word,
-                        &t->words);
-    chunk_free(&c);
-    if (ok && t->words.full)
+    if (!each_text(s, count_text, &t->words, e)) return false;
+    if (t->words.full)
         return err_set(e, "the text of '%s' has too many different words", source_pattern(s));
-    return ok && (t->words.word.n ||
-                  err_set(e, "the text of '%s' has no words to learn a vocabulary from",
-                          source_pattern(s)));
+    return t->words.word.n || err_set(e, "the text of '%s' has no words to learn a vocabulary from",
+                                      source_pattern(s));
 }
 
 /* ---- the alphabet */
@@ -117,19 +114,16 @@ static bool learn(Trainer *t, const Source *s, Err *e) {
     return true;
 }
 
-bool wordpiece_train(const char *pattern, int64_t size, FILE *log, Buf *out, Err *e) {
-    if (size < 1 || size > INT32_MAX)
+bool wordpiece_train(const TokenizerSpec *spec, FILE *log, Buf *out, Err *e) {
+    if (spec->size < 1 || spec->size > INT32_MAX)
         return err_set(
             e,
             "to train a vocabulary from '%s', say how many pieces it should have, for example 8192",
-            pattern);
-    Source *s = source_open(pattern, UNIT_lines, true, e);
+            spec->from);
+    Source *s = training_text(spec, UNIT_lines, log, e);
     if (!s) return false;
-    if (log)
-        fprintf(log, "training a vocabulary of %lld pieces from %zu file%s\n", (long long)size,
-                source_files(s), source_files(s) == 1 ? "" : "s");
     Arena *a = arena_new();
-    Trainer t = {.arena = a, .words = {.arena = a}, .size = (size_t)size};
+    Trainer t = {.arena = a, .words = {.arena = a}, .size = (size_t)spec->size};
     map_init(&t.ids, t.arena);
     bool ok = count_words(&t, s, e) && learn(&t, s, e);
     for (size_t i = 0; ok && i < t.piece.n; i++) buf_printf(out, "%s\n", t.piece.at[i]);

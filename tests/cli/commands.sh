@@ -3,7 +3,7 @@
 echo "text" >text.txt
 touch one.upm one.upx two.upm
 mkdir folder.upm folder.upx
-for verb in compile run check eval show tokenizer doctor; do
+for verb in compile run check eval show 'tokenizer encode' 'tokenizer decode' 'tokenizer train' doctor; do
     try uptc $verb --help
 done
 try uptc --help
@@ -40,6 +40,12 @@ eval last.safetensors
 show one.upm
 show
 tokenizer
+tokenizer vocab.txt
+tokenizer trian
+tokenizer encode
+tokenizer train
+tokenizer train --from text.txt
+tokenizer train --from text.txt -o text.txt
 compile one.upm -o one.txt
 compile one.upm -o
 compile one.upm -o=
@@ -95,10 +101,10 @@ run folder.upx
 show none.upx
 show folder.upx
 show none.safetensors
-tokenizer none.txt
-tokenizer folder.upm
-tokenizer tetx.txt
-tokenizer text.txt
+tokenizer encode none.txt
+tokenizer encode folder.upm
+tokenizer encode tetx.txt
+tokenizer encode text.txt
 END
 mkdir empty && cd empty
 try uptc run

@@ -20,15 +20,15 @@ yes tick | head -n 512 >x.txt
 uptc compile wide.upm --emit=memory
 
 # What the process grows by, from that print on, against what it said; within a tenth, which is for the library of products
-# and for stacks.
+# and for stacks: otherwise it says so. ThreadSanitizer takes several times what the program does, which tells nothing.
 uptc run wide.upm --fit 1G >said &
 run=$!
 while held=$(grep VmHWM /proc/$run/status 2>/dev/null); do last=$held; sleep 0.02; done
 wait $run
-echo "$last" | cat said - | awk '
+[ -n "${TSAN_OPTIONS-}" ] || echo "$last" | cat said - | awk '
     function bytes(s) { return s * (s ~ /G/ ? 1024 ^ 3 : s ~ /M/ ? 1024 ^ 2 : 1024) }
     /^memory:/ { all = bytes($2); own = bytes($NF) }
-    /^VmHWM/ { share = ($2 * 1024 - own) / all; print (share > 0.9 && share < 1.1 ? "so it is" : "it grew by " share " of that") }'
+    /^VmHWM/ { share = ($2 * 1024 - own) / all; if (share < 0.9 || share > 1.1) print "it grew by " share " of that" }'
 
 echo "=== a limit"
 cat >deep.upm <<'UPM'

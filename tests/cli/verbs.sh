@@ -46,14 +46,14 @@ try uptc show program.safetensors
 echo "=== tokenizer"
 head -3 corpus/made.txt >lines
 printf 'Aa, b.\n\n[MASK] zz' >>lines
-try uptc tokenizer vocab.txt <lines | tee ids
-sed '1d;$d' ids | uptc tokenizer vocab.txt --decode
-printf '2 6 0 0 4\n\n  7\t3 ' | try uptc tokenizer vocab.txt --decode
-printf '2 6\n5 -1\n7\n' | try uptc tokenizer vocab.txt --decode
-echo '5 50' | try uptc tokenizer vocab.txt --decode
-echo '99999999999999999999' | try uptc tokenizer vocab.txt --decode
-echo '5, 6' | try uptc tokenizer vocab.txt --decode
-printf 'good\ncaf\351\n' | try uptc tokenizer vocab.txt
-try uptc tokenizer vocab.txt <.
-try uptc tokenizer tiny.upx | sed "s/byte.*which/byte N of the line is N, which/"
-try uptc tokenizer corpus/made.txt
+try uptc tokenizer encode vocab.txt <lines | tee ids
+sed '1d;$d' ids | uptc tokenizer decode vocab.txt
+printf '2 6 0 0 4\n\n  7\t3 ' | try uptc tokenizer decode vocab.txt
+printf '2 6\n5 -1\n7\n' | try uptc tokenizer decode vocab.txt
+echo '5 50' | try uptc tokenizer decode vocab.txt
+echo '99999999999999999999' | try uptc tokenizer decode vocab.txt
+echo '5, 6' | try uptc tokenizer decode vocab.txt
+printf 'good\ncaf\351\n' | try uptc tokenizer encode vocab.txt
+try uptc tokenizer encode vocab.txt <.
+try uptc tokenizer encode tiny.upx | sed "s/byte.*which/byte N of the line is N, which/"
+try uptc tokenizer encode corpus/made.txt

@@ -38,7 +38,7 @@ static void compile_with(Arena *a, int argc, char **argv) {
 
 bool fuzz_feed(const uint8_t *data, size_t n) {
     static const Verb *const verbs[] = {&verb_compile, &verb_run,  &verb_check,
-                                        &verb_eval,    &verb_show, &verb_tokenizer};
+                                        &verb_eval,    &verb_show, &verb_tokenizer_train};
     Arena *a = arena_new();
     char *argv[ARGS_MAX];
     int argc = split(a, data, n, argv);

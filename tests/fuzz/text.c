@@ -71,7 +71,7 @@ static bool encode(const char *path, unsigned how) {
 static bool learn(const char *path) {
     Buf b = {0};
     Err e = {0};
-    bool ok = wordpiece_train(path, 40, NULL, &b, &e);
+    bool ok = wordpiece_train(&(TokenizerSpec){.from = path, .size = 40}, NULL, &b, &e);
     if (ok) {
         WordPiece *w = wordpiece_load("learnt", b.data, b.n, &e);
         CHECK(w && wordpiece_size(w) == 40);

@@ -18,7 +18,7 @@ static const char *module(void *cx, const char *name, size_t *n, const char **pa
 static bool tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e) {
     (void)cx;
     if (spec->size > 1000000) return err_set(e, "tokenizer %s: too large", spec->name);
-    *info = (TokenizerInfo){spec->size > 5 ? spec->size : 260, 0, 1, 2, 3, 4, 5};
+    *info = (TokenizerInfo){spec->size > 5 ? spec->size : 260, 0, 1, 2, 3, 4, 3, 5};
     if (str_eq(spec->kind, "bytes")) info->unk = -1;
     return true;
 }

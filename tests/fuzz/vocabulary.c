@@ -1,4 +1,4 @@
-/* A vocabulary of word pieces: read, printed back the same, and used both ways on every piece. */
+/* A vocabulary of any kind: read, printed back the same, and used both ways on every piece. */
 #include <string.h>
 
 #include "runtime/data/data.h"
@@ -20,9 +20,9 @@ static void use(const Tokenizer *t, const uint8_t *data, size_t n) {
     arena_free(a);
 }
 
-bool fuzz_feed(const uint8_t *data, size_t n) {
+static bool feed_kind(const char *kind, const uint8_t *data, size_t n) {
     const TokenizerSpec spec = {
-        .name = "tok", .kind = "wordpiece", .path = "vocab.txt", .from = ""};
+        .name = "tok", .kind = kind, .path = "vocab.txt", .merges = "merges.txt", .from = ""};
     Err e = {0};
     Tokenizer *t = tokenizer_from_bytes(&spec, data, n, &e);
     bool ok = t;
@@ -36,4 +36,10 @@ bool fuzz_feed(const uint8_t *data, size_t n) {
         tokenizer_free(t);
     }
     return ok;
+}
+
+bool fuzz_feed(const uint8_t *data, size_t n) {
+    bool words = feed_kind("wordpiece", data, n), bytes = feed_kind("bpe", data, n),
+         characters = feed_kind("characters", data, n);
+    return words || bytes || characters;
 }

@@ -6,6 +6,6 @@ walk uptc eval tiny.upx
 walk uptc show tiny.upx
 walk uptc show runs/tiny/last.safetensors
 printf 'ba ca da\nba ca\n' >input
-walk uptc tokenizer vocab.txt
+walk uptc tokenizer encode vocab.txt
 printf '5 6 7\n8 9\n' >input
-walk uptc tokenizer vocab.txt --decode
+walk uptc tokenizer decode vocab.txt

@@ -210,7 +210,7 @@ static void test_whole_program_round_trips(void) {
                             .alternate = true,
                             .memory = 1 << 30,
                             .micro = 8};
-    TokenizerSpec tok = {"tok", "bytes", "", "a\\b/*.txt", 256, 0xdeadbeefcafe, s1};
+    TokenizerSpec tok = {"tok", "bytes", "", "", "a\\b/*.txt", 256, 0xdeadbeefcafe, s1};
     p->spec.tokenizer = &tok;
     p->spec.ntokenizer = 1;
     SpecArg args[] = {

@@ -1,6 +1,6 @@
-/* Tokenizers: BERT's own answers, odd Unicode, damaged vocabularies, training, decoding, bytes. The
- * known answers are read from the folder UPT_DATA (../shared/data beside the sources if unset) and
- * skipped where it is absent. */
+/* Tokenizers: BERT's and GPT-2's own answers, odd Unicode, damaged vocabularies, training,
+ * decoding, bytes. The known answers are read from the folder UPT_DATA (../shared/data beside the
+ * sources if unset) and skipped where it is absent. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,16 +54,20 @@ static void check_row(const Tokenizer *t, char *line) {
     expect_ids(t, line, (size_t)(tab - line), tab + 1);
 }
 
-static void test_known_answers(Arena *a) {
+/* A file of the shared data; NULL: it is not here, and that is said. */
+static const char *shared(Arena *a, const char *name) {
     const char *data = getenv("UPT_DATA");
-    data = data && *data ? data : "../shared/data";
-    const char *known = arena_printf(a, "%s/vocab/bert_uncased_kat.tsv.gz", data);
-    if (access(known, R_OK)) {
-        printf("tokenizer: skipped BERT's known answers: no %s\n", known);
-        return;
-    }
+    const char *path = arena_printf(a, "%s/%s", data && *data ? data : "../shared/data", name);
+    if (!access(path, R_OK)) return path;
+    printf("tokenizer: skipped known answers: no %s\n", path);
+    return NULL;
+}
+
+static void test_known_answers(Arena *a) {
+    const char *known = shared(a, "vocab/bert_uncased_kat.tsv.gz");
+    if (!known) return;
     TokenizerSpec spec = {.name = "tok", .kind = "wordpiece", .from = "", .size = 30522};
-    spec.path = arena_printf(a, "%s/vocab/bert-base-uncased-vocab.txt", data);
+    spec.path = shared(a, "vocab/bert-base-uncased-vocab.txt");
     Err e = {0};
     Tokenizer *t = tokenizer_open(&spec, NULL, &e);
     FILE *f = popen(arena_printf(a, "gzip -dc '%s'", known), "r");
@@ -74,6 +78,40 @@ static void test_known_answers(Arena *a) {
     EXPECT(rows == 5285, "%zu rows", rows);
     free(line);
     if (f) pclose(f);
+    tokenizer_free(t);
+}
+
+/* Rows `text => id,id,...` under remarks. */
+static void check_gpt2_row(const Tokenizer *t, char *line) {
+    char *arrow = NULL, *end = line + strcspn(line, "\n");
+    *end = 0;
+    for (char *at = line; (at = strstr(at, " => ")); at++) arrow = at;
+    EXPECT(arrow, "a row without an arrow: %s", line);
+    if (!arrow) return;
+    for (char *at = arrow + 4; *at; at++)
+        if (*at == ',') *at = ' ';
+    *arrow = 0;
+    expect_ids(t, line, (size_t)(arrow - line), arrow + 4);
+}
+
+static void test_gpt2(Arena *a) {
+    const char *known = shared(a, "vocab/gpt2_kat.txt");
+    if (!known) return;
+    TokenizerSpec spec = {.name = "tok", .kind = "bpe", .from = "", .size = 50257};
+    spec.path = shared(a, "vocab/gpt2-vocab.json");
+    spec.merges = shared(a, "vocab/gpt2-merges.txt");
+    Err e = {0};
+    Tokenizer *t = tokenizer_open(&spec, NULL, &e);
+    FILE *f = fopen(known, "r");
+    EXPECT(t && f, "%s", e.msg);
+    char *line = NULL;
+    size_t cap = 0, rows = 0;
+    while (t && f && getline(&line, &cap, f) > 0)
+        if (*line != '#') rows++, check_gpt2_row(t, line);
+    EXPECT(rows == 50, "%zu rows", rows);
+    EXPECT(t && tokenizer_ids(t).end == 50256, "the end of text");
+    free(line);
+    if (f) fclose(f);
     tokenizer_free(t);
 }
 
@@ -213,13 +251,11 @@ static void test_damaged(Arena *a) {
                                     "from; add from = \"corpus/*.txt\"",
                                     spec.path, here);
     EXPECT(!tokenizer_open(&spec, NULL, &e) && str_eq(e.msg, want), "%s", e.msg);
-    spec.kind = "characters";
-    EXPECT(
-        !tokenizer_open(&spec, NULL, &e) &&
-            str_eq(
-                e.msg,
-                "tokenizer tok: there is no kind 'characters'; the kinds are wordpiece and bytes"),
-        "%s", e.msg);
+    spec.kind = "letters";
+    want =
+        "tokenizer tok: there is no kind 'letters'; the kinds are wordpiece, bpe, characters and "
+        "bytes";
+    EXPECT(!tokenizer_open(&spec, NULL, &e) && str_eq(e.msg, want), "%s", e.msg);
 }
 
 static void test_special_ids(void) {
@@ -421,6 +457,171 @@ static void test_bytes(void) {
     buf_free(&text);
 }
 
+/* ---- learnt from text, and back */
+static Tokenizer *learn(Arena *a, TokenizerSpec *spec, const char *text) {
+    Err e = {0};
+    spec->name = "tok";
+    spec->from = write_text(a, "learn.txt", text);
+    spec->path = in_folder(a, "learnt.json");
+    spec->merges = in_folder(a, "learnt.merges");
+    remove(spec->path);
+    Tokenizer *t = tokenizer_open(spec, NULL, &e), *again = t ? tokenizer_open(spec, NULL, &e) : t;
+    EXPECT(t && again && tokenizer_hash(t) == tokenizer_hash(again), "%s", e.msg);
+    tokenizer_free(again);
+    return t;
+}
+
+static void expect_back(const Tokenizer *t, const char *text) {
+    Ids ids = {0};
+    tokenizer_encode(t, text, strlen(text), &ids);
+    expect_text(t, ids.at, ids.n, text);
+    ids_free(&ids);
+}
+
+static const char mixed[] =
+    "low lower lowest\n\n  newer wider; caf\xC3\xA9 \xE4\xB8\xAD\xE6\x96\x87"
+    " 12 + 345 don't\r\n\ttabs \xF0\x9F\x98\x80\n";
+
+static void test_bpe(Arena *a) {
+    TokenizerSpec spec = {.kind = "bpe", .size = 262};
+    Tokenizer *t = learn(a, &spec, "low low low lower lower\n newest newest\n");
+    if (!t) return;
+    /* l o and lo w stand 5 times, then _ low 4 times; of those that stand twice, those of the
+     * smallest numbers */
+    Arena *files = arena_new();
+    char *text;
+    size_t n;
+    Err e = {0};
+    EXPECT(file_read(files, spec.merges, &text, &n, &e) &&
+               str_eq(text, "#version: 0.2\nl o\nlo w\n\xC4\xA0 low\ne r\ne s\n"),
+           "%s%s", text, e.msg);
+    arena_free(files);
+    TokenizerIds ids = tokenizer_ids(t);
+    EXPECT(ids.size == 262 && ids.end == 261 && ids.pad == -1 && ids.unk == -1, "ids of bpe");
+    expect_ids(t, "low lower", 9, "257 258 259");
+    expect_ids(t, "l\xFFow", 4, "75 187 78 86");
+    expect_back(t, mixed);
+    EXPECT_TEXT("low<|endoftext|>\xEF\xBF\xBD[?]", 257, 261, 187, 262);
+    tokenizer_free(t);
+    spec.size = 256;
+    remove(spec.path);
+    EXPECT(
+        !tokenizer_open(&spec, NULL, &e) &&
+            str_eq(e.msg, arena_printf(a,
+                                       "to train a vocabulary from '%s', say how many pieces it "
+                                       "should have, from 257 (all bytes and the end of text) on, "
+                                       "for example 8192",
+                                       spec.from)),
+        "%s", e.msg);
+    spec.size = 1000;
+    EXPECT(
+        !tokenizer_open(&spec, NULL, &e) &&
+            str_eq(e.msg, arena_printf(a,
+                                       "the words of '%s' give a vocabulary of 268 pieces at most, "
+                                       "not 1000; ask for 268 or fewer, or add text",
+                                       spec.from)),
+        "%s", e.msg);
+}
+
+/* All single bytes as entries, then `more`. */
+static Buf byte_vocabulary(const char *more, const char *merges) {
+    Buf b = {0};
+    Arena *a = arena_new();
+    TokenizerSpec spec = {.kind = "bpe", .size = 257};
+    Tokenizer *t = learn(a, &spec, "ab ab\n");
+    tokenizer_bytes(t, &b);
+    b.n = (size_t)(strrchr(b.data, '}') - b.data);
+    while (b.data[b.n] != ',') b.n--; /* without the end of text */
+    buf_printf(&b, "%s}", more);
+    buf_put(&b, "", 1);
+    buf_puts(&b, merges);
+    tokenizer_free(t);
+    arena_free(a);
+    return b;
+}
+
+static void test_bpe_damaged(void) {
+    static const struct {
+        const char *more, *merges, *message;
+    } bad[] = {
+        {",\"ab\":256", "a b\nb c\n", "m.txt:2: 'bc' is no entry of 'v.json'"},
+        {",\"ab\":256", "a b\na \xC4\xBF\n", "m.txt:2: 'a\xC4\xBF' is no entry of 'v.json'"},
+        {",\"ab\":256", "#version: 0.2\na b\na b\n",
+         "m.txt:3: 'a' and 'b' are merged in an earlier line"},
+        {",\"ab\":256", "a  b", "m.txt:1: 'a  b' is not two pieces with a blank between them"},
+        {",\"ab\":256", "ab", "m.txt:1: 'ab' is not two pieces with a blank between them"},
+        {",\"ab\":257", "",
+         "v.json: the id of 'ab' is no number from 0 to 256, one less than the entries"},
+        {",\"ab\":\"x\"", "",
+         "v.json: the id of 'ab' is no number from 0 to 256, one less than the entries"},
+        {",\"ab\":7", "", "v.json: 'ab' has the id 7, which another entry has too"},
+        {",\"\":256", "", "v.json: the entry with the id 256 is empty"},
+        {",\"a\\u4e2d\":256", "",
+         "v.json: 'a\xE4\xB8\xAD' has the character U+4E2D, which stands for no byte"},
+        {",\"ab\":256]", "", "v.json:1:1950: not a vocabulary in JSON: '}' expected near ']'"},
+    };
+    TokenizerSpec spec = {.name = "tok", .kind = "bpe", .path = "v.json", .merges = "m.txt"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Err e = {0};
+        Buf b = byte_vocabulary(bad[i].more, bad[i].merges);
+        EXPECT(!tokenizer_from_bytes(&spec, b.data, b.n, &e) && str_eq(e.msg, bad[i].message),
+               "got '%s', not '%s'", e.msg, bad[i].message);
+        buf_free(&b);
+    }
+    Err e = {0};
+    EXPECT(!tokenizer_from_bytes(&spec, "{}\0", 3, &e) &&
+               str_eq(e.msg, "v.json: there is no entry for the single byte 0x00"),
+           "%s", e.msg);
+    EXPECT(!tokenizer_from_bytes(&spec, "[]\0", 3, &e) &&
+               str_eq(e.msg,
+                      "v.json: not a vocabulary: an object from pieces to ids, {\"the\": 262, "
+                      "...}"),
+           "%s", e.msg);
+    EXPECT(!tokenizer_from_bytes(&spec, "{}", 2, &e) &&
+               str_eq(e.msg, "the vocabulary 'v.json' comes without merges"),
+           "%s", e.msg);
+}
+
+static void test_characters(Arena *a) {
+    TokenizerSpec spec = {.kind = "characters"};
+    Tokenizer *t = learn(a, &spec,
+                         "ba\n\xE4\xB8\xAD"
+                         "b\n");
+    if (!t) return;
+    TokenizerIds ids = tokenizer_ids(t);
+    EXPECT(ids.size == 9 && ids.pad == 4 && ids.unk == 5 && ids.mask == 8 && ids.end == ids.sep,
+           "ids of characters");
+    expect_ids(t, "ab\n\xE4\xB8\xAD?\xFF", 8, "1 2 0 3 5 5");
+    EXPECT_TEXT("a\xE4\xB8\xAD[UNK][MASK][?]", 1, 4, 3, 5, 8, 9);
+    tokenizer_free(t);
+    spec.size = 7; /* the two most frequent: b, and of the others the first by code */
+    if ((t = learn(a, &spec, "bab\n"))) expect_ids(t, "\nba", 3, "0 1 3");
+    tokenizer_free(t);
+    Err e = {0};
+    spec.size = 20;
+    remove(spec.path);
+    EXPECT(!tokenizer_open(&spec, NULL, &e) &&
+               str_eq(e.msg, arena_printf(a,
+                                          "'%s' has 3 different characters, which with 5 special "
+                                          "ones give a vocabulary of 8, not 20",
+                                          spec.from)),
+           "%s", e.msg);
+    spec = (TokenizerSpec){.name = "tok", .kind = "characters", .path = "c.txt", .from = ""};
+    EXPECT(!tokenizer_from_bytes(&spec, "aba", 3, &e) &&
+               str_eq(e.msg,
+                      "the vocabulary 'c.txt' has the character U+0061 twice, the second time "
+                      "at byte 3; it holds each of its characters once"),
+           "%s", e.msg);
+    EXPECT(!tokenizer_from_bytes(&spec, "a\xFF", 2, &e) &&
+               str_eq(e.msg, "the vocabulary 'c.txt' is not UTF-8: byte 2 is 0xFF"),
+           "%s", e.msg);
+    spec.path = "";
+    EXPECT(!tokenizer_open(&spec, NULL, &e) &&
+               str_eq(e.msg, "tokenizer tok has neither a file nor text to train from; add from = "
+                             "\"corpus/*.txt\""),
+           "%s", e.msg);
+}
+
 static void remove_folder(Arena *a) {
     int code = system(arena_printf(a, "rm -r '%s'", folder));
     EXPECT(code == 0, "cannot remove %s", folder);
@@ -430,6 +631,7 @@ int main(void) {
     Arena *a = arena_new();
     EXPECT(mkdtemp(folder), "no folder for the test");
     test_known_answers(a);
+    test_gpt2(a);
     test_unicode();
     test_long_words();
     test_damaged(a);
@@ -440,6 +642,9 @@ int main(void) {
     test_saving(a);
     test_decode();
     test_bytes();
+    test_bpe(a);
+    test_bpe_damaged();
+    test_characters(a);
     remove_folder(a);
     arena_free(a);
     return check_done("tokenizer");
