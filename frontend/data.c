@@ -56,7 +56,16 @@ static bool type_rows(Elab *cx, Build *b) {
     return true;
 }
 #define type_pad type_rows
-#define type_pack type_rows
+
+static bool type_pack(Elab *cx, Build *b) {
+    if (!type_rows(cx, b)) return false;
+    int64_t seq = spec_int(&b->d.spec, "seq", 0), overlap = spec_int(&b->d.spec, "overlap", 0);
+    if (overlap < 0 || overlap >= seq)
+        return report_error(cx, b->at, "the overlap of windows of %lld is from 0 to %lld, not %lld",
+                            (long long)seq, (long long)seq - 1, (long long)overlap);
+    if (spec_int(&b->d.spec, "boundaries", 0)) add_field(cx, b, "document", 1, seq);
+    return true;
+}
 
 static bool type_share(Elab *cx, Build *b, const char *name, bool open) {
     const SpecArg *a = spec_arg(&b->d.spec, name);
@@ -207,7 +216,8 @@ static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val
     for (size_t i = 0; i < sizeof arg_types / sizeof *arg_types; i++)
         if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
     *out = (SpecArg){.name = name, .kind = kind};
-    if (str_eq(name, "skip_broken")) return flag_arg(cx, what, v, at, &out->i);
+    if (str_eq(name, "skip_broken") || str_eq(name, "boundaries"))
+        return flag_arg(cx, what, v, at, &out->i);
     switch (kind) {
     case ARG_int: return val_int(cx, v, what, at, &out->i);
     case ARG_float: return val_num(cx, v, what, at, &out->f);

@@ -154,7 +154,8 @@ struct Pipeline {
     RowFn *row;
     Field field[FIELDS];
     int nfield;
-    int64_t seq;
+    int64_t seq, overlap; /* of windows */
+    bool boundaries;
     double random;   /* sentence_pairs: share of second sentences from elsewhere among records that
                         have a choice */
     uint64_t key;    /* of the row stage's choices */

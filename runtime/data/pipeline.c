@@ -94,7 +94,13 @@ static bool stage_pad(Pipeline *p, const DataSpec *d, int depth, Err *e) {
 }
 
 static bool stage_pack(Pipeline *p, const DataSpec *d, int depth, Err *e) {
-    return begin_rows(p, d, depth, 1, e) && rows_pack(p, e);
+    if (!begin_rows(p, d, depth, 1, e)) return false;
+    p->overlap = spec_int(d, "overlap", 0);
+    p->boundaries = spec_int(d, "boundaries", 0);
+    if (p->overlap < 0 || p->overlap >= p->seq)
+        return err_set(e, "the overlap of windows of %lld is from 0 to %lld, not %lld",
+                       (long long)p->seq, (long long)p->seq - 1, (long long)p->overlap);
+    return rows_pack(p, e);
 }
 
 static bool stage_sentence_pairs(Pipeline *p, const DataSpec *d, int depth, Err *e) {

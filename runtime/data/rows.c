@@ -30,8 +30,8 @@ bool rows_pad(Pipeline *p, Err *e) {
 }
 
 /* ---- pack: documents end to end, after each what ends one if there is such an id ([SEP], or
- * <|endoftext|>); what is left at the end is not
- * used. */
+ * <|endoftext|>); what is left at the end is not used. Windows may share their last ids with the
+ * next one's first, and say which document each id is of. */
 static uint64_t pack_ends(const Pipeline *p, uint64_t document) {
     return ((const uint64_t *)(const void *)p->table.at)[document];
 }
@@ -49,18 +49,24 @@ static uint64_t pack_document(const Pipeline *p, uint64_t at) {
     return low;
 }
 
+/* Where a document and what ends it go on from position `at` of the whole. */
+static uint64_t pack_skip(const Pipeline *p, uint64_t document, uint64_t at) {
+    return at - (document ? pack_ends(p, document - 1) : 0);
+}
+
 static void pack_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *const out[FIELDS]) {
     (void)epoch;
-    uint64_t at = i * (uint64_t)p->seq, done = 0, document = pack_document(p, at);
-    for (; done < (uint64_t)p->seq; document++) {
+    uint64_t at = i * (uint64_t)(p->seq - p->overlap), done = 0;
+    int32_t number = 0; /* of the document in this row */
+    for (uint64_t document = pack_document(p, at); done < (uint64_t)p->seq; document++, number++) {
         Stretch ids = document_ids(p, document);
-        uint64_t skip = at + done - (document ? pack_ends(p, document - 1) : 0),
-                 room = (uint64_t)p->seq - done;
-        uint64_t n = ids.n > skip ? ids.n - skip : 0;
+        uint64_t skip = pack_skip(p, document, at + done), room = (uint64_t)p->seq - done,
+                 start = done, n = ids.n > skip ? ids.n - skip : 0;
         if (n > room) n = room;
         corpus_copy(p->corpus, (Stretch){ids.first + skip, n}, out[0] + done);
         done += n;
         if (n < room && p->special.end >= 0) out[0][done++] = (int32_t)p->special.end;
+        for (uint64_t k = start; p->boundaries && k < done; k++) out[1][k] = number;
     }
 }
 
@@ -75,8 +81,9 @@ bool rows_pack(Pipeline *p, Err *e) {
             e,
             "the text has %llu ids, fewer than one window of %lld; use a shorter one or more text",
             (unsigned long long)end, (long long)p->seq);
-    p->records = view_all(p->arena, end / (uint64_t)p->seq);
+    p->records = view_all(p->arena, 1 + (end - (uint64_t)p->seq) / (uint64_t)(p->seq - p->overlap));
     p->row = pack_row;
     pipeline_field(p, "ids", p->seq, "seq");
+    if (p->boundaries) pipeline_field(p, "document", p->seq, "seq");
     return store_finish(&p->table, e);
 }

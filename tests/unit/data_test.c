@@ -150,12 +150,12 @@ static void test_corpus(Arena *a, Tokenizer *t) {
     cpu_set_t all, one;
     Err e = {0};
     EXPECT(sched_getaffinity(0, sizeof all, &all) == 0, "affinity");
-    Corpus *many = corpus_open(path, false, t, &e);
+    Corpus *many = corpus_open(path, UNIT_documents, t, &e);
     CPU_ZERO(&one);
     for (size_t i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
         if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
     EXPECT(sched_setaffinity(0, sizeof one, &one) == 0, "affinity");
-    Corpus *single = corpus_open(path, false, t, &e);
+    Corpus *single = corpus_open(path, UNIT_documents, t, &e);
     EXPECT(sched_setaffinity(0, sizeof all, &all) == 0, "affinity");
     EXPECT(many && single, "%s", e.msg);
     if (many && single) {
@@ -190,7 +190,7 @@ static void test_text_hash(Arena *a, Tokenizer *t) {
     for (size_t i = 0; i < sizeof variant / sizeof *variant; i++) {
         Err e = {0};
         const char *path = write_text(a, arena_printf(a, "hash%zu.txt", i), variant[i].text);
-        Corpus *c = corpus_open(path, false, t, &e);
+        Corpus *c = corpus_open(path, UNIT_documents, t, &e);
         EXPECT(c && c->hash, "%s", e.msg);
         if (c && !i) first = c->hash;
         EXPECT(c && (c->hash == first) == variant[i].same, "variant %zu", i);
@@ -266,6 +266,8 @@ static void test_stage_messages(Arena *a, Tokenizer *t) {
             "pack needs a length from 1 to 1048576, not 0");
     REFUSED("lines", "pack", int_arg("seq", 9), no_arg,
             "the text has 2 ids, fewer than one window of 9; use a shorter one or more text");
+    REFUSED("lines", "pack", int_arg("seq", 2), int_arg("overlap", 2),
+            "the overlap of windows of 2 is from 0 to 1, not 2");
     REFUSED("lines", "sentence_pairs", int_arg("seq", 4), no_arg,
             "sentence_pairs needs a length from 5 to 1048576, not 4");
     REFUSED("lines", "sentence_pairs", int_arg("seq", 9), float_arg("random", 2),

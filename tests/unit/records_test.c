@@ -383,6 +383,51 @@ static void test_pack(Arena *a, Tokenizer *t) {
     buf_free(&x->file);
 }
 
+/* Windows that share three ids hold what those hold that share none, and count documents by what
+ * ends them. */
+static void test_pack_overlap(Arena *a, Tokenizer *t) {
+    enum { SHARED = 3, STRIDE = WIDTH - SHARED, MOST = 4096 };
+    static const Field fields[] = {
+        {.name = "ids", .dtype = DT_i32, .rank = 1, .dim = {WIDTH}},
+        {.name = "document", .dtype = DT_i32, .rank = 1, .dim = {WIDTH}}};
+    Text *x = NEW(a, Text);
+    make_text(x, 40, 1, 9);
+    const char *path = write_file(a, "overlap.txt", x->file.data, x->file.n);
+    int32_t flat[MOST];
+    int n = 0, rows = 0;
+    for (int shared = 0; shared < 2; shared++) {
+        Program *p = text_program(a, t, "documents", path);
+        stage(p, "pack", int_arg("seq", WIDTH), shared ? int_arg("overlap", SHARED) : no_arg);
+        DataSpec *pack = &p->spec.data[p->spec.ndata - 1];
+        if (shared) { /* a third argument */
+            SpecArg *arg = NEW_N(a, SpecArg, 3);
+            memcpy(arg, pack->arg, 2 * sizeof *arg);
+            arg[2] = int_arg("boundaries", 1);
+            pack->arg = arg;
+            pack->narg = 3;
+        }
+        ReaderOptions o = options(p, 1, false, fields, 1 + shared);
+        Reader *r = open_reader(&o);
+        for (int64_t live = 1; r && live;) {
+            int32_t ids[WIDTH], document[WIDTH];
+            Err e = {0};
+            EXPECT(reader_next(r, (char *[]){(char *)ids, (char *)document}, &live, &e), "%s",
+                   e.msg);
+            for (int i = 0, number = 0; live && i < WIDTH; i++) {
+                if (!shared && n < MOST) flat[n++] = ids[i];
+                if (!shared || rows * STRIDE + i >= n) continue;
+                EXPECT(ids[i] == flat[rows * STRIDE + i], "row %d id %d", rows, i);
+                EXPECT(document[i] == number, "row %d: document %d at %d", rows, document[i], i);
+                number += ids[i] == SEP;
+            }
+            rows += shared && live;
+        }
+        reader_close(r);
+    }
+    EXPECT(rows == 1 + (x->words + x->documents - WIDTH) / STRIDE, "%d rows", rows);
+    buf_free(&x->file);
+}
+
 static void test_bytes_rows(Arena *a) {
     TokenizerSpec spec = {.name = "tok", .kind = "bytes", .path = "", .from = ""};
     Err e = {0};
@@ -429,6 +474,7 @@ static void all_tests(Arena *a, Tokenizer *t) {
     test_shuffle(a, t);
     test_split(a, t);
     test_pack(a, t);
+    test_pack_overlap(a, t);
     test_bytes_rows(a);
     test_closing(a, t);
 }
