@@ -51,7 +51,7 @@ static bool walk_names(Walk *w, DIR *d, const char *folder, const char *name, co
     bool deep = str_eq(name, "**");
     for (struct dirent *f; (f = readdir(d));) {
         if (str_eq(f->d_name, ".") || str_eq(f->d_name, "..")) continue;
-        if (deep && *f->d_name == '.') continue;
+        if (deep && (*f->d_name == '.' || f->d_type == DT_REG)) continue;
         if (!deep && fnmatch(name, f->d_name, FNM_PERIOD)) continue;
         const char *path = join(w, folder, f->d_name);
         if (!deep && !visit(w, path, rest, depth)) return false;
