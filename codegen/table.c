@@ -179,6 +179,10 @@ static void set_compact(int64_t *s, RtStep *step) {
 }
 
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
+    if (op_info[n->op].attr == ATTR_WINDOW) {
+        window_step(g, n, step, a);
+        return;
+    }
     const Type *x = graph_type(g, n->in[0]);
     bool compacts = n->op == OP_compact;
     int axis = compacts ? x->rank - 1 : n->attr.axis;

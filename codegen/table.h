@@ -1,4 +1,4 @@
-/* Gather and scatter of rows: functions in C with the kernels' ABI, one an operator, by the size of
+/* Gather and scatter of rows, and of windows (window.c): functions in C with the kernels' ABI, one an operator, by the size of
  * an element. */
 #ifndef UPT_TABLE_H
 #define UPT_TABLE_H
@@ -6,8 +6,8 @@
 #include "ir/ir.h"
 #include "runtime/abi.h"
 
-/* Sets kernel, sizes and tasks of a step for take, put, put_add or compact; buffers are the inputs,
- * then the outputs. */
+/* Sets kernel, sizes and tasks of a step; buffers are the inputs, then the outputs. */
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a);
+void window_step(const Graph *g, const Node *n, RtStep *step, Arena *a); /* unfold, fold */
 
 #endif

@@ -48,6 +48,7 @@ typedef enum AttrKind {
     ATTR_SLICE,
     ATTR_PAD,
     ATTR_DOT,
+    ATTR_WINDOW,
     ATTR_PLACE,
     ATTR_TENSOR,
     ATTR_NAME,
@@ -101,6 +102,8 @@ typedef struct Attr {
         /* PAD: gap zeros between neighbours */
         struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;
         struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; } dot; /* DOT: a letter an axis */
+        /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
+        struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK], lo[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
     };
 } Attr;

@@ -5,6 +5,7 @@
 #include "ir/internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct Infer {
@@ -473,6 +474,62 @@ static bool shape_compact(Infer *cx) {
     cx->out[0].dtype = DT_i32;
     cx->nout = 2;
     return true;
+}
+
+/* ---- windows */
+
+static bool window_fits(Infer *cx, int axes) {
+    const Type *t = &cx->in[0];
+    int axis = cx->attr->window.axis, n = cx->attr->window.rank;
+    if (!dtype_is_float(t->dtype)) return FAIL(cx, "takes floats, not %s", TEXT(t));
+    if (n < 1 || n > 3 || axis < 0 || axis > t->rank || axes * n > t->rank - axis)
+        return FAIL(cx, "windows along %d axes from %d of %s", n, axis, TEXT(t));
+    for (int i = 0; i < n; i++) {
+        const int64_t all[] = {cx->attr->window.dim[i], cx->attr->window.size[i],
+                               cx->attr->window.step[i], cx->attr->window.dilate[i]};
+        for (int k = 0; k < 4; k++)
+            if (all[k] < 1 || all[k] > INT32_MAX)
+                return FAIL(cx, "windows of %lld, %lld apart", (long long)all[1],
+                            (long long)all[2]);
+        if (llabs(cx->attr->window.lo[i]) > INT32_MAX)
+            return FAIL(cx, "windows begin %lld before", (long long)cx->attr->window.lo[i]);
+    }
+    return true;
+}
+
+/* Puts `put` axes in place of `taken` from the first windowed one on. */
+static bool window_result(Infer *cx, int taken, int put, const int64_t *dim) {
+    const Type *t = &cx->in[0];
+    int axis = cx->attr->window.axis, rank = t->rank - taken + put, b = t->batch_axis;
+    if (rank > RANK) return FAIL(cx, "%d axes of at most %d", rank, RANK);
+    Type r = type_make(t->dtype, rank, (const int64_t[RANK]){0});
+    for (int i = 0; i < axis; i++) r.dim[i] = t->dim[i];
+    for (int i = 0; i < put; i++) r.dim[axis + i] = dim[i];
+    for (int i = axis + taken; i < t->rank; i++) r.dim[i - taken + put] = t->dim[i];
+    r.batch_axis = (int8_t)(b < axis ? b : b < axis + taken ? MIXED_BATCH : b - taken + put);
+    cx->out[0] = r;
+    return dims_valid(r.rank, r.dim, cx->e);
+}
+
+static bool shape_unfold(Infer *cx) {
+    int n = cx->attr->window.rank;
+    int64_t dim[2 * RANK];
+    if (!window_fits(cx, 1)) return false;
+    for (int i = 0; i < n; i++) {
+        dim[i] = cx->attr->window.dim[i];
+        dim[n + i] = cx->attr->window.size[i];
+    }
+    return window_result(cx, n, 2 * n, dim);
+}
+
+static bool shape_fold(Infer *cx) {
+    int n = cx->attr->window.rank, axis = cx->attr->window.axis;
+    if (!window_fits(cx, 2)) return false;
+    for (int i = 0; i < n; i++)
+        if (cx->in[0].dim[axis + n + i] != cx->attr->window.size[i])
+            return FAIL(cx, "windows of %lld in %s", (long long)cx->attr->window.size[i],
+                        TEXT(&cx->in[0]));
+    return window_result(cx, 2 * n, n, cx->attr->window.dim);
 }
 
 /* ---- structure */

@@ -133,7 +133,7 @@ static int table_axis(const Graph *g, const Node *n, int k) {
 static int lies_along(const Graph *g, const Node *n, int k) {
     Lower lower = op_info[n->op].lower;
     if (n->op == OP_dot) return dot_axis(g, n, k);
-    if (lower == LOWER_TABLE && n->op != OP_compact) return table_axis(g, n, k);
+    if (lower == LOWER_TABLE && n->nin > 1) return table_axis(g, n, k);
     if (n->op == OP_concat) return n->type[0].batch_axis;
     return lower == LOWER_MAP && n->type[0].batch_axis >= 0
                ? aligned_axis(graph_type(g, n->in[k]), n->type, n->type[0].batch_axis)

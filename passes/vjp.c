@@ -346,6 +346,21 @@ static void vjp_put(Vjp *v) {
     vjp_give(v, 2, where(v, won, rows, num(v, 0)));
 }
 
+/* ---- windows: each other's adjoint, but for what the result has along them */
+
+static void vjp_window(Vjp *v, Op op) {
+    Attr a = v->n->attr;
+    for (int i = 0; i < a.window.rank; i++)
+        a.window.dim[i] = type_of(v, v->x[0])->dim[a.window.axis + i];
+    vjp_give(v, 0, with_attr(v, op, &a, &v->gy, 1));
+}
+static void vjp_unfold(Vjp *v) {
+    vjp_window(v, OP_fold);
+}
+static void vjp_fold(Vjp *v) {
+    vjp_window(v, OP_unfold);
+}
+
 VjpFn *const vjp_table[OP_COUNT] = {
 #define OP(name, arity, attr, shape, vjp, lower, flags) [OP_##name] = vjp_##vjp,
 #include "ir/ops.def"

@@ -403,6 +403,46 @@ static void test_tables(void) {
         }
 }
 
+/* Of one to three axes; windows that overlap, that skip, that stand outside. */
+static void test_windows(void) {
+    static const struct {
+        int rank;
+        int64_t lead, inner, elements[3], windows[3], places[3], step[3], dilate[3], lo[3];
+    } sizes[] = {{1, 5, 1, {9}, {5}, {3}, {2}, {1}, {1}},
+                 {1, 2, 33, {40}, {12}, {4}, {3}, {2}, {3}},
+                 {1, 3, 2, {4}, {6}, {2}, {9}, {5}, {-1}},
+                 {2, 3, 16, {8, 7}, {4, 4}, {3, 3}, {2, 2}, {1, 1}, {1, 1}},
+                 {2, 64, 20, {14, 14}, {7, 7}, {4, 4}, {2, 2}, {1, 1}, {1, 1}},
+                 {3, 2, 3, {4, 5, 6}, {3, 4, 2}, {2, 2, 3}, {1, 1, 2}, {2, 1, 1}, {0, 0, 1}}};
+    static const DType types[] = {DT_f32, DT_f64, DT_bf16};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes * 3; k++) {
+        size_t s = k / 3;
+        int rank = sizes[s].rank;
+        Case c = case_new("");
+        snprintf(c.name, sizeof c.name, "windows %s %zu", dtype_name(types[k % 3]), s);
+        c.positive = true; /* so that no sum cancels */
+        c.tolerance = 1e-6;
+        c.bf16 = 0x1p-4; /* places are added up, and rounded each time */
+        int64_t x[RANK] = {sizes[s].lead}, y[RANK] = {sizes[s].lead};
+        Attr a = {.window = {.axis = 1, .rank = rank}};
+        for (int i = 0; i < rank; i++) {
+            x[1 + i] = sizes[s].elements[i];
+            y[1 + i] = a.window.dim[i] = sizes[s].windows[i];
+            y[1 + rank + i] = a.window.size[i] = sizes[s].places[i];
+            a.window.step[i] = sizes[s].step[i];
+            a.window.dilate[i] = sizes[s].dilate[i];
+            a.window.lo[i] = sizes[s].lo[i];
+        }
+        x[1 + rank] = y[1 + 2 * rank] = sizes[s].inner;
+        Ref in = input(&c, types[k % 3], rank + 2, x),
+            windows = input(&c, types[k % 3], 2 * rank + 2, y);
+        output(&c, graph_add(c.g, OP_unfold, &a, &in, 1, NULL, (Span){0}));
+        for (int i = 0; i < rank; i++) a.window.dim[i] = sizes[s].elements[i];
+        output(&c, graph_add(c.g, OP_fold, &a, &windows, 1, NULL, (Span){0}));
+        case_run(&c);
+    }
+}
+
 static void test_fault(void) {
     Case c = case_new("fault");
     Err e = {0};
@@ -758,6 +798,7 @@ int main(void) {
     test_views();
     test_pieces();
     test_tables();
+    test_windows();
     test_fault();
     test_dots();
     test_groups();

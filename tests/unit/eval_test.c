@@ -342,6 +342,12 @@ static void test_tables(void) {
              INPUTS(array(DT_bool, DIMS(2, 4), VALUES(0, 1, 1, 1, 0, 0, 0, 1))),
              INPUTS(array(DT_i32, DIMS(2, 2), VALUES(1, 2, 3, 0)),
                     array(DT_bool, DIMS(2, 2), VALUES(1, 1, 1, 0))));
+    Attr window = {.window = {0, 1, {2}, {3}, {2}, {1}, {1}}}; /* of places -1 0 1 and 1 2 3 */
+    Array windows = array(DT_f32, DIMS(2, 3, 1), VALUES(0, 1, 2, 2, 3, 0));
+    computes(OP_unfold, window, INPUTS(array(DT_f32, DIMS(3, 1), VALUES(1, 2, 3))),
+             INPUTS(windows));
+    window.window.dim[0] = 3;
+    computes(OP_fold, window, INPUTS(windows), INPUTS(array(DT_f32, DIMS(3, 1), VALUES(1, 4, 3))));
     for (double bad = -1; bad <= 3; bad += 4) {
         Err e = {0};
         Array in[] = {x, array(DT_i32, DIMS(1), &bad)};

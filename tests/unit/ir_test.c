@@ -127,6 +127,14 @@ static Ref sample_compact(Graph *g, Op op) {
     Ref x = matrix(g, DT_bool, 0), r = add(g, op, (Attr){.count = 2}, &x, 1);
     return (Ref){r.node, 1};
 }
+static Ref sample_unfold(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.window = {0, 2, {3, 2}, {2, 3}, {1, 2}, {1, 2}, {0, 1}}}, &x, 1);
+}
+static Ref sample_fold(Graph *g, Op op) {
+    Ref y = leaf(g, DT_f32, 4, (int64_t[]){3, 2, 2, 3}, 0);
+    return add(g, op, (Attr){.window = {0, 2, {4, 6}, {2, 3}, {1, 2}, {1, 2}, {0, 1}}}, &y, 1);
+}
 static Ref sample_grad(Graph *g, Op op) {
     Ref in[] = {leaf(g, DT_f32, 0, NULL, 0), matrix(g, DT_f32, 1), leaf(g, DT_f32, 0, NULL, 2)};
     return (Ref){add(g, op, (Attr){.num = 0}, in, 3).node, 1};
@@ -598,6 +606,17 @@ static void test_other_shapes(void) {
     infers("~not f32[3,4]", OP_put, (Attr){.axis = 0}, IN("f32[100,5]", "i32[3]", "f32[3,4]"));
     infers("i32[8*,2]", OP_compact, (Attr){.count = 2}, IN("bool[8*,9]"));
     infers("~takes bool", OP_compact, (Attr){.count = 2}, IN("i32[8,9]"));
+    Attr window = {.window = {1, 2, {4, 3}, {3, 3}, {2, 2}, {1, 1}, {1, 1}}};
+    infers("f32[8*,4,3,3,3,5]", OP_unfold, window, IN("f32[8*,8,6,5]"));
+    infers("f32[2,4,3,3,3,5*]", OP_unfold, window, IN("f32[2,8,6,5*]"));
+    infers("f32[2,4,3,3,3,5]?", OP_unfold, window, IN("f32[2,8*,6,5]"));
+    infers("f32[8*,4,3,5]", OP_fold, window, IN("f32[8*,4,3,3,3,5]"));
+    infers("f32[2,4,3,5]?", OP_fold, window, IN("f32[2,4,3*,3,3,5]"));
+    infers("~windows of 3 in", OP_fold, window, IN("f32[8,4,3,2,3,5]"));
+    infers("~along 2 axes from 1", OP_unfold, window, IN("f32[8,8]"));
+    infers("~takes floats", OP_unfold, window, IN("i32[8,8,6,5]"));
+    window.window.step[1] = 0;
+    infers("~windows of 3, 0 apart", OP_unfold, window, IN("f32[8,8,6,5]"));
     infers("f32[3]", OP_grad, NO_ATTR, IN("f32[1,1]", "f32[3]"));
     infers("~differentiates one float", OP_grad, NO_ATTR, IN("f32[2]", "f32[3]"));
 }

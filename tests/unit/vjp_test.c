@@ -14,7 +14,7 @@ static const double step = 1e-5, tolerance = 2e-7;
 typedef Ref BuildFn(Graph *g, Op op, const Ref *x);
 typedef struct Input {
     int rank;
-    int64_t dim[4];
+    int64_t dim[6];
     double lo, hi;
     bool signs; /* every other element negative */
 } Input;
@@ -143,6 +143,21 @@ static Ref written_inside(Graph *g, Op op, const Ref *x) {
     { __VA_ARGS__, 0.3, 2.0, true }
 #define POSITIVE(...)                                                                              \
     { __VA_ARGS__, 0.4, 2.0, false }
+/* Windows that leave the tensor on each side, with gaps and without. */
+static const Attr windows = {.window = {1, 2, {3, 3}, {3, 2}, {2, 1}, {1, 2}, {1, 1}}};
+static Ref unfolded(Graph *g, Op op, const Ref *x) {
+    return graph_add(g, op, &windows, x, 1, NULL, nowhere);
+}
+static Ref folded(Graph *g, Op op, const Ref *x) {
+    Attr a = windows;
+    a.window.dim[0] = 5;
+    a.window.dim[1] = 4;
+    return graph_add(g, op, &a, x, 1, NULL, nowhere);
+}
+static Ref convolved(Graph *g, Op op, const Ref *x) {
+    return g_dot(g, unfolded(g, op, x), x[1], "bhwijc", "ijcm", "bhwm", nowhere);
+}
+
 #define UNARY(name)                                                                                \
     {                                                                                              \
         OP_##name, #name, pointwise, 1, {                                                          \
@@ -226,6 +241,13 @@ static const Case cases[] = {
      written_inside,
      2,
      {ANY_SIGN(3, {2, 3, 2}), ANY_SIGN(3, {2, 4, 2})}},
+    {OP_unfold, "unfold", unfolded, 1, {ANY_SIGN(4, {2, 5, 4, 2})}},
+    {OP_unfold,
+     "convolution",
+     convolved,
+     2,
+     {ANY_SIGN(4, {2, 5, 4, 2}), ANY_SIGN(4, {3, 2, 2, 3})}},
+    {OP_fold, "fold", folded, 1, {ANY_SIGN(6, {2, 3, 3, 3, 2, 2})}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
