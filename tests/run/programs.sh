@@ -20,6 +20,7 @@ program() {
     for pair; do near "$name, ${pair%=*}" "$(metric $name $steps ${pair%=*})" "${pair#*=}" 2e-3; done
 }
 program gan 60 d_loss=1.38530123 g_loss=0.691686988 radius=0.817688704 eval.radius=0.811798692
+program pictures 30 d_loss=4.62743139 g_loss=0.156970531 r1=2.47026491 eval.size=0.190389126
 program moco 60 loss=1.79321563
 program teacher 40 loss=2.62203479
 program statistics 40 rebuilt=0.114207231 divergence=0.123241194 eval.error=0.12643905 eval.worst=0.296527028

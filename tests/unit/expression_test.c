@@ -112,6 +112,18 @@ static const Case cases[] = {
     {"sum(put(x, 1, iota4 over 0))", 12},
     {"sum(put_add(x, zeros_i32([3]), 1 over 0))", 40},
     {"at[1, 0]", 2}, {"at[0, 1]", 3}, {"sum(real)", 3},
+    /* windows */
+    {"sum(unfold(x, 2 over T))", 42}, {"unfold(x, 3, 2, 1 over T).dim(1)", 2},
+    {"unfold(x, 3, 2, 1 over T)[1, 1, 2]", 7}, {"unfold(x, 2, dilation = 2 over T)[0, 1, 1]", 3},
+    {"fold(unfold(x, 2 over T), 4 over 1)[1, 2]", 12},
+    {"conv(x[..., None], full([2, 1, 3], 2))[1, 0, 2]", 18},
+    {"conv(x[..., None], full([3, 1, 1], 1), 2, 1)[0, 1, 0]", 6},
+    {"sum(conv(stack([x, x] over -1), full([1, 1, 4], 1), groups = 2))", 112},
+    {"conv(stack([x, 3 * x] over -1), full([2, 1, 2], 1), groups = 2)[0, 2, 1]", 15},
+    {"conv_transpose(x[..., None], full([3, 1, 1], 1), 2).dim(1)", 9},
+    {"conv_transpose(x[..., None], full([3, 2, 1], 1), 2)[1, 2, 1]", 9},
+    {"max_pool(x[..., None], 2)[0, 1, 0]", 3}, {"max_pool(-x[..., None], 3, 1, 1)[0, 0, 0]", 0},
+    {"avg_pool(x[..., None], 2)[1, 1, 0]", 6.5},
     /* constants */
     {"sum(full([2, 3], 1.5))", 9}, {"sum(ones_like(ids))", 8}, {"sum(zeros_like(x))", 0},
     {"sum(cast(x > 3, i32))", 4},
