@@ -10,7 +10,7 @@
 
 enum { MAX_RESULTS_SPLIT = 64 };
 _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report &&
-                   (int)RT_OUT_text == OUT_text,
+                   (int)RT_OUT_text == OUT_text && (int)RT_OUT_watch == OUT_watch,
                "kinds of outputs");
 _Static_assert((int)RT_PLANS == ENTRY_GRAPHS, "graphs of an entry");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&

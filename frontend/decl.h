@@ -67,6 +67,7 @@ typedef struct Decls {
     const Instance *clone; /* being made, else NULL */
     Map tensors;           /* by name -> int*, index in Elab.tensor */
     size_t nbound;         /* size of Elab.current */
+    bool unwatched;        /* run { watch = off } */
     bool reporting;        /* a report's expression is computed, and must change no state */
     uint32_t regions;      /* of remat so far */
 
@@ -113,7 +114,7 @@ bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at);
     X(minimize, "minimize", IN_entry)                                                              \
     X(update, "update", IN_fn | IN_entry)                                                          \
     X(report, "report", IN_entry)                                                                  \
-    X(watch, "watch", IN_entry)                                                                    \
+    X(watch, "watch", IN_fn | IN_entry)                                                            \
     X(return, "return", IN_fn)                                                                     \
     X(if, "if", IN_module | IN_block | IN_rule | IN_fn | IN_entry)                                 \
     X(for, "for", IN_module | IN_block | IN_fn | IN_entry)                                         \
@@ -155,6 +156,12 @@ bool part_tensors(Elab *cx, const Val *part, Span at, Tensors *out);
 /* The tensor's value from here on in this entry; `value` is stopped: a constant to later gradients.
  */
 void tensor_set(Elab *cx, int tensor, Ref value, Span at);
+
+/* ---- reports and watches: entry.c watch.c */
+/* In a frame of its own, and without updates: a report more or less changes neither random numbers
+ * nor states. */
+bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out);
+void watches_drop(Graph *g);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */

@@ -200,7 +200,8 @@ bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
 /* ---- reports */
 /* What a line of metrics says anyway. */
 static bool label_free(Elab *cx, const char *label, Span at) {
-    static const char *const taken[] = {"step", "entry", "tokens_per_second", "samples_per_second"};
+    static const char *const taken[] = {"step", "entry", "warnings", "tokens_per_second",
+                                        "samples_per_second"};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (str_eq(label, taken[i]))
             return report_error(cx, at,
@@ -261,19 +262,21 @@ static bool report_decoded(Elab *cx, const Val *v, const Arg *a, Output *o) {
     return true;
 }
 
-/* In a frame of its own, and without updates: a report more or less changes neither random numbers
- * nor states. */
-static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
-    Val v;
+bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out) {
     Frame f;
-    Output o = {.name = report_label(cx, a), .span = a->span};
-    if (!o.name) return false;
-    frame_aside(cx, &f, o.name);
+    frame_aside(cx, &f, label);
     cx->decls->reporting = true;
-    bool ok = eval_expr(cx, x->scope, a->value, &v);
+    bool ok = eval_expr(cx, x->scope, e, out);
     cx->decls->reporting = false;
     frame_pop(cx);
-    if (!ok || !(text ? report_decoded(cx, &v, a, &o) : report_scalar(cx, &v, a, &o))) return false;
+    return ok;
+}
+
+static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
+    Val v;
+    Output o = {.name = report_label(cx, a), .span = a->span};
+    if (!o.name || !report_value(cx, x, a->value, o.name, &v)) return false;
+    if (!(text ? report_decoded(cx, &v, a, &o) : report_scalar(cx, &v, a, &o))) return false;
     vec_push(cx->arena, &cx->decls->output, o);
     return true;
 }
@@ -286,9 +289,4 @@ bool do_report(Elab *cx, Exec *x, const Stmt *s) {
     for (size_t i = 0; i < s->report.item.n; i++)
         ok = report_item(cx, x, &s->report.item.at[i], s->report.kind == REPORT_text) && ok;
     return ok;
-}
-
-bool do_watch(Elab *cx, Exec *x, const Stmt *s) {
-    (void)x;
-    return report_error(cx, s->span, "this version does not carry `watch`");
 }

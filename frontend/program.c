@@ -136,6 +136,7 @@ static void fill_spec(Elab *cx) {
 void program_finish(Elab *cx) {
     Program *p = cx->program;
     for (size_t i = 0; i < p->nentry; i++) {
+        if (cx->decls->unwatched) watches_drop(p->entry[i].step);
         p->entry[i].step = graph_prune(cx->arena, p->entry[i].step, p->entry[i].name, NULL);
         mark_used(cx, p->entry[i].step);
     }

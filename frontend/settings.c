@@ -151,6 +151,14 @@ static bool set_micro(const RunCx *r) {
     return run_count(r, 1, &r->run->micro);
 }
 
+static bool set_watch(const RunCx *r) {
+    static const char *const words[] = {"on", "off"};
+    size_t which;
+    if (!run_word(r, words, 2, &which)) return false;
+    r->cx->decls->unwatched = which == 1;
+    return true;
+}
+
 static bool every_eval(const RunCx *r) {
     return run_count(r, 1, &r->run->eval_every);
 }
@@ -170,6 +178,7 @@ typedef struct Setting {
 static const Setting settings[] = {
     {"seed", set_seed},   {"precision", set_precision}, {"keep", set_keep},
     {"order", set_order}, {"memory", set_memory},       {"micro", set_micro},
+    {"watch", set_watch},
 };
 static const Setting everies[] = {{"eval", every_eval}, {"save", every_save}, {"log", every_log}};
 

@@ -131,12 +131,13 @@ typedef struct Node {
     Span span;       /* not in the key */
 } Node;
 /* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay
- * finite. OUT_report: a scalar to log. OUT_text: token ids to decode and show. OUT_value: a result
- * of a body or of a test. */
-typedef enum OutKind { OUT_value, OUT_state, OUT_loss, OUT_report, OUT_text } OutKind;
+ * finite. OUT_report: a scalar to log. OUT_text: token ids to decode and show. OUT_watch: a bool
+ * that is true when the report before it is a bad sign; its name is what a person is told then.
+ * OUT_value: a result of a body or of a test. */
+typedef enum OutKind { OUT_value, OUT_state, OUT_loss, OUT_report, OUT_text, OUT_watch } OutKind;
 typedef struct Output {
     OutKind kind;
-    const char *name; /* label of a report, a text or a loss; else NULL */
+    const char *name; /* label of a report, a text or a loss, sentence of a watch; else NULL */
     int index;        /* OUT_state: tensor; OUT_text: tokenizer */
     Ref ref;
     Span span;

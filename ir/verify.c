@@ -203,6 +203,11 @@ static void verify_output(Verifier *v, const Graph *g, const Output *o) {
         if (v->p && (o->index < 0 || o->index >= v->p->spec.ntokenizer))
             wrong(v, "a text of tokenizer %d, which does not exist", o->index);
         break;
+    case OUT_watch:
+        if (!o->name || t->dtype != DT_bool || type_count(t) != 1)
+            wrong(v, "a watch is one bool with a sentence, not %s", type_text(t).s);
+        if (o == g->out || o[-1].kind != OUT_report) wrong(v, "a watch follows its report");
+        break;
     default: wrong(v, "an unknown kind of output");
     }
 }

@@ -116,7 +116,7 @@ typedef struct RtStep {
     int32_t node; /* of its graph; -1: a copy of state when all is done */
 } RtStep;
 /* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
-enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text };
+enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text, RT_OUT_watch };
 enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc };
 typedef struct RtOutput {
     int kind; /* RT_OUT_* */

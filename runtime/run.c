@@ -169,10 +169,23 @@ static double seconds_left(const Run *r) {
     return r->busy / (double)r->done * (double)(r->total_all - r->at.step);
 }
 
+/* Once for each watch, until it recovers. */
+static void warn(Run *r, const RtEntry *entry, const Report *report) {
+    for (size_t i = 0; i < report->watch.n; i++) {
+        const ReportWatch *w = &report->watch.at[i];
+        const char *key = arena_printf(report->arena, "%s %s", entry->name, w->name);
+        bool *told = map_get(&r->warned, key);
+        if (!told) map_set(&r->warned, arena_strdup(r->arena, key), told = NEW(r->arena, bool));
+        if (w->bad && !*told) progress_warn(&r->progress, report->step, w);
+        *told = w->bad;
+    }
+}
+
 static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
     Report *report = report_new(r->at.step);
     if (count_entries(r->p, true) > 1) report->entry = entry->name;
     report_add(report, r->x, plan, r->tok, "");
+    warn(r, entry, report);
     double units = batch_units(entry, &report->unit);
     if (r->since_log > 0) report->rate = units * (double)r->done_since_log / r->since_log;
     progress_report(&r->progress, report, seconds_left(r));
@@ -372,6 +385,7 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
     }
     Arena *a = arena_new();
     Run r = {.p = p, .tok = tok, .o = o, .arena = a, .dir = {.lock = -1}};
+    map_init(&r.warned, a);
     r.at.entry = NEW_N(a, int64_t, p->nentry);
     r.at.mark = NEW_N(a, EntryMark, p->nentry);
     r.reader = NEW_N(a, Reader *, p->nentry);

@@ -25,11 +25,13 @@ typedef struct Run {
     int64_t saved, evaluated; /* steps when last done; -1: never */
     double busy, since_log;   /* seconds in training steps: of this process, since the last log */
     int64_t done, done_since_log;
+    Map warned;       /* entry and watch -> bool *: was bad when last logged */
     Profile *profile; /* or NULL */
     Keep *kept;       /* the state before a step, or NULL */
 } Run;
 
-/* Step.c: the batch that step_batch has read, through a plan. False, with no sentence in `e`: all is told.
+/* Step.c: the batch that step_batch has read, through a plan. False, with no sentence in `e`: all
+ * is told.
  */
 bool step_compute(Run *r, int entry, const RtPlan *plan, double *loss, Err *e);
 const char *run_last_good(Run *r); /* "the last good checkpoint is ..." */

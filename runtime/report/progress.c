@@ -194,6 +194,11 @@ void progress_note(Progress *p, const char *fmt, ...) {
     buf_free(&b);
 }
 
+void progress_warn(Progress *p, int64_t step, const ReportWatch *w) {
+    progress_note(p, "step %lld/%lld  warning: %s is %.4g: %s", (long long)step,
+                  (long long)p->total, w->name, w->value + 0.0, w->text); /* + 0: no -0 */
+}
+
 void progress_profile(Progress *p, const Profile *profile, const ProfileCx *cx) {
     if (!p->out) return;
     progress_clear(p);

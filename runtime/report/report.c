@@ -40,6 +40,15 @@ static void add_value(Report *r, const Exec *x, const RtPlan *plan, int i, const
     vec_push(r->arena, &r->value, v);
 }
 
+/* A watch stands next to the report that it judges. */
+static void add_watch(Report *r, const Exec *x, const RtPlan *plan, int i, const char *prefix) {
+    ReportWatch w = {.name = arena_printf(r->arena, "%s%s", prefix, plan->out[i - 1].name),
+                     .text = plan->out[i].name,
+                     .value = exec_scalar(x, plan, i - 1),
+                     .bad = exec_scalar(x, plan, i) != 0};
+    vec_push(r->arena, &r->watch, w);
+}
+
 /* Where each token's text ends: decoding one token more may only append. Costs the square of the
  * length, so long rows go without. */
 static const size_t *token_ends(Arena *a, const Tokenizer *t, const int32_t *ids, size_t n,
@@ -84,6 +93,8 @@ void report_add(Report *r, const Exec *x, const RtPlan *plan, Tokenizer *const *
         if (plan->out[i].kind == RT_OUT_report) add_value(r, x, plan, i, prefix);
     for (int i = 0; i < plan->nout; i++)
         if (plan->out[i].kind == RT_OUT_loss) add_value(r, x, plan, i, prefix);
+    for (int i = 1; i < plan->nout; i++)
+        if (plan->out[i].kind == RT_OUT_watch) add_watch(r, x, plan, i, prefix);
     bool more = true;
     for (int row = 0; more && row < TEXT_ROWS; row++) {
         more = false;
@@ -112,6 +123,15 @@ static void put_texts(json_t *root, const Report *r) {
     }
 }
 
+static void put_warnings(json_t *root, const Report *r) {
+    json_t *bad = json_object();
+    for (size_t i = 0; i < r->watch.n; i++)
+        if (r->watch.at[i].bad)
+            json_object_set_new(bad, r->watch.at[i].name, json_string(r->watch.at[i].text));
+    if (json_object_size(bad)) json_object_set(root, "warnings", bad);
+    json_decref(bad);
+}
+
 void report_json(const Report *r, Buf *out) {
     json_t *root = json_object();
     json_object_set_new(root, "step", json_integer(r->step));
@@ -119,6 +139,7 @@ void report_json(const Report *r, Buf *out) {
     for (size_t i = 0; i < r->value.n; i++)
         json_object_set_new(root, r->value.at[i].name, number_json(&r->value.at[i]));
     put_texts(root, r);
+    put_warnings(root, r);
     if (r->rate > 0) {
         json_t *rate = json_real(r->rate);
         char key[64];

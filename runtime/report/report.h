@@ -17,12 +17,18 @@ typedef struct ReportText { /* row `row` of a decoded text; rows of several text
         *end; /* of the text of each token, in bytes; NULL: tokens have no text of their own */
     size_t ntoken;
 } ReportText;
+typedef struct ReportWatch { /* a value whose name is `name`, and whether it is a bad sign */
+    const char *name, *text; /* text: what that means and what helps */
+    double value;
+    bool bad;
+} ReportWatch;
 typedef struct Report {
     Arena *arena;
     int64_t step;
     const char *entry; /* NULL where the program has only one of its kind */
     VEC(ReportValue) value;
     VEC(ReportText) text;
+    VEC(ReportWatch) watch;
     double rate;      /* units a second; 0: not measured */
     const char *unit; /* "tokens", "samples" */
 } Report;
@@ -66,6 +72,7 @@ void progress_step(Progress *p, double now, int64_t step, double loss, double ra
                    const char *unit, double left);
 void progress_report(Progress *p, const Report *r,
                      double left); /* left: seconds, negative: unknown */
+void progress_warn(Progress *p, int64_t step, const ReportWatch *w);
 void progress_eval(Progress *p, const Report *r);
 /* A profile that is whole: its tables, or a line of JSON. */
 void progress_profile(Progress *p, const Profile *profile, const ProfileCx *cx);
