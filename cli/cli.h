@@ -56,7 +56,7 @@ const char *did_you_mean(Arena *a, const char *near);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
-extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_show,
+extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_report, verb_show,
     verb_tokenizer_encode, verb_tokenizer_decode, verb_tokenizer_train, verb_doctor;
 
 /* ---- sessions */
@@ -86,6 +86,7 @@ bool session_optimise(Session *s, const CompileOptions *o);                    /
 bool session_generate(Session *s, const CompileOptions *o);                    /* native code */
 /* From a .upm (compiles) or a .upx; to native code. */
 bool session_open(Session *s, const char *path, const CompileOptions *o);
+const char *session_name(Arena *a, const char *path); /* of its file, which names the run */
 void session_close(Session *s);
 bool diag_flush(const Session *s); /* prints what was found; true when there were errors */
 /* Where compiled kernels and what doctor measured are kept: $UPT_CACHE (empty: nowhere), else upt/

@@ -60,7 +60,7 @@ static const Define *split_defines(Arena *a, const StrList *list) {
     return out;
 }
 
-static const char *base_name(Arena *a, const char *path) {
+const char *session_name(Arena *a, const char *path) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
                *dot = strrchr(name, '.');
     return arena_strndup(a, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
@@ -93,7 +93,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     Err e = {0};
     start_times(s, o);
     double start = clock_seconds();
-    s->name = base_name(s->arena, path);
+    s->name = session_name(s->arena, path);
     s->diag = diag_new(s->arena);
     if (!file_read(s->arena, path, &text, &n, &e)) return fail("%s", e.msg), false;
     FrontendHost host = {s, host_module, host_tokenizer, host_fields};
@@ -171,7 +171,7 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
     if (!name_ends(path, ".upx"))
         return session_elaborate(s, path, o) && session_optimise(s, o) && session_generate(s, o);
     Err e = {0};
-    s->name = base_name(s->arena, path);
+    s->name = session_name(s->arena, path);
     start_times(s, o);
     double start = clock_seconds();
     if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;

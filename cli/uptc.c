@@ -13,6 +13,7 @@ static const Verb *const verbs[] = {
     &verb_run,
     &verb_check,
     &verb_eval,
+    &verb_report,
     &verb_show,
     &verb_tokenizer_encode,
     &verb_tokenizer_decode,
