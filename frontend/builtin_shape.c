@@ -70,7 +70,7 @@ static bool parts_match(Call *c, const TVal *part, int n, int axis) {
     return true;
 }
 
-static TVal join(Elab *cx, const TVal *part, int n, int axis, Span at) {
+TVal tensor_join(Elab *cx, const TVal *part, int n, int axis, Span at) {
     Attr attr = {.axis = axis};
     TVal t = tensor_add(cx, OP_concat, &attr, part, n, NULL, at);
     for (int k = 0; k < t.type.rank && tensor_ok(&t); k++)
@@ -94,11 +94,11 @@ bool run_concat(Call *c, Val *out) {
         return false;
     n = drop_empty(part, n);
     if (n == 0) return report_error(c->cx, c->arg_span[0], "every part of this concat is empty");
-    TVal t = join(c->cx, part, n, axis, c->at);
+    TVal t = tensor_join(c->cx, part, n, axis, c->at);
     return call_return(&t, out);
 }
 
-static TVal insert_axis(Elab *cx, const TVal *x, int axis, Span at) {
+TVal tensor_insert_axis(Elab *cx, const TVal *x, int axis, Span at) {
     int64_t dim[RANK];
     const char *name[RANK] = {0};
     for (int i = 0, k = 0; i <= x->type.rank; i++) {
@@ -118,8 +118,8 @@ bool run_stack(Call *c, Val *out) {
         return report_error(c->cx, c->at, "a tensor can have at most %d dimensions", RANK);
     TVal whole = {.ref = part[0].ref, .type = {.rank = (int8_t)(part[0].type.rank + 1)}};
     if (!call_axis(c, &whole, &axis)) return false;
-    for (int i = 0; i < n; i++) part[i] = insert_axis(c->cx, &part[i], axis, c->at);
-    TVal t = join(c->cx, part, n, axis, c->at);
+    for (int i = 0; i < n; i++) part[i] = tensor_insert_axis(c->cx, &part[i], axis, c->at);
+    TVal t = tensor_join(c->cx, part, n, axis, c->at);
     return call_return(&t, out);
 }
 
@@ -147,7 +147,7 @@ bool run_pad(Call *c, Val *out) {
 
 /* ---- order along an axis */
 
-static TVal cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size,
+TVal tensor_cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size,
                 Span at) {
     Attr attr = {.slice = {.rank = x->type.rank}};
     for (int i = 0; i < x->type.rank; i++) {
@@ -168,7 +168,7 @@ bool run_flip(Call *c, Val *out) {
     if (!call_tensor(c, 0, &x) || !over_resolve(c->cx, c->over, &x, &axes)) return false;
     for (int i = 0; i < axes.n && tensor_ok(&x); i++) {
         int64_t n = x.type.dim[axes.at[i]];
-        x = cut(c->cx, &x, axes.at[i], n - 1, -1, n, c->at);
+        x = tensor_cut(c->cx, &x, axes.at[i], n - 1, -1, n, c->at);
     }
     return call_return(&x, out);
 }
@@ -188,9 +188,9 @@ bool run_roll(Call *c, Val *out) {
     if (c->over && !call_axis(c, &x, &axis)) return false;
     int64_t n = x.type.dim[axis], k = (by % n + n) % n;
     if (k == 0) return call_return(&x, out);
-    TVal end = cut(c->cx, &x, axis, n - k, 1, k, c->at);
-    TVal start = cut(c->cx, &x, axis, 0, 1, n - k, c->at);
-    TVal t = join(c->cx, (TVal[]){end, start}, 2, axis, c->at);
+    TVal end = tensor_cut(c->cx, &x, axis, n - k, 1, k, c->at);
+    TVal start = tensor_cut(c->cx, &x, axis, 0, 1, n - k, c->at);
+    TVal t = tensor_join(c->cx, (TVal[]){end, start}, 2, axis, c->at);
     t.name[axis] = x.name[axis];
     return call_return(&t, out);
 }

@@ -53,6 +53,11 @@ TVal tensor_cast(Elab *cx, const TVal *x, DType to, Span at);
 TVal tensor_reshape(Elab *cx, const TVal *x, int rank, const int64_t *dim, Span at);
 TVal tensor_expand(Elab *cx, const TVal *x, const TVal *shape, Span at);
 TVal tensor_permute(Elab *cx, const TVal *x, const int *perm, Span at);
+/* `size` elements along one axis. */
+TVal tensor_cut(Elab *cx, const TVal *x, int axis, int64_t start, int64_t step, int64_t size,
+                Span at);
+TVal tensor_join(Elab *cx, const TVal *part, int n, int axis, Span at);
+TVal tensor_insert_axis(Elab *cx, const TVal *x, int axis, Span at); /* of size 1 */
 TVal tensor_reduce(Elab *cx, Op op, const TVal *x, uint32_t axes, bool keep, Span at);
 bool tree_of(Elab *cx, const Val *v, Span at, Tree *out);
 bool tree_unary(Elab *cx, Op op, const Val *a, Span at, Val *out);

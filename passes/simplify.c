@@ -1,7 +1,7 @@
-/* simplify: rewrites a graph by the rules of simplify_algebra.c, simplify_shape.c and
- * simplify_sum.c, round by round until none applies or MOST_ROUNDS have passed (rules only ever
- * make a graph simpler, so few are needed). Equal values meet by consing, and what nothing reads
- * falls away. */
+/* simplify: rewrites a graph by the rules of simplify_algebra.c, simplify_shape.c,
+ * simplify_sum.c and simplify_pad.c, round by round until none applies or MOST_ROUNDS have passed
+ * (rules only ever make a graph simpler, so few are needed). Equal values meet by consing, and what
+ * nothing reads falls away. */
 #include "passes/simplify.h"
 
 #include <math.h>
@@ -110,6 +110,7 @@ static Ref rewrite(const Rewrite *r) {
     if (!ref_is(to)) to = try_rules(r, algebra_rules, algebra_count);
     if (!ref_is(to)) to = try_rules(r, shape_rules, shape_count);
     if (!ref_is(to)) to = try_rules(r, sum_rules, sum_count);
+    if (!ref_is(to)) to = try_rules(r, pad_rules, pad_count);
     if (ref_is(to) && (!type_same_shape(graph_type(r->g, to), &r->n->type[0]) ||
                        graph_type(r->g, to)->dtype != r->n->type[0].dtype))
         GRAPH_BUG(r->g, "a rule for '%s' changed the type of its value", op_info[r->n->op].name);

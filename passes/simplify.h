@@ -19,8 +19,8 @@ typedef struct Rule {
     RuleFn *rule;
 } Rule;
 /* Tried in order; each file lists its own. */
-extern const Rule algebra_rules[], shape_rules[], sum_rules[];
-extern const size_t algebra_count, shape_count, sum_count;
+extern const Rule algebra_rules[], shape_rules[], sum_rules[], pad_rules[];
+extern const size_t algebra_count, shape_count, sum_count, pad_count;
 
 static inline const Node *rewrite_input(const Rewrite *r, int i) {
     return graph_node(r->g, r->in[i]);

@@ -133,6 +133,15 @@ static const Case cases[] = {
     {"sum(permutation(4))", 6},
     {"sum(bernoulli(1, [B, T]))", 8}, {"sum(bernoulli(0 * x))", 0},
     {"any(normal([B, T]) == normal([B, T]))", 0},
+    /* scan: beside what they are by hand */
+    {"sum(scan(zeros_like(x[:, 0]), x over T, add_up)[0])", 28},
+    {"scan(zeros_like(x[:, 0]), x over T, add_up)[1][0, 2]", 3},
+    {"scan(0, iota4 over 0, add_up)[1][3]", 6},
+    {"sum(scan(0, (iota4, flip(iota4 over 0)) over 0, both)[1][1])", 6},
+    {"scan((1, 2), iota4 over 0, swap)[0][1]", 2},
+    {"rank(scan(x[:, 0], x over T, add_up)[1])", 2},
+    {"scan(1, iota4 + 1 over 0, times)[0]", 24},
+    {"sum(abs(scan(zeros_like(x[:, 0]), x over T, add_up)[1] - cumsum(x over T)))", 0},
     /* calls of functions */
     {"twice(tanh)(0 * x)[0, 0]", 0}, {"sum(total(x over T))", 28},
     {"still(twice)(exp)(0 * x)[0, 0]", 2.718281828459045},
@@ -147,6 +156,10 @@ static const char prelude[] =
     "fn pick(c) { if c { return 1 } else { return 0 } }\n"
     "fn twice(f) = fn (x) { return f(f(x)) }\n"
     "fn total(x over axes) = sum(x over axes)\n"
+    "fn add_up(sum, x) = (sum + x, sum + x)\n"
+    "fn times(p, x) = (p * x, None)\n"
+    "fn both(c, x) { (a, b) = x; return (c + a, (a, b)) }\n"
+    "fn swap(c, x) { (a, b) = c; return ((b, a), None) }\n"
     "eval on text batch 2 {\n"
     "    x = cast(ids, f32)\n"
     "    iota4 = cast(iota(4), f32)\n"

@@ -84,6 +84,14 @@ static Ref sliced(Graph *g, Op op, const Ref *x) {
 static Ref sliced_inside(Graph *g, Op op, const Ref *x) {
     return with(g, op, (Attr){.slice = {2, {3, 1}, {-1, 3}, {1, 2}}}, x, 1);
 }
+static Ref part(Graph *g, Ref x, int64_t start) {
+    return with(g, OP_slice, (Attr){.slice = {2, {0, start}, {1, 1}, {2, 2}}}, &x, 1);
+}
+static Ref in_parts(Graph *g, Op op, const Ref *x) { /* its gradient is joined again */
+    (void)op;
+    Ref y = g_binary(g, OP_mul, part(g, x[0], 0), part(g, x[0], 2), nowhere);
+    return g_binary(g, OP_mul, y, part(g, x[0], 4), nowhere);
+}
 static Ref padded(Graph *g, Op op, const Ref *x) {
     return with(g, op, (Attr){.pad = {2, {1, 0}, {0, 2}, {2, 1}}}, x, 1);
 }
@@ -220,6 +228,8 @@ static const Case cases[] = {
     {OP_transpose, "transpose", transposed, 1, {ANY_SIGN(3, {2, 3, 4})}},
     {OP_slice, "slice", sliced, 1, {ANY_SIGN(2, {5, 6})}},
     {OP_slice, "slice backwards", sliced_inside, 1, {ANY_SIGN(2, {5, 6})}},
+    {OP_slice, "slice in parts", in_parts, 1, {ANY_SIGN(2, {2, 6})}},
+    {OP_slice, "slice of parts", in_parts, 1, {ANY_SIGN(2, {2, 7})}},
     {OP_pad, "pad", padded, 1, {ANY_SIGN(2, {3, 2})}},
     {OP_concat, "concat", joined, 2, {ANY_SIGN(2, {2, 3}), ANY_SIGN(2, {2, 1})}},
     REDUCTION(sum),
