@@ -61,6 +61,10 @@ typedef struct DataSpec {
     Span span;
 } DataSpec;
 
+/* Tensors that say to a step of generation which token it sees. */
+#define GENERATE_TOKEN "generate.token" /* i32[1,1] */
+#define GENERATE_AT "generate.at"       /* i32: its position, from 0 */
+
 enum { RESIZE_MAX = 4096 }; /* a side of the pictures that `resize` makes */
 
 enum { BATCHES_AHEAD = 4 }; /* made ready by a thread, for each entry */

@@ -18,6 +18,7 @@ typedef enum OptKind {
     OPT_some,  /* one of at least 1 */
     OPT_maybe, /* the same, but only after a `=`; without one it is what `arg` says: "10" */
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
+    OPT_real, /* a number of at least 0, a double */
     OPT_str,
     OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
     OPT_define, /* name=value; may repeat */
@@ -56,8 +57,9 @@ const char *did_you_mean(Arena *a, const char *near);
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; returns EXIT_FAILED */
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
-extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_report, verb_show,
-    verb_tokenizer_encode, verb_tokenizer_decode, verb_tokenizer_train, verb_doctor;
+extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_sample, verb_generate,
+    verb_predict, verb_report, verb_show, verb_tokenizer_encode, verb_tokenizer_decode, verb_tokenizer_train,
+    verb_doctor;
 
 /* ---- sessions */
 typedef struct Session {
@@ -79,6 +81,9 @@ typedef struct CompileOptions {
     /* in place of what the program's `run` says; 0 or NULL: not given */
     int64_t fit, micro, keep;
     const char *precision, *order;
+    /* The one kind of entry that is used: the others are left out, and it is an error where there
+     * is none. */
+    const char *only; /* "sample"; NULL: all */
 } CompileOptions;
 /* Each stops with its own sentence on stderr and returns false. */
 bool session_elaborate(Session *s, const char *path, const CompileOptions *o); /* to BUILT */
@@ -88,6 +93,10 @@ bool session_generate(Session *s, const CompileOptions *o);                    /
 bool session_open(Session *s, const char *path, const CompileOptions *o);
 const char *session_name(Arena *a, const char *path); /* of its file, which names the run */
 void session_close(Session *s);
+/* What a running program could not do; where its source is known to be at fault, it is shown. */
+void session_fault(const Session *s, const Err *e);
+/* The program that a verb is given, or the newest here. NULL: told, `code` is what to exit with. */
+const char *session_path(Arena *a, const char *file, const CompileOptions *o, int *code);
 bool diag_flush(const Session *s); /* prints what was found; true when there were errors */
 /* Where compiled kernels and what doctor measured are kept: $UPT_CACHE (empty: nowhere), else upt/
  * in the user's cache folder. NULL: there is no safe one, `why`. */

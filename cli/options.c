@@ -2,6 +2,7 @@
  * Flags may stand anywhere; `--flag value` and `--flag=value` both work, and so do `-o file`,
  * `-ofile` and `-o=file`; `--` ends them. */
 #include <errno.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +96,14 @@ static bool read_count(const char *s, int64_t *out) {
     return true;
 }
 
+/* 0.8, 1, 1e-3: a number that is not negative. */
+static bool read_real(const char *s, double *out) {
+    char *end;
+    if (!strchr("0123456789.", *s)) return false;
+    *out = strtod(s, &end);
+    return end != s && !*end && *out <= DBL_MAX;
+}
+
 static void list_add(Arena *a, StrList *l, const char *value) {
     const char **grown = NEW_N(a, const char *, l->n + 1);
     if (l->n) memcpy(grown, l->at, l->n * sizeof *grown);
@@ -138,6 +147,9 @@ static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
     case OPT_size:
         if (size_read(value, at)) return EXIT_OK;
         return usage("%s needs a number of bytes, such as 512M or 8G, not '%s'", o->name, value);
+    case OPT_real:
+        if (read_real(value, at)) return EXIT_OK;
+        return usage("%s needs a number, such as 0.8, not '%s'", o->name, value);
     case OPT_define: return store_define(a, at, o->name, value);
     case OPT_word: return store_word(a, o, value, at);
     case OPT_str:

@@ -87,6 +87,28 @@ static void settle_run(Session *s, const CompileOptions *o) {
                        (long long)run->micro, (long long)p->entry[i].batch);
 }
 
+static const struct {
+    const char *word;
+    EntryKind kind;
+    const char *usual; /* what to write */
+} single[] = {{"sample", ENTRY_sample, "sample 64 { return ... as grid(28, 28) }"},
+              {"generate", ENTRY_generate, "generate(tok) { return gpt.next(token, at) }"},
+              {"predict", ENTRY_predict, "predict on DATA { return ... }"}};
+
+/* Only the entry that the verb uses is computed: the kernels and the memory of training are not
+ * needed for it. */
+static bool keep_only(Session *s, const char *path, const char *word) {
+    Program *p = s->program;
+    size_t which = 0, kept = 0;
+    if (!word || !p) return true;
+    while (!str_eq(single[which].word, word)) which++;
+    for (size_t i = 0; i < p->nentry; i++)
+        if (p->entry[i].kind == single[which].kind) p->entry[kept++] = p->entry[i];
+    p->nentry = kept;
+    if (!kept) fail("%s has no %s entry: add %s", path, word, single[which].usual);
+    return kept > 0;
+}
+
 bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     char *text;
     size_t n;
@@ -101,7 +123,7 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
                                   split_defines(s->arena, &o->define), o->define.n);
     if (s->program) settle_run(s, o);
     times_stage(s->times, "frontend", start, "parse, vocabulary, elaborate");
-    return !diag_flush(s) && s->program;
+    return !diag_flush(s) && s->program && keep_only(s, path, o->only);
 }
 
 bool session_optimise(Session *s, const CompileOptions *o) {
@@ -176,8 +198,35 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
     double start = clock_seconds();
     if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;
     settle_run(s, o);
+    if (!keep_only(s, path, o->only)) return false;
     times_stage(s->times, "read .upx", start, "parse, verify, plan, vocabulary");
     return session_generate(s, o);
+}
+
+void session_fault(const Session *s, const Err *e) {
+    if (!e->at.file) {
+        fail("%s", e->msg);
+        return;
+    }
+    diag_error(s->diag, e->at, "%s", e->msg);
+    diag_note_calls(s->diag, e->at);
+    diag_flush(s);
+}
+
+static const char *changes_program(const CompileOptions *c) {
+    return c->define.n    ? "-D"
+           : c->fit       ? "--fit"
+           : c->micro     ? "--micro"
+           : c->precision ? "--precision"
+                          : NULL;
+}
+
+const char *session_path(Arena *a, const char *file, const CompileOptions *o, int *code) {
+    const char *path = file ? file : newest_upx(a), *flag = changes_program(o);
+    *code = EXIT_FAILED;
+    if (!path || !flag || !name_ends(path, ".upx")) return path;
+    *code = usage("%s changes a .upm when it is compiled; %s is compiled already", flag, path);
+    return NULL;
 }
 
 void session_close(Session *s) {

@@ -36,37 +36,16 @@ static RunOptions run_options(const Session *s, const Options *o) {
 
 typedef int Work(const Session *s, const Options *o, Err *e);
 
-/* Where the program's source is known to be at fault, it is shown. */
-static void tell_failure(const Session *s, const Err *e) {
-    if (!e->at.file) {
-        fail("%s", e->msg);
-        return;
-    }
-    diag_error(s->diag, e->at, "%s", e->msg);
-    diag_note_calls(s->diag, e->at);
-    diag_flush(s);
-}
-
-static const char *changes_program(const CompileOptions *c) {
-    return c->define.n    ? "-D"
-           : c->fit       ? "--fit"
-           : c->micro     ? "--micro"
-           : c->precision ? "--precision"
-                          : NULL;
-}
-
 static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
-    const char *path = file ? file : newest_upx(a);
-    if (!path) return EXIT_FAILED;
-    const char *flag = changes_program(&o->c);
-    if (flag && name_ends(path, ".upx"))
-        return usage("%s changes a .upm when it is compiled; %s is compiled already", flag, path);
+    int code;
+    const char *path = session_path(a, file, &o->c, &code);
+    if (!path) return code;
     Session s = {.arena = a, .log = o->quiet ? NULL : stderr};
-    int code = EXIT_FAILED;
+    code = EXIT_FAILED;
     if (session_open(&s, path, &o->c)) {
         Err e = {0};
         code = work(&s, o, &e);
-        if (e.msg[0]) tell_failure(&s, &e);
+        if (e.msg[0]) session_fault(&s, &e);
     }
     session_close(&s);
     return code;

@@ -10,12 +10,19 @@
 
 enum { MAX_RESULTS_SPLIT = 64 };
 _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report &&
-                   (int)RT_OUT_text == OUT_text && (int)RT_OUT_watch == OUT_watch,
+                   (int)RT_OUT_text == OUT_text && (int)RT_OUT_watch == OUT_watch &&
+                   (int)RT_OUT_image == OUT_image && (int)RT_OUT_value == OUT_value,
                "kinds of outputs");
 _Static_assert((int)RT_PLANS == ENTRY_GRAPHS, "graphs of an entry");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
-                   (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc,
+                   (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc &&
+                   (int)RT_TENSOR_cache == TENSOR_cache,
                "kinds of tensors");
+_Static_assert((int)RT_ENTRY_train == ENTRY_train && (int)RT_ENTRY_eval == ENTRY_eval &&
+                   (int)RT_ENTRY_sample == ENTRY_sample &&
+                   (int)RT_ENTRY_generate == ENTRY_generate &&
+                   (int)RT_ENTRY_predict == ENTRY_predict,
+               "kinds of entries");
 
 struct Codegen {
     Jit *jit;
@@ -295,7 +302,9 @@ static void finish_outputs(Build *b) {
                                            .dtype = t->dtype,
                                            .count = type_count(t),
                                            .width = t->rank ? t->dim[t->rank - 1] : 1,
+                                           .rank = t->rank,
                                            .span = o->span};
+        memcpy(out->out[out->nout - 1].dim, t->dim, sizeof t->dim);
     }
 }
 
@@ -429,7 +438,7 @@ static void find_accumulators(Arena *a, const Program *p, const Entry *from, RtE
             if (from->graph[i]->out[o].kind == OUT_state) adds[from->graph[i]->out[o].index] = true;
     to->acc = NEW_N(a, int, p->ntensor + 1);
     for (size_t i = 0; i < p->ntensor; i++)
-        if (adds[i] && p->tensor[i].kind == TENSOR_acc) to->acc[to->nacc++] = (int)i;
+        if (adds[i] && !tensor_is_saved(p->tensor[i].kind)) to->acc[to->nacc++] = (int)i;
 }
 
 static void make_plans(Codegen *c, Arena *a, const Program *p, const Entry *from, RtEntry *to,
@@ -461,7 +470,7 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e) {
     for (size_t i = 0; i < p->nentry && !e->msg[0]; i++) {
         const Entry *from = &p->entry[i];
         RtEntry *to = &out->entry[i];
-        *to = (RtEntry){.train = from->kind == ENTRY_train,
+        *to = (RtEntry){.kind = (int)from->kind,
                         .name = from->name,
                         .data = from->data,
                         .batch = from->batch,

@@ -332,8 +332,13 @@ static void print_run(Printer *o, const Stmt *s) {
 }
 
 static void print_return(Printer *o, const Stmt *s) {
-    print_items(o, "return", &s->ret.value);
+    line(o, "return");
     o->depth++;
+    for (size_t i = 0; i < s->ret.value.n; i++) {
+        const Arg *a = &s->ret.value.at[i];
+        if (a->name) line(o, "as %s", a->name);
+        print_expr(o, a->value);
+    }
     print_under(o, "as", s->ret.as);
     o->depth--;
 }

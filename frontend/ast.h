@@ -188,7 +188,7 @@ struct Stmt {
             Expr *loss; Args over; Exprs scale; bool has_over; Expr *rule; Args option;
         } minimize;
         struct { ReportKind kind; Args item; Expr *as; } report; /* as NULL: from the expression */
-        struct { Exprs value; Expr *as; } ret;
+        struct { Args value; Expr *as; } ret; /* names only where an entry returns */
         struct { Expr *cond; Stmts then, other; } cond;
         struct { const char *name; Span name_span; Expr *in; Stmts body; } loop;
         Expr *expr; /* watch, a bare call */

@@ -84,7 +84,7 @@ static bool run_body(Elab *cx, const FnDecl *f, const char *name, Scope *s, Val 
     if (f->value) {
         Exec x = {.where = IN_fn, .scope = s};
         Stmt ret = {.kind = STMT_return, .span = f->value->span};
-        vec_push(cx->arena, &ret.ret.value, f->value);
+        vec_push(cx->arena, &ret.ret.value, (Arg){NULL, f->value, f->value->span});
         if (!do_return(cx, &x, &ret)) return false;
         *out = x.result;
     } else {

@@ -21,6 +21,7 @@ typedef struct Exec {
     Module *module;    /* IN_module */
     Instance *inst;    /* IN_block, IN_rule: what is being made */
     const TVal *owner; /* IN_rule: the parameter whose state this is */
+    const Entry *entry; /* IN_entry */
     Val result;        /* of `return` */
     bool returned;
 } Exec;
@@ -75,6 +76,8 @@ typedef struct Decls {
     VEC(Binding) binding;
     VEC(Output) output;
     int minimizes, trains, evals;
+    Span only[ENTRY_KINDS]; /* where the entry of a kind is of which there is one */
+    int token, at, tokenizer_of_text; /* generate: tensors of what it sees, and of its logits */
     int64_t train_batch; /* of the last train entry; 0: none */
 } Decls;
 
@@ -115,7 +118,7 @@ bool assign_value(Elab *cx, Exec *x, const Target *t, int n, Val v, Span at);
     X(update, "update", IN_fn | IN_entry)                                                          \
     X(report, "report", IN_entry)                                                                  \
     X(watch, "watch", IN_fn | IN_entry)                                                            \
-    X(return, "return", IN_fn)                                                                     \
+    X(return, "return", IN_fn | IN_entry)                                                          \
     X(if, "if", IN_module | IN_block | IN_rule | IN_fn | IN_entry)                                 \
     X(for, "for", IN_module | IN_block | IN_fn | IN_entry)                                         \
     X(expr, "an expression", IN_fn | IN_entry)
@@ -162,6 +165,18 @@ void tensor_set(Elab *cx, int tensor, Ref value, Span at);
  * nor states. */
 bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out);
 void watches_drop(Graph *g);
+
+/* ---- what an entry gives: entry.c returns.c */
+bool outputs_named(Elab *cx, const char *label, Span at); /* false: not yet */
+bool output_decoded(Elab *cx, const Val *v, Span at, Output *o); /* decode(tok, ids) */
+/* `as grid(h, w)`: values as pictures f32[n, h, w, c] from 0 to 1. */
+bool output_picture(Elab *cx, Scope *s, const Val *v, const Expr *as, Span at, Output *o);
+/* `return` of an entry. */
+bool entry_return(Elab *cx, Exec *x, const Stmt *s);
+/* What sees `token` and `at` in generate(tok): their caches, and the tokenizer of its logits. */
+bool generate_bind(Elab *cx, Scope *s, const Expr *tok, Span at);
+/* Positions that there are for tokens, by the tables that `at` is looked up in; 0: any number. */
+int64_t generate_positions(Elab *cx);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */

@@ -19,7 +19,7 @@ static int find_original(Elab *cx, const char *name) {
 int tensor_declare(Elab *cx, const PTensor *t) {
     int index = (int)cx->tensor.n;
     vec_push(cx->arena, &cx->tensor, *t);
-    cx->tensor.at[index].t.like = find_original(cx, t->t.name);
+    cx->tensor.at[index].t.like = t->t.kind == TENSOR_cache ? -1 : find_original(cx, t->t.name);
     map_set(&cx->decls->tensors, t->t.name, arena_memdup(cx->arena, &index, sizeof index));
     return index;
 }
@@ -94,12 +94,27 @@ static bool tensor_type(Elab *cx, const Exec *x, const Stmt *s, PTensor *t) {
     return true;
 }
 
+/* A cache is declared for one sample: in front of its dimensions stands the batch of `generate`,
+ * which is 1. */
+static bool cache_type(Elab *cx, PTensor *t) {
+    Type *type = &t->t.type;
+    if (type->rank == RANK)
+        return report_error(cx, t->t.span, "a cache has at most %d dimensions", RANK - 1);
+    memmove(type->dim + 1, type->dim, (size_t)type->rank * sizeof *type->dim);
+    memmove(t->dim_name + 1, t->dim_name, (size_t)type->rank * sizeof *t->dim_name);
+    type->dim[0] = 1;
+    t->dim_name[0] = "B";
+    type->rank++;
+    return true;
+}
+
 static bool declare_tensor(Elab *cx, Exec *x, const Stmt *s, TensorKind kind) {
     PTensor t = {
         .t = {
             .name = tensor_path(cx, x, s->param.name), .kind = kind, .like = -1, .span = s->span}};
     t.scope = x->scope;
     if (!tensor_type(cx, x, s, &t) || !declare_init(cx, x->scope, s->param.init, &t)) return false;
+    if (kind == TENSOR_cache && !cache_type(cx, &t)) return false;
     if (kind == TENSOR_param && !dtype_is_float(t.t.type.dtype)) {
         report_error(cx, s->span, "a param is trained by gradients, so it cannot be %s",
                      dtype_name(t.t.type.dtype));
@@ -108,7 +123,8 @@ static bool declare_tensor(Elab *cx, Exec *x, const Stmt *s, TensorKind kind) {
     }
     if (!path_claim(cx, t.t.name, s->span)) return false;
     Val v = {.kind = VAL_param, .span = s->span, .tensor = tensor_declare(cx, &t)};
-    if (x->inst) vec_push(cx->arena, &x->inst->tensor, v.tensor);
+    bool part = kind != TENSOR_cache; /* a cache is no value of the instance */
+    if (x->inst && part) vec_push(cx->arena, &x->inst->tensor, v.tensor);
     return assign_value(cx, x, &(Target){.name = s->param.name, .span = s->param.name_span}, 1, v,
                         s->span);
 }
@@ -122,9 +138,10 @@ bool do_state(Elab *cx, Exec *x, const Stmt *s) {
 }
 
 bool do_cache(Elab *cx, Exec *x, const Stmt *s) {
-    (void)x;
-    return report_error(cx, s->span,
-                        "this version does not carry `cache`, which only generation uses");
+    if (s->param.init)
+        return report_error(cx, s->param.init->span,
+                            "a cache is zero when a generation starts, it has no initial value");
+    return declare_tensor(cx, x, s, TENSOR_cache);
 }
 
 /* ---- values in an entry */
@@ -142,6 +159,11 @@ bool tensor_current(Elab *cx, int tensor, Span at, TVal *out) {
     const PTensor *p = &cx->tensor.at[tensor];
     if (!cx->current)
         return report_error(cx, at, "'%s' has a value only while an entry runs", p->t.name);
+    if (p->t.kind == TENSOR_cache && !cx->in_generate) {
+        report_error(cx, at, "'%s' is a cache: it has a value only in `generate`", p->t.name);
+        diag_note(cx->diag, p->t.span, "it is declared here");
+        return false;
+    }
     grow_current(cx);
     *out = (TVal){.ref = cx->current[tensor], .type = p->t.type};
     memcpy(out->name, p->dim_name, sizeof out->name);

@@ -14,6 +14,7 @@
  *   stmt.c call.c sign.c statements, calls, signatures
  *   block.c declare.c    instances and their persistent tensors
  *   entry.c minimize.c   train and eval; minimize and update;  watch.c  watch
+ *   returns.c            sample, generate and predict
  *   data.c settings.c    pipelines and tokenizers; load and run
  *   program.c            the finished program
  *
@@ -165,6 +166,7 @@ struct Elab {
     Graph *g;      /* of the entry at hand; NULL outside entries */
     bool training; /* in train, and not inside still() */
     bool in_train; /* the entry is `train`: step and steps are values, updates happen */
+    bool in_generate; /* caches are values, and updates of them happen */
     int64_t batch; /* B of the entry */
     VEC(PTensor) tensor;
     Ref *current; /* by tensor: its value now in this entry (REF_NONE: not yet read) */

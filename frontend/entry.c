@@ -1,6 +1,7 @@
-/* Entries: one graph for one optimisation step (train) or one batch (eval). The batch's fields are
- * in scope by name, B is its size; every tensor whose current value differs from the one it had
- * when the step began becomes an OUT_state. */
+/* Entries: one graph for one optimisation step (train), one batch (eval, predict), one set of
+ * samples or one token (generate). The batch's fields are in scope by name, B is its size; every
+ * tensor whose current value differs from the one it had when the step began becomes an OUT_state.
+ * What entries return is in returns.c. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -46,6 +47,10 @@ static bool entry_count(Elab *cx, Scope *scope, const Expr *e, const char *what,
 
 static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {
     bool train = e->kind == ENTRY_train;
+    if (e->kind == ENTRY_generate) return true;
+    if (e->kind == ENTRY_sample)
+        return entry_count(cx, scope, s->entry.count, "the number of samples", MAX_BATCH, 1,
+                           &e->batch);
     int64_t usual = !train && cx->decls->train_batch ? cx->decls->train_batch : DEFAULT_BATCH;
     if (!entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, usual, &e->batch))
         return false;
@@ -82,7 +87,7 @@ static void bind_batch(Elab *cx, Scope *scope, const DataDecl *data, int64_t bat
     b.batch = true;
     b.span = at;
     scope_set(cx, scope, "B", &b);
-    for (int i = 0; i < data->spec.nfield; i++)
+    for (int i = 0; data && i < data->spec.nfield; i++)
         bind_field(cx, scope, &data->spec.field[i], batch, at);
 }
 
@@ -103,28 +108,30 @@ static void flush_outputs(Elab *cx) {
     }
 }
 
-static bool has_output(const Elab *cx, OutKind a, OutKind b) {
-    for (size_t i = 0; i < cx->decls->output.n; i++) {
-        OutKind k = cx->decls->output.at[i].kind;
-        if (k == a || k == b) return true;
-    }
-    return false;
-}
+/* What an entry of each kind is there for: outputs of these kinds. */
+typedef struct Purpose {
+    unsigned gives; /* bits of OutKind */
+    const char *lacking, *hint;
+} Purpose;
+static const Purpose purposes[ENTRY_KINDS] = {
+    [ENTRY_train] = {1u << OUT_state, "changes nothing", "minimize loss with adamw(1e-3)"},
+    [ENTRY_eval] = {1u << OUT_report | 1u << OUT_text | 1u << OUT_image, "reports nothing",
+                    "report loss"},
+    [ENTRY_sample] = {1u << OUT_value | 1u << OUT_text | 1u << OUT_image, "returns nothing",
+                      "return decode(normal([64, z])) as grid(28, 28)"},
+    [ENTRY_generate] = {1u << OUT_value, "returns nothing", "return gpt.next(token, at)"},
+    [ENTRY_predict] = {1u << OUT_value | 1u << OUT_text, "returns nothing",
+                       "return label = argmax(logits over -1)"},
+};
 
-static bool check_purpose(Elab *cx, const Entry *e) {
-    bool train = e->kind == ENTRY_train;
+static bool check_purpose(Elab *cx, const Stmt *s, const Entry *e) {
+    const Purpose *want = &purposes[e->kind];
     if (cx->decls->broken) return true;
-    if (train && !has_output(cx, OUT_state, OUT_state)) {
-        report_error(cx, e->span, "this train entry changes nothing");
-        diag_hint(cx->diag, "minimize loss with adamw(1e-3)");
-        return false;
-    }
-    if (!train && !has_output(cx, OUT_report, OUT_text)) {
-        report_error(cx, e->span, "this eval entry reports nothing");
-        diag_hint(cx->diag, "report loss");
-        return false;
-    }
-    return true;
+    for (size_t i = 0; i < cx->decls->output.n; i++)
+        if (want->gives >> cx->decls->output.at[i].kind & 1) return true;
+    report_error(cx, e->span, "this %s entry %s", entry_word_name(s->entry.word), want->lacking);
+    diag_hint(cx->diag, "%s", want->hint);
+    return false;
 }
 
 /* ---- running */
@@ -132,6 +139,7 @@ static void begin(Elab *cx, const Entry *e) {
     Decls *d = cx->decls;
     cx->g = graph_new(cx->arena, e->name);
     cx->training = cx->in_train = e->kind == ENTRY_train;
+    cx->in_generate = e->kind == ENTRY_generate;
     cx->batch = e->batch;
     cx->current = NULL;
     d->nbound = 0;
@@ -146,7 +154,7 @@ static void begin(Elab *cx, const Entry *e) {
 static void finish(Elab *cx) {
     cx->g = NULL;
     cx->current = NULL;
-    cx->training = cx->in_train = false;
+    cx->training = cx->in_train = cx->in_generate = false;
     cx->batch = 0;
 }
 
@@ -157,20 +165,27 @@ static void add_entry(Elab *cx, const Entry *e) {
     p->entry[p->nentry++] = *e;
 }
 
+static bool bind_names(Elab *cx, Scope *scope, const Stmt *s, const Entry *e,
+                       const DataDecl *data) {
+    if (e->kind == ENTRY_generate) return generate_bind(cx, scope, s->entry.on, s->span);
+    bind_batch(cx, scope, data, e->batch, data ? s->entry.on->span : s->span);
+    return true;
+}
+
 static bool run_body(Elab *cx, Module *m, const Stmt *s, Entry *e, const DataDecl *data) {
     Frame f = {.place = hash_str(e->name, 0), .what = e->name};
     map_init(&f.counts, cx->arena);
     Frame *up = cx->frame;
     cx->frame = &f;
     begin(cx, e);
-    Exec x = {.where = IN_entry, .scope = scope_new(cx, m->scope, NULL)};
-    bind_batch(cx, x.scope, data, e->batch, s->entry.on->span);
-    bool ok = exec_stmts(cx, &x, &s->entry.body);
+    Exec x = {.where = IN_entry, .scope = scope_new(cx, m->scope, NULL), .entry = e};
+    bool ok = bind_names(cx, x.scope, s, e, data) && exec_stmts(cx, &x, &s->entry.body);
     if (ok) {
         output_states(cx);
-        ok = check_purpose(cx, e);
+        ok = check_purpose(cx, s, e);
         flush_outputs(cx);
         e->step = cx->g;
+        if (e->kind == ENTRY_generate) e->steps = generate_positions(cx);
         if (ok) add_entry(cx, e);
     }
     finish(cx);
@@ -178,22 +193,41 @@ static bool run_body(Elab *cx, Module *m, const Stmt *s, Entry *e, const DataDec
     return ok;
 }
 
-static const char *entry_name(Elab *cx, const Stmt *s, bool train) {
-    int n = train ? ++cx->decls->trains : ++cx->decls->evals;
-    const char *word = train ? "train" : "eval";
-    if (s->entry.name) return s->entry.name;
+static const char *entry_name(Elab *cx, const Stmt *s, EntryKind kind) {
+    const char *word = entry_word_name(s->entry.word);
+    int n = kind == ENTRY_train  ? ++cx->decls->trains
+            : kind == ENTRY_eval ? ++cx->decls->evals
+                                 : 1;
     return n == 1 ? word : arena_printf(cx->arena, "%s.%d", word, n);
+}
+
+/* A verb runs its entry: there is one of each kind that has a verb of its own. */
+static bool only_one(Elab *cx, const Stmt *s, EntryKind kind) {
+    Span *first = &cx->decls->only[kind];
+    if (kind < ENTRY_sample || !first->file) {
+        *first = s->span;
+        return true;
+    }
+    diag_error(cx->diag, s->span, "a program has one %s entry", entry_word_name(s->entry.word));
+    diag_note(cx->diag, *first, "the other one is here");
+    return false;
 }
 
 bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
     const char *word = entry_word_name(s->entry.word);
-    if (s->entry.word != WORD_train && s->entry.word != WORD_eval)
+    static const EntryKind kinds[] = {[WORD_train] = ENTRY_train,
+                                      [WORD_eval] = ENTRY_eval,
+                                      [WORD_sample] = ENTRY_sample,
+                                      [WORD_generate] = ENTRY_generate,
+                                      [WORD_predict] = ENTRY_predict};
+    if (s->entry.word == WORD_features)
         return report_error(cx, s->span, "this version does not carry `%s`", word);
-    bool train = s->entry.word == WORD_train;
-    Entry e = {.kind = train ? ENTRY_train : ENTRY_eval, .span = s->span};
+    Entry e = {.kind = kinds[s->entry.word], .span = s->span, .data = -1, .batch = 1};
     const DataDecl *data = NULL;
-    e.name = entry_name(cx, s, train);
-    if (!entry_data(cx, x->scope, s, word, &data, &e.data)) return false;
+    e.name = entry_name(cx, s, e.kind);
+    if (!only_one(cx, s, e.kind)) return false;
+    if (entry_reads_data(e.kind) && !entry_data(cx, x->scope, s, word, &data, &e.data))
+        return false;
     return entry_counts(cx, x->scope, s, &e) && run_body(cx, x->module, s, &e, data);
 }
 
@@ -211,6 +245,18 @@ static bool label_free(Elab *cx, const char *label, Span at) {
     return true;
 }
 
+bool outputs_named(Elab *cx, const char *label, Span at) {
+    for (size_t i = 0; i < cx->decls->output.n; i++) {
+        const Output *o = &cx->decls->output.at[i];
+        if (o->kind == OUT_state || o->kind == OUT_loss || !str_eq(o->name, label)) continue;
+        const char *done = cx->in_train || o->kind == OUT_report ? "reported" : "given";
+        diag_error(cx->diag, at, "'%s' is %s twice", label, done);
+        diag_note(cx->diag, o->span, "it is %s here first", done);
+        return true;
+    }
+    return false;
+}
+
 static const char *report_label(Elab *cx, const Arg *a) {
     const char *label = a->name;
     if (!label && a->value->kind == EXPR_name) label = a->value->name;
@@ -220,15 +266,7 @@ static const char *report_label(Elab *cx, const Arg *a) {
         diag_hint(cx->diag, "report name = %s", span_text(cx, a->value->span));
         return NULL;
     }
-    if (!label_free(cx, label, a->span)) return NULL;
-    for (size_t i = 0; i < cx->decls->output.n; i++) {
-        const Output *o = &cx->decls->output.at[i];
-        if ((o->kind != OUT_report && o->kind != OUT_text) || !str_eq(o->name, label)) continue;
-        diag_error(cx->diag, a->span, "'%s' is reported twice", label);
-        diag_note(cx->diag, o->span, "it is reported here first");
-        return NULL;
-    }
-    return label;
+    return label_free(cx, label, a->span) && !outputs_named(cx, label, a->span) ? label : NULL;
 }
 
 static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
@@ -245,15 +283,15 @@ static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
     return true;
 }
 
-static bool report_decoded(Elab *cx, const Val *v, const Arg *a, Output *o) {
+bool output_decoded(Elab *cx, const Val *v, Span at, Output *o) {
     bool fits = v->kind == VAL_tuple && v->list.n == 2 && v->list.at[0].kind == VAL_tokenizer;
     TVal t;
     if (!fits)
-        return report_error(cx, a->value->span, "`report text` takes decode(tok, ids), not %s",
+        return report_error(cx, at, "`report text` takes decode(tok, ids), not %s",
                             val_describe(cx, v));
-    if (!val_tensor(cx, &v->list.at[1], DT_i32, a->value->span, &t)) return false;
+    if (!val_tensor(cx, &v->list.at[1], DT_i32, at, &t)) return false;
     if (t.type.dtype != DT_i32 || !t.type.rank)
-        return report_error(cx, a->value->span,
+        return report_error(cx, at,
                             "decode takes token ids, i32 with a dimension of positions, not %s",
                             tval_describe(cx, &t));
     o->kind = OUT_text;
@@ -272,21 +310,28 @@ bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out)
     return ok;
 }
 
-static bool report_item(Elab *cx, Exec *x, const Arg *a, bool text) {
+static bool report_item(Elab *cx, Exec *x, const Stmt *s, const Arg *a) {
     Val v;
     Output o = {.name = report_label(cx, a), .span = a->span};
     if (!o.name || !report_value(cx, x, a->value, o.name, &v)) return false;
-    if (!(text ? report_decoded(cx, &v, a, &o) : report_scalar(cx, &v, a, &o))) return false;
+    bool text = s->report.kind == REPORT_text;
+    if (!(text ? output_decoded(cx, &v, a->value->span, &o) : report_scalar(cx, &v, a, &o)))
+        return false;
     vec_push(cx->arena, &cx->decls->output, o);
     return true;
 }
 
 bool do_report(Elab *cx, Exec *x, const Stmt *s) {
     bool ok = true;
-    if (s->report.kind > REPORT_text)
+    if (x->entry->kind >= ENTRY_sample) {
+        report_error(cx, s->span, "report belongs to `train` and `eval`");
+        diag_hint(cx->diag, "return name = e gives a value");
+        return false;
+    }
+    if (s->report.kind > REPORT_image)
         return report_error(cx, s->span, "this version does not carry `report %s`",
                             report_kind_name(s->report.kind));
     for (size_t i = 0; i < s->report.item.n; i++)
-        ok = report_item(cx, x, &s->report.item.at[i], s->report.kind == REPORT_text) && ok;
+        ok = report_item(cx, x, s, &s->report.item.at[i]) && ok;
     return ok;
 }

@@ -409,13 +409,14 @@ static bool update_instance(Elab *cx, const Instance *inst, const Val *value, Sp
     return true;
 }
 
-/* In a block's fn only states change, and only where `train` runs it; elsewhere the statement does
- * nothing. */
+/* In a block's fn only states and caches change: states where `train` runs it, caches in
+ * `generate`; elsewhere the statement does nothing. */
 static bool update_value(Elab *cx, Exec *x, const Stmt *s, const Val *target) {
     const Target *t = s->assign.target;
     Val v;
     if (target->kind == VAL_param) {
         const PTensor *p = &cx->tensor.at[target->tensor];
+        if (cx->in_generate && p->t.kind == TENSOR_state) return true;
         if (x->where == IN_fn && p->t.kind == TENSOR_param)
             return report_error(cx, t->span,
                                 "'%s' is a param: only an entry's minimize and update change it",
@@ -435,7 +436,8 @@ static bool update_value(Elab *cx, Exec *x, const Stmt *s, const Val *target) {
 bool do_update(Elab *cx, Exec *x, const Stmt *s) {
     const Target *t = s->assign.target;
     Val target;
-    if (x->where == IN_fn && (!cx->in_train || !cx->training || cx->decls->reporting)) return true;
+    bool trains = cx->in_train && cx->training && !cx->decls->reporting;
+    if (x->where == IN_fn && !trains && !cx->in_generate) return true;
     if (x->where == IN_entry && !only_in_train(cx, "update", s->span)) return false;
     bool ok = t->path ? eval_expr(cx, x->scope, t->path, &target)
                       : name_value(cx, x->scope, t->name, t->span, &target);

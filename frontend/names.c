@@ -172,7 +172,9 @@ static void see_stmt(Names *n, Scope *s, const Stmt *stmt) {
         see_expr(n, s, stmt->param.init);
         break;
     case STMT_update: see_update(n, s, stmt); break;
-    case STMT_return: see_exprs(n, s, &stmt->ret.value); break;
+    case STMT_return:
+        for (size_t i = 0; i < stmt->ret.value.n; i++) see_expr(n, s, stmt->ret.value.at[i].value);
+        break;
     case STMT_if:
         see_expr(n, s, stmt->cond.cond);
         for (size_t i = 0; i < stmt->cond.then.n; i++) see_stmt(n, s, stmt->cond.then.at[i]);

@@ -79,8 +79,8 @@ static Stmts *body_of(Parser *p, Stmts *s) {
 %type <FnDecl *> fn_head
 %type <Stmts *> stmts body
 %type <Stmt *> stmt if_stmt simple entry load renaming run_items
-%type <Args *> options report_items
-%type <Arg *> report_item
+%type <Args *> options report_items returned
+%type <Arg *> report_item returned_item
 %type <Parts *> parts
 %type <Clauses *> clauses
 %type <const char *> module alias_opt name_opt
@@ -184,9 +184,9 @@ simple
         $$ = stmt_report(p, $report_kind, $report_items, $as_opt, @$);
     }
     | WATCH expr                        { $$ = stmt_new(p, STMT_watch, @$); $$->expr = $expr; }
-    | RETURN values as_opt {
+    | RETURN returned as_opt {
         $$ = stmt_new(p, STMT_return, @$);
-        $$->ret.value = *$values; $$->ret.as = $as_opt;
+        $$->ret.value = *$returned; $$->ret.as = $as_opt;
     }
     ;
 
@@ -254,6 +254,14 @@ report_items
 report_item
     : expr                              { $$ = NEW(p->arena, Arg); *$$ = (Arg){NULL, $expr, @$}; }
     | NAME ASSIGN expr                  { $$ = NEW(p->arena, Arg); *$$ = (Arg){$NAME, $expr, @$}; }
+    ;
+returned
+    : returned_item                     { $$ = args_add(p, NULL, *$1); }
+    | returned COMMA returned_item      { $$ = args_add(p, $1, *$3); }
+    ;
+returned_item
+    : value                             { $$ = NEW(p->arena, Arg); *$$ = (Arg){NULL, $value, @$}; }
+    | NAME ASSIGN value                 { $$ = NEW(p->arena, Arg); *$$ = (Arg){$NAME, $value, @$}; }
     ;
 as_opt
     : %empty                            { $$ = NULL; }

@@ -113,7 +113,8 @@ static void build_init(Elab *cx, const int *number) {
     cx->g = graph_new(cx->arena, "init");
     for (size_t i = 0; i < cx->tensor.n; i++) {
         PTensor p = cx->tensor.at[i];
-        if (p.used && p.t.like < 0 && !init_tensor(cx, &p, number[i]) && diag_full(cx->diag)) break;
+        bool starts = p.used && p.t.like < 0 && tensor_is_saved(p.t.kind);
+        if (starts && !init_tensor(cx, &p, number[i]) && diag_full(cx->diag)) break;
     }
     cx->program->init = graph_prune(cx->arena, cx->g, "init", NULL);
     cx->g = NULL;

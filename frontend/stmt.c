@@ -32,8 +32,6 @@ bool exec_stmt(Elab *cx, Exec *x, const Stmt *s) {
     if (info->where == IN_module) diag_hint(cx->diag, "declare it at the top level of the file");
     if (s->kind == STMT_fn)
         diag_hint(cx->diag, "declare it at top level, or: name = fn (x) { return ... }");
-    if (s->kind == STMT_return && x->where == IN_entry)
-        diag_hint(cx->diag, "report name = e logs a value");
     if (info->where == IN_entry)
         diag_hint(cx->diag, "it belongs to `train on ... { }` or `eval on ... { }`");
     return false;
@@ -142,11 +140,15 @@ bool do_assign(Elab *cx, Exec *x, const Stmt *s) {
 /* ---- control */
 bool do_return(Elab *cx, Exec *x, const Stmt *s) {
     int n = (int)s->ret.value.n;
+    if (x->where == IN_entry) return entry_return(cx, x, s);
     if (s->ret.as)
         return report_error(cx, s->ret.as->span, "`as` belongs to the return of `sample`");
     Val *v = NEW_N(cx->arena, Val, n + 1);
     for (int i = 0; i < n; i++) {
-        const Expr *e = s->ret.value.at[i];
+        const Expr *e = s->ret.value.at[i].value;
+        if (s->ret.value.at[i].name)
+            return report_error(cx, s->ret.value.at[i].span,
+                                "only what `sample` and `predict` return has names");
         if (!eval_expr(cx, x->scope, e, &v[i]) || v[i].kind == VAL_error ||
             !settle(cx, &v[i], e->span))
             return false;

@@ -73,8 +73,7 @@ static bool is_stage(const char *name) {
 
 /* Of the language's design, and in no version yet. */
 static bool is_later(const char *name) {
-    static const char *const later[] = {"grid_sample", "knn", "linear_probe", "retrieval",
-                                        "CausalAttention"};
+    static const char *const later[] = {"grid_sample", "knn", "linear_probe", "retrieval"};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (str_eq(name, later[i])) return true;
     return false;

@@ -133,12 +133,22 @@ typedef struct Node {
 /* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay
  * finite. OUT_report: a scalar to log. OUT_text: token ids to decode and show. OUT_watch: a bool
  * that is true when the report before it is a bad sign; its name is what a person is told then.
- * OUT_value: a result of a body or of a test. */
-typedef enum OutKind { OUT_value, OUT_state, OUT_loss, OUT_report, OUT_text, OUT_watch } OutKind;
+ * OUT_image: pictures, f32[n, h, w, c] from 0 to 1. OUT_value: a result of a body, a test, or an
+ * entry that returns. */
+typedef enum OutKind {
+    OUT_value,
+    OUT_state,
+    OUT_loss,
+    OUT_report,
+    OUT_text,
+    OUT_watch,
+    OUT_image
+} OutKind;
+enum { OUT_KINDS = OUT_image + 1 };
 typedef struct Output {
     OutKind kind;
-    const char *name; /* label of a report, a text or a loss, sentence of a watch; else NULL */
-    int index;        /* OUT_state: tensor; OUT_text: tokenizer */
+    const char *name; /* label of what is reported or returned, sentence of a watch; else NULL */
+    int index; /* OUT_state: tensor; OUT_text and the value of a generate: tokenizer */
     Ref ref;
     Span span;
 } Output;
@@ -204,8 +214,19 @@ Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 
 /* ---- programs */
 /* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
- * batch, never saved. */
-typedef enum TensorKind { TENSOR_param, TENSOR_state, TENSOR_optim, TENSOR_acc } TensorKind;
+ * batch; cache: what one generation keeps, zero at its start. These two are never saved and have no
+ * initial value. */
+typedef enum TensorKind {
+    TENSOR_param,
+    TENSOR_state,
+    TENSOR_optim,
+    TENSOR_acc,
+    TENSOR_cache
+} TensorKind;
+enum { TENSOR_KINDS = TENSOR_cache + 1 };
+static inline bool tensor_is_saved(TensorKind k) {
+    return k < TENSOR_acc;
+}
 typedef struct Tensor {
     const char *name; /* its path: bert.layer.3.attend.q.weight */
     TensorKind kind;
@@ -214,14 +235,25 @@ typedef struct Tensor {
     double fill; /* TENSOR_acc: value before the first batch or piece */
     Span span;
 } Tensor;
-typedef enum EntryKind { ENTRY_train, ENTRY_eval } EntryKind;
+typedef enum EntryKind {
+    ENTRY_train,
+    ENTRY_eval,
+    ENTRY_sample,   /* pictures or values from random numbers; no data */
+    ENTRY_generate, /* the logits after one token: caches GENERATE_TOKEN and GENERATE_AT hold it */
+    ENTRY_predict   /* a value for each record */
+} EntryKind;
+enum { ENTRY_KINDS = ENTRY_predict + 1 };
+static inline bool entry_reads_data(EntryKind k) {
+    return k != ENTRY_sample && k != ENTRY_generate;
+}
 enum { ENTRY_GRAPHS = 5, ENTRY_PIECES = 2 }; /* the graphs of pieces are from graph[ENTRY_PIECES] on */
 typedef struct Entry {
     EntryKind kind;
     const char *name; /* "train", "eval", "train.2", ... */
-    int data;         /* index in Spec.data */
-    int64_t batch;
-    int64_t steps, epochs; /* train: one of them is 0 */
+    int data;         /* index in Spec.data; -1: it reads none */
+    int64_t batch;    /* sample: how many it makes at once */
+    int64_t steps, epochs; /* train: one of them is 0. generate: steps are the positions that there
+                              are for tokens, 0: any number */
     /* train: the quiet step, and the one with reports (equal state, bit for bit). eval: one batch;
      * after `whole_set`, what each batch adds to the sums, and the reports from them.
      * After `micro` a train entry's batch goes through `piece` (or piece_logged) in equal pieces,

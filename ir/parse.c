@@ -361,7 +361,7 @@ static bool read_output(GraphReader *r) {
     int64_t index = 0;
     Ref ref;
     Span span;
-    if (!parse_word(ps, out_kind_names, OUT_watch + 1, "a kind of output", &kind)) return false;
+    if (!parse_word(ps, out_kind_names, OUT_KINDS, "a kind of output", &kind)) return false;
     if (ps->tok.kind == TOK_str && !parse_str(ps, &name)) return false;
     if (ps->tok.kind == TOK_int && !parse_int(ps, 0, INT32_MAX, &index)) return false;
     if (!parse_expect(ps, '=') || !read_ref(r, &ref) || !parse_place(ps, &span)) return false;

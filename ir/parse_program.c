@@ -120,7 +120,7 @@ static bool read_tensor(Reader *r) {
     Parser *ps = &r->ps;
     Tensor t = {0};
     int kind;
-    if (!parse_word(ps, tensor_kind_names, TENSOR_acc + 1, "a kind of tensor", &kind) ||
+    if (!parse_word(ps, tensor_kind_names, TENSOR_KINDS, "a kind of tensor", &kind) ||
         !parse_str(ps, &t.name) || !parse_expect(ps, ':') || !parse_type(ps, &t.type) ||
         !parse_record(ps, &tensor_record, &t) || !parse_place(ps, &t.span))
         return false;
@@ -134,7 +134,7 @@ static bool read_entry(Reader *r) {
     Entry e = {0};
     int kind;
     Span at = ps->tok.span;
-    if (!parse_word(ps, entry_kind_names, ENTRY_eval + 1, "a kind of entry", &kind) ||
+    if (!parse_word(ps, entry_kind_names, ENTRY_KINDS, "a kind of entry", &kind) ||
         !parse_record(ps, &entry_record, &e) || !parse_place(ps, &e.span))
         return false;
     if (!e.name) return parse_error(ps, at, "an entry has a name");

@@ -64,9 +64,10 @@ const Record entry_record = {{{"name", KEY_str, AT(Entry, name), 0},
                               {"epochs", KEY_int64, AT(Entry, epochs), 0}}};
 
 const char *const stage_names[4] = {"built", "primitive", "whole_set", "fused"};
-const char *const out_kind_names[OUT_watch + 1] = {"value",  "state", "loss",
-                                                   "report", "text",  "watch"};
-const char *const tensor_kind_names[TENSOR_acc + 1] = {"param", "state", "optim", "acc"};
-const char *const entry_kind_names[ENTRY_eval + 1] = {"train", "eval"};
+const char *const out_kind_names[OUT_KINDS] = {"value", "state", "loss", "report",
+                                               "text",  "watch", "image"};
+const char *const tensor_kind_names[TENSOR_KINDS] = {"param", "state", "optim", "acc", "cache"};
+const char *const entry_kind_names[ENTRY_KINDS] = {"train", "eval", "sample", "generate",
+                                                   "predict"};
 const char *const entry_graph_names[ENTRY_GRAPHS] = {"step", "logged", "ahead", "piece",
                                                      "piece_logged"};

@@ -31,10 +31,10 @@ extern const Record attr_record[ATTR_BODY + 1]; /* empty for NONE and BODY */
 extern const Record run_record, tokenizer_record, data_record, tensor_record, entry_record;
 
 extern const char *const stage_names[4]; /* bit i of Program.stage */
-extern const char *const out_kind_names[OUT_watch + 1];
-extern const char *const tensor_kind_names[TENSOR_acc + 1];
+extern const char *const out_kind_names[OUT_KINDS];
+extern const char *const tensor_kind_names[TENSOR_KINDS];
 extern const char *const entry_graph_names[ENTRY_GRAPHS];
-extern const char *const entry_kind_names[ENTRY_eval + 1];
+extern const char *const entry_kind_names[ENTRY_KINDS];
 
 /* ---- reading: tokens */
 typedef enum TokenKind {

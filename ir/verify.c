@@ -3,6 +3,7 @@
  * without asking is checked here. Types are inferred anew by the shape rules. It reports up to
  * MAX_SENTENCES, one a line. */
 #include "ir/internal.h"
+#include "ir/text.h"
 
 #include <string.h>
 
@@ -173,10 +174,24 @@ static void verify_new_state(Verifier *v, const Output *o, const Type *t) {
         return;
     }
     const Tensor *to = &v->p->tensor[o->index];
-    if (v->entry && v->entry->kind == ENTRY_eval && to->kind != TENSOR_acc)
-        wrong(v, "an eval changes '%s'", to->name);
+    EntryKind kind = v->entry ? v->entry->kind : ENTRY_train;
+    if (kind != ENTRY_train && to->kind != (kind == ENTRY_generate ? TENSOR_cache : TENSOR_acc))
+        wrong(v, "an entry of kind %s changes '%s'", entry_kind_names[kind], to->name);
     if (t->dtype != to->type.dtype || !type_same_shape(t, &to->type))
         wrong(v, "'%s' is %s, its new value %s", to->name, type_text(&to->type).s, type_text(t).s);
+}
+
+/* What an entry returns has a name; logits also their tokenizer; what is predicted, its records. */
+static void verify_value(Verifier *v, const Output *o, const Type *t) {
+    if (!v->entry || v->entry->kind < ENTRY_sample) return;
+    if (!o->name) wrong(v, "a returned value without a name");
+    if (v->entry->kind == ENTRY_predict && (t->rank < 1 || t->dim[0] != v->batch))
+        wrong(v, "%s is not a value for each record", type_text(t).s);
+    if (v->entry->kind != ENTRY_generate) return;
+    if (o->index < 0 || o->index >= v->p->spec.ntokenizer)
+        wrong(v, "logits of tokenizer %d, which does not exist", o->index);
+    if (t->dtype != DT_f32 || t->rank != 2 || t->dim[0] != 1)
+        wrong(v, "%s is not a logit for each token", type_text(t).s);
 }
 
 static void verify_output(Verifier *v, const Graph *g, const Output *o) {
@@ -187,7 +202,12 @@ static void verify_output(Verifier *v, const Graph *g, const Output *o) {
     const Type *t = graph_type(g, o->ref);
     if (v->body && o->kind != OUT_value) wrong(v, "a body only has values as outputs");
     switch (o->kind) {
-    case OUT_value: break;
+    case OUT_value: verify_value(v, o, t); break;
+    case OUT_image:
+        if (!o->name || t->dtype != DT_f32 || t->rank != 4 || (t->dim[3] != 1 && t->dim[3] != 3))
+            wrong(v, "pictures are f32[n,h,w,c] with a name and 1 or 3 channels, not %s",
+                  type_text(t).s);
+        break;
     case OUT_state: verify_new_state(v, o, t); break;
     case OUT_loss:
         if (!dtype_is_float(t->dtype) || type_count(t) != 1)
@@ -223,7 +243,7 @@ static void verify_states(Verifier *v, const Graph *g) {
     }
     for (size_t i = 0; i < v->p->ntensor; i++) {
         const Tensor *t = &v->p->tensor[i];
-        bool starts = t->kind != TENSOR_acc && t->like < 0;
+        bool starts = tensor_is_saved(t->kind) && t->like < 0;
         if (count[i] > 1) wrong(v, "two new values for '%s'", t->name);
         if (v->init && count[i] != starts)
             wrong(v, "'%s' has %s initial value", t->name, starts ? "no" : "another");
@@ -293,7 +313,7 @@ static void verify_data(Verifier *v, const Spec *s, int at) {
 static void verify_like(Verifier *v, const Tensor *t) {
     if (t->like < 0) return;
     const Tensor *of = (size_t)t->like < v->p->ntensor ? &v->p->tensor[t->like] : NULL;
-    if (!of || of->like >= 0 || of->kind == TENSOR_acc || t->kind == TENSOR_acc ||
+    if (!of || of->like >= 0 || !tensor_is_saved(of->kind) || !tensor_is_saved(t->kind) ||
         !type_same(&of->type, &t->type))
         wrong(v, "'%s' starts as tensor %d, which cannot be", t->name, t->like);
 }
@@ -334,7 +354,9 @@ static void verify_entry(Verifier *v, const Entry *e) {
     v->where = where;
     v->entry = e;
     if (e->batch < 1 || e->batch > INT32_MAX) wrong(v, "a batch of %lld", (long long)e->batch);
-    if (e->data < 0 || e->data >= v->p->spec.ndata) wrong(v, "there is no data %d", e->data);
+    bool reads = entry_reads_data(e->kind);
+    if (reads ? e->data < 0 || e->data >= v->p->spec.ndata : e->data != -1)
+        wrong(v, "there is no data %d", e->data);
     bool counted = (e->steps > 0) != (e->epochs > 0) && e->steps >= 0 && e->epochs >= 0;
     if (e->kind == ENTRY_train && !counted)
         wrong(v, "%lld steps, %lld epochs: one of them counts", (long long)e->steps,

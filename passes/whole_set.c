@@ -100,8 +100,13 @@ static void classify(Split *s, uint32_t i) {
     }
 }
 
+/* Texts and pictures are those of the first batch. */
+static bool is_shown(const Output *o) {
+    return o->kind == OUT_text || o->kind == OUT_image;
+}
+
 static void check_report(Split *s, const Output *o) {
-    if (o->kind == OUT_text || o->kind == OUT_value || s->known[o->ref.node] != KNOWN_batch) return;
+    if (is_shown(o) || o->kind == OUT_value || s->known[o->ref.node] != KNOWN_batch) return;
     s->failed = true;
     diag_error(s->diag, o->span,
                "in %s '%s' is a value of one batch, but a report is only known after the whole set",
@@ -161,7 +166,7 @@ static void accumulate(Split *s, Graph *g, uint32_t i, Ref *in) {
 
 static bool of_batch(const Split *s, const Output *o) {
     Known k = s->known[o->ref.node];
-    return k == KNOWN_batch || (o->kind == OUT_text && k == KNOWN_always);
+    return k == KNOWN_batch || (is_shown(o) && k == KNOWN_always);
 }
 
 static void copy_outputs(const Split *s, const RefMap *map, Graph *g, bool batch) {
@@ -170,6 +175,7 @@ static void copy_outputs(const Split *s, const RefMap *map, Graph *g, bool batch
         if (of_batch(s, o) != batch) continue;
         Ref r = refmap_get(map, o->ref);
         if (o->kind == OUT_text) r = g_cast(g, r, DT_i32, o->span);
+        if (o->kind == OUT_image) r = g_cast(g, r, DT_f32, o->span);
         graph_out(g, o->kind, o->name, o->index, r, o->span);
     }
 }

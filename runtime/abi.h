@@ -116,8 +116,8 @@ typedef struct RtStep {
     int32_t node; /* of its graph; -1: a copy of state when all is done */
 } RtStep;
 /* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
-enum { RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text, RT_OUT_watch };
-enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc };
+enum { RT_OUT_value, RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text, RT_OUT_watch, RT_OUT_image };
+enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc, RT_TENSOR_cache };
 typedef struct RtOutput {
     int kind; /* RT_OUT_* */
     const char *name;
@@ -126,6 +126,8 @@ typedef struct RtOutput {
     DType dtype;
     int64_t count; /* elements; text: the last axis is `width` */
     int64_t width;
+    int rank;
+    int64_t dim[RANK];
     Span span;
 } RtOutput;
 typedef struct RtPlan {
@@ -146,7 +148,7 @@ typedef struct RtPlan {
 
 typedef struct RtTensor {
     const char *name; /* path, also in checkpoints */
-    int kind;         /* RT_TENSOR_*; acc: sums of an eval, never saved */
+    int kind;         /* RT_TENSOR_*; acc: sums of an eval, cache: of a generation, never saved */
     DType dtype;
     int rank;
     int64_t dim[RANK];
@@ -155,10 +157,12 @@ typedef struct RtTensor {
     double fill; /* acc */
 } RtTensor;
 enum { RT_PLANS = 5 };
+/* As EntryKind of ir.h. */
+enum { RT_ENTRY_train, RT_ENTRY_eval, RT_ENTRY_sample, RT_ENTRY_generate, RT_ENTRY_predict };
 typedef struct RtEntry {
-    bool train;
+    int kind; /* RT_ENTRY_* */
     const char *name;
-    int data; /* in Spec.data */
+    int data; /* in Spec.data, -1: none */
     int64_t batch, steps, epochs;
     uint64_t graph;     /* hash of what a step computes */
     const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
@@ -172,7 +176,7 @@ typedef struct RtEntry {
         };
         RtPlan *plan[RT_PLANS];
     };
-    int *acc; /* the accumulators that its plans add to, nacc of them */
+    int *acc; /* the accumulators and caches that its plans change, nacc of them */
     int nacc;
 } RtEntry;
 typedef struct RtProgram {

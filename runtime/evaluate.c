@@ -3,13 +3,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/run.h"
 
-int64_t count_entries(const RtProgram *p, bool train) {
+int64_t count_entries(const RtProgram *p, int kind) {
     int64_t n = 0;
-    for (int i = 0; i < p->nentry; i++) n += p->entry[i].train == train;
+    for (int i = 0; i < p->nentry; i++) n += p->entry[i].kind == kind;
     return n;
 }
 
@@ -22,7 +21,7 @@ static int source_of(const Spec *s, int data) {
 static const Reader *reader_to_share(const Run *r, int entry) {
     const Spec *s = &r->p->spec;
     for (int i = 0; i < r->p->nentry; i++)
-        if (r->reader[i] &&
+        if (r->reader[i] && r->p->entry[i].data >= 0 &&
             source_of(s, r->p->entry[i].data) == source_of(s, r->p->entry[entry].data))
             return r->reader[i];
     return NULL;
@@ -34,7 +33,7 @@ Reader *run_reader(Run *r, int entry, int64_t start, Err *e) {
                        .tokenizer = r->tok,
                        .data = of->data,
                        .batch = of->batch,
-                       .train = of->train,
+                       .train = of->kind == RT_ENTRY_train,
                        .seed = r->at.seed,
                        .start = start,
                        .field = of->field,
@@ -96,10 +95,10 @@ static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, 
 }
 
 bool evaluate_all(Run *r, bool named, Report *out, Err *e) {
-    bool several = count_entries(r->p, false) > 1;
+    bool several = count_entries(r->p, RT_ENTRY_eval) > 1;
     for (int i = 0; i < r->p->nentry; i++) {
         const RtEntry *entry = &r->p->entry[i];
-        if (entry->train) continue;
+        if (entry->kind != RT_ENTRY_eval) continue;
         const char *prefix = named || several ? arena_printf(out->arena, "%s.", entry->name) : "";
         if (!evaluate_entry(r, i, prefix, out, e)) return false;
     }
@@ -133,25 +132,7 @@ static void print_report(const RunOptions *o, const Report *out) {
     buf_free(&b);
 }
 
-/* The last checkpoint of the run's folder; a run that has none yet is told what to do. */
-static const char *last_checkpoint(Run *r, Err *e) {
-    const char *dir = r->o->dir ? r->o->dir : arena_printf(r->arena, "runs/%s", r->p->name);
-    const char *path = arena_printf(r->arena, "%s/last.safetensors", dir);
-    if (access(path, F_OK) == 0) return path;
-    err_set(e,
-            "there is no checkpoint in '%s' yet; train with uptc run, or name a file with "
-            "--checkpoint",
-            dir);
-    return NULL;
-}
-
-static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
-    if (!path && !(path = last_checkpoint(r, e))) return false;
-    r->pool = pool_new(r->o->threads, e);
-    r->x = r->pool ? exec_new(r->p, r->pool, e) : NULL;
-    State s = run_state(r);
-    if (!r->x || !state_read(path, &s, &r->at, e)) return false;
-    if (r->o->has_seed) r->at.seed = r->o->seed;
+static bool evaluate_trained(Run *r, Err *e) {
     Report *out = report_new(r->at.step);
     bool ok = evaluate_all(r, false, out, e);
     if (ok) print_report(r->o, out);
@@ -161,18 +142,12 @@ static bool evaluate_checkpoint(Run *r, const char *path, Err *e) {
 
 int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
              Err *e) {
-    if (!count_entries(p, false)) {
+    if (!count_entries(p, RT_ENTRY_eval)) {
         err_set(e, "'%s' has no eval entry: add one, eval on DATA { report ... }", p->name);
         return 1;
     }
-    Arena *a = arena_new();
-    Run r = {.p = p, .tok = tok, .o = o, .arena = a, .at = {.seed = p->spec.run.seed}};
-    r.at.entry = NEW_N(a, int64_t, p->nentry);
-    r.reader = NEW_N(a, Reader *, p->nentry);
-    bool ok = evaluate_checkpoint(&r, checkpoint, e);
-    for (int i = 0; i < p->nentry; i++) run_reader_close(&r, i);
-    exec_free(r.x);
-    pool_free(r.pool);
-    arena_free(a);
+    Run r;
+    bool ok = trained_open(&r, p, tok, o, checkpoint, e) && evaluate_trained(&r, e);
+    trained_close(&r);
     return ok ? 0 : 1;
 }

@@ -52,11 +52,11 @@ static void compare(const RtEntry *entry, const EntryMark *was, const EntryMark 
 bool mark_entries(Run *r, Buf *changed, Err *e) {
     Order was_order = r->at.order;
     r->at.order = r->p->spec.run.alternate ? ORDER_turns : ORDER_follow;
-    if (count_entries(r->p, true) > 1 && differs(was_order, r->at.order))
+    if (count_entries(r->p, RT_ENTRY_train) > 1 && differs(was_order, r->at.order))
         list(changed, "the order of the entries");
     for (int i = 0; i < r->p->nentry; i++) {
         const RtEntry *entry = &r->p->entry[i];
-        if (!entry->train) continue;
+        if (entry->kind != RT_ENTRY_train) continue;
         EntryMark was = r->at.mark[i], is = mark_now(r, i);
         bool over = was.steps && r->at.entry[i] >= is.steps;
         if (over) continue; /* on record stays what it was trained with */

@@ -30,7 +30,7 @@ Profile *profile_new(const RtProgram *program, Pool *pool, int64_t steps, int64_
         p->wanted = expected > p->warmup ? expected - p->warmup : 1;
     p->tally = NEW_N(a, Tally, RT_PLANS * program->nentry + 1);
     for (int i = 0; i < program->nentry; i++) {
-        if (!program->entry[i].train) continue;
+        if (program->entry[i].kind != RT_ENTRY_train) continue;
         for (int k = 0; k < RT_PLANS; k++) add_tally(p, program->entry[i].plan[k]);
     }
     int64_t a_step = (most_steps(p) + 4) * pool_threads(pool);

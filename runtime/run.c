@@ -92,11 +92,11 @@ static bool open_data(Run *r, Err *e) {
     double start = clock_seconds();
     r->total = NEW_N(r->arena, int64_t, r->p->nentry);
     for (int i = 0; i < r->p->nentry; i++) {
-        if (!r->p->entry[i].train) continue;
+        if (r->p->entry[i].kind != RT_ENTRY_train) continue;
         if (!run_reader(r, i, r->at.entry[i], e) || !entry_steps(r, i, e)) return false;
     }
     for (int i = 0; i < r->p->nentry && r->at.step < r->total_all; i++)
-        if (!r->p->entry[i].train && !run_reader(r, i, 0, e)) return false;
+        if (r->p->entry[i].kind == RT_ENTRY_eval && !run_reader(r, i, 0, e)) return false;
     if (r->log_every < 0) r->log_every = usual_log_every(r->total_all);
     times_stage(r->o->times, "data", start, "files read and encoded");
     return true;
@@ -107,7 +107,7 @@ static bool open_data(Run *r, Err *e) {
 static int next_entry(const Run *r) {
     int best = -1;
     for (int i = 0; i < r->p->nentry; i++) {
-        if (!r->p->entry[i].train || r->at.entry[i] >= r->total[i]) continue;
+        if (r->p->entry[i].kind != RT_ENTRY_train || r->at.entry[i] >= r->total[i]) continue;
         if (best < 0 || (r->p->spec.run.alternate && r->at.entry[i] < r->at.entry[best])) best = i;
     }
     return best;
@@ -183,7 +183,7 @@ static void warn(Run *r, const RtEntry *entry, const Report *report) {
 
 static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
     Report *report = report_new(r->at.step);
-    if (count_entries(r->p, true) > 1) report->entry = entry->name;
+    if (count_entries(r->p, RT_ENTRY_train) > 1) report->entry = entry->name;
     report_add(report, r->x, plan, r->tok, "");
     warn(r, entry, report);
     double units = batch_units(entry, &report->unit);
@@ -197,7 +197,7 @@ static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
 }
 
 static bool evaluate(Run *r, Err *e) {
-    if (r->evaluated == r->at.step || !count_entries(r->p, false)) return true;
+    if (r->evaluated == r->at.step || !count_entries(r->p, RT_ENTRY_eval)) return true;
     Report *report = report_new(r->at.step);
     double start = clock_seconds();
     bool ok = evaluate_all(r, true, report, e);
@@ -379,7 +379,7 @@ static void release(Run *r) {
 }
 
 int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Err *e) {
-    if (!count_entries(p, true)) {
+    if (!count_entries(p, RT_ENTRY_train)) {
         err_set(e, "'%s' has no train entry: there is nothing to run", p->name);
         return FAILED;
     }

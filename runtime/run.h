@@ -45,7 +45,14 @@ bool step_batch(Run *r, int entry, Err *e);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to
  * `out`, with the entry's name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);
-int64_t count_entries(const RtProgram *p, bool train);
+/* ---- trained.c: the program with the tensors of a checkpoint (NULL: the run's last), all else as
+ * in a run. To be closed even where opening failed. */
+bool trained_open(Run *r, const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
+                  const char *checkpoint, Err *e);
+void trained_close(Run *r);
+const char *run_folder(const Run *r);
+const RtEntry *entry_of_kind(const RtProgram *p, int kind); /* the first; NULL: none */
+int64_t count_entries(const RtProgram *p, int kind); /* RT_ENTRY_* */
 /* Marks what every entry's steps are made of, readers being open; adds to `changed` what is not as
  * it was when the run was saved. False: its text is another, which is refused. */
 bool mark_entries(Run *r, Buf *changed, Err *e);

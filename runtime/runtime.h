@@ -90,6 +90,29 @@ int run_train(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, Er
 int run_eval(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const char *checkpoint,
              Err *e);
 
+/* What an entry that returns values gives, with a checkpoint's tensors. */
+typedef struct GiveOptions {
+    const char *checkpoint; /* NULL: the run's last */
+    const char *out;        /* file; NULL: sample.png in the run's folder, or standard output */
+    int64_t count;          /* samples; 0: as many as the entry makes */
+} GiveOptions;
+/* `sample`: pictures to a PNG, anything else as lines of JSON. `predict`: a line of JSON a record. */
+int run_sample(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const GiveOptions *g,
+               Err *e);
+int run_predict(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
+                const GiveOptions *g, Err *e);
+typedef struct GenerateOptions {
+    const char *checkpoint;
+    const char *const *prompt; /* nprompt texts to go on from, each a generation of its own */
+    size_t nprompt;
+    int64_t tokens;            /* to make */
+    double temperature, top_p; /* temperature 0: the likeliest token each time; top_p 1: all */
+    int64_t top_k;             /* 0: all */
+} GenerateOptions;
+/* Texts go to o->out as they are made. */
+int run_generate(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
+                 const GenerateOptions *g, Err *e);
+
 /* ---- checkpoints: safetensors, names by path; __metadata__ has step, seed and what the run was
  * made of. */
 typedef struct CheckTensor {

@@ -24,6 +24,7 @@ typedef struct Ids {
     int32_t *at;
     size_t n, cap;
 } Ids; /* heap; ids_free */
+void ids_push(Ids *ids, int32_t id);
 void ids_free(Ids *ids);
 /* Appends to `out`; no special tokens. */
 void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out);

@@ -11,7 +11,7 @@
 static const uint64_t MOST_STEPS = (uint64_t)1 << 53;
 
 static bool is_saved(const RtTensor *t) {
-    return t->kind != RT_TENSOR_acc;
+    return t->kind != RT_TENSOR_acc && t->kind != RT_TENSOR_cache;
 }
 
 /* ---- metadata */
@@ -49,7 +49,8 @@ static Meta make_meta(Arena *a, const State *s, const Position *at) {
     meta_count(&m, "seed", "", at->seed);
     meta_count(&m, "order", "", at->order);
     for (int i = 0; i < s->p->nentry; i++)
-        if (s->p->entry[i].train) meta_entry(&m, s->p->entry[i].name, at->entry[i], &at->mark[i]);
+        if (s->p->entry[i].kind == RT_ENTRY_train)
+            meta_entry(&m, s->p->entry[i].name, at->entry[i], &at->mark[i]);
     for (int i = 0; i < s->p->spec.ntokenizer; i++)
         meta_hash(&m, "vocabulary.", s->p->spec.tokenizer[i].name, vocabulary_hash(s, i));
     return m;
@@ -84,7 +85,7 @@ static bool read_entries(const Fit *f, Position *at) {
     const RtProgram *p = f->s->p;
     uint64_t sum = 0;
     for (int i = 0; i < p->nentry; i++) {
-        if (!p->entry[i].train) continue;
+        if (p->entry[i].kind != RT_ENTRY_train) continue;
         const char *key = arena_printf(f->c.arena, "position.%s", p->entry[i].name);
         uint64_t done;
         if (!read_number(&f->c, key, 10, MOST_STEPS, &done))
@@ -181,7 +182,7 @@ bool state_read(const char *path, const State *s, Position *at, Err *e) {
     Fit f = {.s = s,
              .path = path,
              .instead = "name another checkpoint with --checkpoint",
-             .misfit = "evaluate the program that it was trained with",
+             .misfit = "take the program that it was trained with",
              .e = e};
     if (!fit_open(&f)) return false;
     uint64_t n; /* a checkpoint from elsewhere may say nothing of these */

@@ -125,7 +125,7 @@ static void make_program(Fixture *f) {
                        .out = f->out,
                        .nout = 1 + SCALARS,
                        .arena_bytes = at};
-    f->entry = (RtEntry){.train = true, .name = "train", .batch = 1, .step = &f->plan};
+    f->entry = (RtEntry){.kind = RT_ENTRY_train, .name = "train", .batch = 1, .step = &f->plan};
     f->entry.acc = f->acc, f->entry.nacc = SCALARS;
     for (int i = 0; i < SCALARS; i++) f->acc[i] = 1 + i;
     f->p = (RtProgram){.name = "test",

@@ -720,7 +720,7 @@ static void test_verifier(void) {
     p->entry->kind = ENTRY_eval;
     graph_out(g, OUT_state, NULL, 0,
               graph_add(g, OP_state, &(Attr){.tensor = 0}, NULL, 0, &t, nowhere), nowhere);
-    rejects(p, "an eval changes 'w'");
+    rejects(p, "of kind eval changes 'w'");
     p = small_program(a, &g);
     p->spec.data->input = 0;
     rejects(p, "data 0 reads 0, which does not come before it");

@@ -60,7 +60,7 @@ static void open_fixture(Fixture *f) {
     f->step[1].operations = 1e9;
     f->step[1].tasks = TASKS / 2;
     f->plan = (RtPlan){.name = "train", .step = f->step, .nstep = 2};
-    f->entry = (RtEntry){.train = true, .name = "train", .step = &f->plan};
+    f->entry = (RtEntry){.kind = RT_ENTRY_train, .name = "train", .step = &f->plan};
     f->program = (RtProgram){.entry = &f->entry, .nentry = 1};
     f->pool = pool_new(2, &e);
     f->exec = exec_new(&f->program, f->pool, &e);

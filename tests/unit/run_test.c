@@ -179,7 +179,7 @@ static void make_program(Fixture *f) {
     f->tensor[2] = tensor("count", RT_TENSOR_acc, 1, -1);
     f->tensor[3] = tensor("copy.weight", RT_TENSOR_param, N, 0);
     RtEntry entry = {.name = "train",
-                     .train = true,
+                     .kind = RT_ENTRY_train,
                      .graph = 11,
                      .data = 2,
                      .batch = BATCH,

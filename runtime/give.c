@@ -1,0 +1,173 @@
+/* uptc sample and uptc predict: entries that return values. Pictures are gathered, and written as
+ * one PNG when all are there; values and texts go out row by row as they come. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/report/picture.h"
+#include "runtime/report/rows.h"
+#include "runtime/run.h"
+
+typedef struct Give {
+    Run run;
+    const GiveOptions *o;
+    const RtEntry *entry;
+    float **pictures; /* by output of the plan, NULL: it is none */
+    int64_t total;    /* samples wanted */
+    FILE *out;        /* of rows */
+    bool own;         /* and it is ours to close */
+} Give;
+
+/* ---- rows */
+static bool rows_open(Give *g, Err *e) {
+    g->out = g->run.o->out ? g->run.o->out : stdout;
+    if (!g->o->out) return true;
+    g->out = fopen(g->o->out, "w");
+    g->own = g->out != NULL;
+    return g->own || err_set(e, "cannot write '%s': %s", g->o->out, strerror(errno));
+}
+
+static bool rows_put(Give *g, int64_t rows, Err *e) {
+    Buf b = {0};
+    rows_json(g->run.x, g->entry->step, g->run.tok, rows, &b);
+    bool ok = fwrite(b.data, 1, b.n, g->out) == b.n;
+    if (!ok) err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
+                     strerror(errno));
+    buf_free(&b);
+    return ok;
+}
+
+static bool rows_close(Give *g, bool ok, Err *e) {
+    bool closed = g->own ? fclose(g->out) == 0 : !g->out || fflush(g->out) == 0;
+    if (ok && !closed)
+        err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
+                strerror(errno));
+    return ok && closed;
+}
+
+/* ---- pictures */
+static int64_t picture_size(const RtOutput *o) {
+    return o->count / o->dim[0];
+}
+
+static int pictures_of(const RtPlan *plan) {
+    int n = 0;
+    for (int i = 0; i < plan->nout; i++) n += plan->out[i].kind == RT_OUT_image;
+    return n;
+}
+
+static bool pictures_new(Give *g, Err *e) {
+    const RtPlan *plan = g->entry->step;
+    g->pictures = NEW_N(g->run.arena, float *, plan->nout + 1);
+    for (int i = 0; i < plan->nout; i++) {
+        int64_t n;
+        if (plan->out[i].kind != RT_OUT_image) continue;
+        if (__builtin_mul_overflow(picture_size(&plan->out[i]) * 4, g->total, &n) || n > 1ll << 32)
+            return err_set(e, "%lld pictures are too many for one sheet", (long long)g->total);
+        g->pictures[i] = heap_resize(NULL, (size_t)n);
+    }
+    return true;
+}
+
+static void pictures_keep(Give *g, int64_t done, int64_t rows) {
+    const RtPlan *plan = g->entry->step;
+    for (int i = 0; i < plan->nout; i++) {
+        int64_t size = picture_size(&plan->out[i]);
+        if (g->pictures[i])
+            memcpy(g->pictures[i] + done * size, exec_output(g->run.x, plan, i),
+                   (size_t)(rows * size) * sizeof(float));
+    }
+}
+
+/* Several sheets have their names in front of the ending. */
+static const char *sheet_path(Give *g, const RtOutput *o) {
+    Arena *a = g->run.arena;
+    const char *path =
+        g->o->out ? g->o->out : arena_printf(a, "%s/sample.png", run_folder(&g->run));
+    if (pictures_of(g->entry->step) == 1) return path;
+    const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+    if (!dot || (slash && dot < slash)) dot = path + strlen(path);
+    return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, o->name, dot);
+}
+
+static bool pictures_write(Give *g, Err *e) {
+    const RtPlan *plan = g->entry->step;
+    FILE *f = g->run.o->out ? g->run.o->out : stdout;
+    for (int i = 0; i < plan->nout; i++) {
+        const RtOutput *o = &plan->out[i];
+        if (!g->pictures[i]) continue;
+        Sheet s = {g->pictures[i], g->total, o->dim[1], o->dim[2], o->dim[3], o->index};
+        const char *path = sheet_path(g, o);
+        if (!picture_write(path, &s, e)) return false;
+        fprintf(f, "%s: %lld pictures of %lld x %lld\n", path, (long long)s.n, (long long)s.h,
+                (long long)s.w);
+    }
+    return true;
+}
+
+/* ---- sample */
+static bool sample_batches(Give *g, Err *e) {
+    RtClock clock = {.seed = g->run.at.seed, .live = g->entry->batch};
+    bool rows = pictures_of(g->entry->step) < g->entry->step->nout;
+    for (int64_t done = 0; done < g->total; done += g->entry->batch, clock.step++) {
+        int64_t left = g->total - done, n = left < g->entry->batch ? left : g->entry->batch;
+        clock.stepf = (float)clock.step;
+        if (!exec_plan(g->run.x, g->entry->step, &clock, e)) return false;
+        pictures_keep(g, done, n);
+        if (rows && !rows_put(g, n, e)) return false;
+    }
+    return true;
+}
+
+/* What goes to -o: the sheet where there are pictures. */
+static bool sample_all(Give *g, Err *e) {
+    g->total = g->o->count > 0 ? g->o->count : g->entry->batch;
+    bool sheet = pictures_of(g->entry->step) > 0, ok = pictures_new(g, e);
+    if (sheet)
+        g->out = g->run.o->out ? g->run.o->out : stdout;
+    else
+        ok = ok && rows_open(g, e);
+    ok = ok && sample_batches(g, e) && pictures_write(g, e);
+    return rows_close(g, ok, e);
+}
+
+/* ---- predict */
+static bool predict_batches(Give *g, Err *e) {
+    int number = (int)(g->entry - g->run.p->entry);
+    RtClock clock = {.seed = g->run.at.seed};
+    if (!run_reader(&g->run, number, 0, e)) return false;
+    for (;; clock.step++) {
+        if (!run_batch(&g->run, number, &clock.live, e)) return false;
+        if (clock.live == 0) break;
+        clock.stepf = (float)clock.step;
+        if (!exec_plan(g->run.x, g->entry->step, &clock, e) || !rows_put(g, clock.live, e))
+            return false;
+    }
+    return true;
+}
+
+static bool predict_all(Give *g, Err *e) {
+    bool ok = rows_open(g, e) && predict_batches(g, e);
+    return rows_close(g, ok, e);
+}
+
+/* ---- both */
+static int give(Give *g, int kind, const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
+                bool (*work)(Give *g, Err *e), Err *e) {
+    g->entry = entry_of_kind(p, kind);
+    CHECK(g->entry);
+    bool ok = trained_open(&g->run, p, tok, o, g->o->checkpoint, e) && work(g, e);
+    for (int i = 0; g->pictures && i < g->entry->step->nout; i++) heap_free(g->pictures[i]);
+    trained_close(&g->run);
+    return ok ? 0 : 1;
+}
+
+int run_sample(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const GiveOptions *g,
+               Err *e) {
+    return give(&(Give){.o = g}, RT_ENTRY_sample, p, tok, o, sample_all, e);
+}
+
+int run_predict(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
+                const GiveOptions *g, Err *e) {
+    return give(&(Give){.o = g}, RT_ENTRY_predict, p, tok, o, predict_all, e);
+}
