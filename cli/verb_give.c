@@ -1,5 +1,5 @@
-/* uptc sample, generate and predict: the entries of these names, with the parameters of a checkpoint.
- * Each compiles its own entry alone. */
+/* uptc sample, generate and predict: the entries of these names, with the parameters of a
+ * checkpoint. Each compiles its own entry alone. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -175,11 +175,11 @@ static const Opt predict_opts[] = {
     .name = #verb, .what = does, .takes = "FILE.upx or FILE.upm", .ending = {".upx", ".upm"},      \
     .may_lack = true, .examples = shown, .opt = opts, .nopt = sizeof opts / sizeof *opts,          \
     .run = verb, .options_size = sizeof(Options), .defaults = defaults
-const Verb verb_sample = {
-    GIVE_VERB(sample, "make pictures or values with the program's sample entry",
-              "  uptc sample vae.upm\n"
-              "  uptc sample vae.upx --count 100 --seed 7 -o digits.png\n",
-              sample_opts)};
+const Verb verb_sample = {GIVE_VERB(sample,
+                                    "make pictures or values with the program's sample entry",
+                                    "  uptc sample vae.upm\n"
+                                    "  uptc sample vae.upx --count 100 --seed 7 -o digits.png\n",
+                                    sample_opts)};
 const Verb verb_generate = {
     GIVE_VERB(generate, "go on with a text, by the program's generate entry",
               "  uptc generate gpt.upm --prompt 'Once upon a time'\n"

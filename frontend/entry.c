@@ -328,7 +328,7 @@ bool do_report(Elab *cx, Exec *x, const Stmt *s) {
         diag_hint(cx->diag, "return name = e gives a value");
         return false;
     }
-    if (s->report.kind > REPORT_image)
+    if (s->report.kind > REPORT_text)
         return report_error(cx, s->span, "this version does not carry `report %s`",
                             report_kind_name(s->report.kind));
     for (size_t i = 0; i < s->report.item.n; i++)

@@ -1,6 +1,6 @@
-/* What the entries sample, generate and predict return: pictures, texts or values for each sample or
- * record, and the logits of the next token. What generate sees, the token and its position, lies in
- * two caches that the runtime writes, so that its graph reads nothing but tensors. */
+/* What the entries sample, generate and predict return: pictures, texts or values for each sample
+ * or record, and the logits of the next token. What generate sees, the token and its position, lies
+ * in two caches that the runtime writes, so that its graph reads nothing but tensors. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -67,7 +67,8 @@ bool output_picture(Elab *cx, Scope *s, const Val *v, const Expr *as, Span at, O
     for (int i = 0; i < leading; i++) dim[0] *= t.type.dim[i];
     t = to_unit_range(cx, &t, at);
     o->kind = OUT_image;
-    o->index = leading > 1 && t.type.dim[leading - 1] <= INT32_MAX ? (int)t.type.dim[leading - 1] : 0;
+    o->index =
+        leading > 1 && t.type.dim[leading - 1] <= INT32_MAX ? (int)t.type.dim[leading - 1] : 0;
     o->ref = g_reshape(cx->g, t.ref, 4, dim, at);
     return true;
 }
@@ -100,8 +101,8 @@ static bool check_rows(Elab *cx, const Exec *x, const Output *o, Span at) {
     if (rows) return true;
     TVal shown = {.type = *t};
     return report_error(cx, at, "%s returns a value for each of its %lld %s, not %s",
-                        x->entry->name, (long long)x->entry->batch,
-                        predict ? "records" : "samples", tval_describe(cx, &shown));
+                        x->entry->name, (long long)x->entry->batch, predict ? "records" : "samples",
+                        tval_describe(cx, &shown));
 }
 
 static bool return_item(Elab *cx, Exec *x, const Stmt *s, const Arg *a) {
@@ -160,7 +161,8 @@ static bool return_logits(Elab *cx, Exec *x, const Stmt *s) {
     Val v;
     TVal t;
     if (s->ret.value.n != 1)
-        return report_error(cx, s->span, "generate returns one value, the logits of the next token");
+        return report_error(cx, s->span,
+                            "generate returns one value, the logits of the next token");
     if (!eval_expr(cx, x->scope, a->value, &v) || !val_tensor(cx, &v, DT_f32, at, &t)) return false;
     bool fits = t.type.dtype == DT_f32 && t.type.rank && type_count(&t.type) == vocabulary &&
                 t.type.dim[t.type.rank - 1] == vocabulary;
@@ -191,7 +193,8 @@ static bool is_position(const Graph *g, Ref r, int tensor) {
         const Node *n = graph_node(g, r);
         if (n->op == OP_state) return n->attr.tensor == tensor;
         bool add = n->op == OP_add;
-        if (n->op != OP_reshape && n->op != OP_expand && n->op != OP_transpose && !add) return false;
+        if (n->op != OP_reshape && n->op != OP_expand && n->op != OP_transpose && !add)
+            return false;
         r = n->in[add && is_zero(g, n->in[0])];
         if (add && !is_zero(g, n->in[0]) && !is_zero(g, n->in[1])) return false;
     }

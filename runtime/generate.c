@@ -80,8 +80,9 @@ static bool next_token(Generator *g, Err *e) {
     if (!feed_all(g, e)) return false;
     int32_t id = sampler_choose(&g->sampler, g->logits, (uint64_t)g->n);
     if (id < 0)
-        return err_set(e, "the logits after %lld tokens are not all finite: the checkpoint holds "
-                          "a model that went wrong",
+        return err_set(e,
+                       "the logits after %lld tokens are not all finite: the checkpoint holds "
+                       "a model that went wrong",
                        (long long)g->n);
     g->ids[g->n++] = id;
     g->made++;

@@ -31,8 +31,9 @@ static bool rows_put(Give *g, int64_t rows, Err *e) {
     Buf b = {0};
     rows_json(g->run.x, g->entry->step, g->run.tok, rows, &b);
     bool ok = fwrite(b.data, 1, b.n, g->out) == b.n;
-    if (!ok) err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
-                     strerror(errno));
+    if (!ok)
+        err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
+                strerror(errno));
     buf_free(&b);
     return ok;
 }

@@ -35,7 +35,6 @@ const char *vocabulary_name(const TokenizerSpec *spec);
 /* Whether a vocabulary of `size` entries is what the program asks for. */
 bool vocabulary_fits(const TokenizerSpec *spec, int64_t size, Err *e);
 void ids_reserve(Ids *ids, size_t more);
-void ids_push(Ids *ids, int32_t id);
 /* Whole characters as they are; a byte that is part of none becomes U+FFFD, so that the result is
  * text. */
 void put_text(const char *bytes, size_t n, Buf *out);

@@ -18,4 +18,5 @@ void wordpiece_decode(const WordPiece *w, int32_t pad, const int32_t *ids, size_
 /* Learns spec->size pieces from the files that spec->from names; the vocabulary's text is appended
  * to `out`. */
 bool wordpiece_train(const TokenizerSpec *spec, FILE *log, Buf *out, Err *e);
+
 #endif
