@@ -190,6 +190,7 @@ static void make_program(Fixture *f) {
                      .logged = &f->logged};
     f->entry[0] = entry;
     f->entry[1] = (RtEntry){.name = "eval",
+                            .kind = RT_ENTRY_eval,
                             .data = 2,
                             .batch = BATCH,
                             .field = &f->ids,
