@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 
 static const char MAGIC[8] = {'U', 'P', 'T', '.', 'U', 'P', 'X', '\n'};
-enum { VERSION = 2, NAME = 16, MAX_SECTIONS = 4096 };
+enum { VERSION = 3, NAME = 16, MAX_SECTIONS = 4096 };
 enum { AT_VERSION = 8, AT_SECTIONS = 12, AT_BYTES = 16, AT_CHECKSUM = 24, HEADER = 32 };
 
 typedef struct Section {

@@ -4,7 +4,8 @@
 [ -z "$BLESS" ] || export UPT_CPU=x86-64-v3 OPENBLAS_CORETYPE=Haswell
 mkdir corpus
 text 8 160 4 8 8 >corpus/a.txt
-cp "$SOURCE"/models/*.upm "$SOURCE"/tests/programs/*.upm .
+cp "$SOURCE"/models/*.upm .
+cp "$SOURCE"/tests/programs/*.upm . # some have the name of a model
 
 # losses NAME [-D name=value]...: every number of every step but the rate and what is counted
 losses() {
