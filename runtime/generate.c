@@ -90,24 +90,24 @@ static bool next_token(Generator *g, Err *e) {
 }
 
 /* ---- texts */
-/* Lines are texts of their own: between them stands what the data has there. */
-static void encode_lines(const Generator *g, const char *prompt, Ids *ids) {
-    int64_t separator = tokenizer_ids(g->tokenizer).sep;
-    for (const char *end; separator >= 0 && (end = strchr(prompt, '\n')); prompt = end + 1) {
-        tokenizer_encode(g->tokenizer, prompt, (size_t)(end - prompt), ids);
-        ids_push(ids, (int32_t)separator);
-    }
-    tokenizer_encode(g->tokenizer, prompt, strlen(prompt), ids);
+/* What a text begins with where nothing is given: a line's end if the vocabulary of whole
+ * characters has it, else what stands between documents. */
+static void encode_nothing(const Generator *g, Ids *ids) {
+    TokenizerIds special = tokenizer_ids(g->tokenizer);
+    tokenizer_encode(g->tokenizer, "\n", 1, ids);
+    bool line = ids->n && (special.end < 0 || (special.unk >= 0 && ids->at[0] != special.unk));
+    if (line) return;
+    ids->n = 0;
+    ids_push(ids, special.end < 0 ? 0 : (int32_t)special.end);
 }
 
-/* A text without a beginning begins a line. */
 static bool encode_prompt(Generator *g, const char *prompt, Ids *ids, Err *e) {
     size_t n = strlen(prompt), bad = utf8_valid(prompt, n);
     if (bad < n)
         return err_set(e, "byte %zu of the prompt is 0x%02X, which is not UTF-8", bad + 1,
                        (unsigned char)prompt[bad]);
-    encode_lines(g, *prompt ? prompt : "\n", ids);
-    if (!ids->n) ids_push(ids, 0);
+    tokenizer_encode(g->tokenizer, prompt, n, ids);
+    if (!ids->n) encode_nothing(g, ids);
     if (!g->positions || ids->n <= (size_t)g->positions) return true;
     return err_set(e,
                    "the prompt has %zu tokens, and '%s' takes at most %lld: its context is as long "

@@ -12,7 +12,7 @@ enum { MARK = sizeof REPLACEMENT - 1, PATIENCE = 4 }; /* tokens that a character
 
 void stream_init(Stream *s, const Tokenizer *t, FILE *out) {
     *s = (Stream){.tokenizer = t, .out = out, .terminal = isatty(fileno(out))};
-    s->separator = tokenizer_ids(t).sep;
+    s->separator = tokenizer_ids(t).end;
 }
 
 void stream_free(Stream *s) {

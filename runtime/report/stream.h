@@ -7,7 +7,7 @@
 typedef struct Stream {
     const Tokenizer *tokenizer;
     FILE *out;
-    int64_t separator;  /* the token between texts is shown as the end of a line */
+    int64_t separator;  /* what stands between texts is shown as the end of a line */
     bool terminal;      /* control characters are not passed on */
     size_t shown, from; /* tokens shown; where the text is decoded from, for what joins it */
     Buf before, now;    /* texts of the tokens from there on: up to those shown, and all */

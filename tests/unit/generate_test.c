@@ -5,7 +5,7 @@
 
 enum { LENGTH = 12, VOCABULARY = 260 };
 
-static const char source[] = "import \"gpt.upm\" as base\n"
+static const char source[] = "import \"decoder.upm\" as base\n"
                              "const seq = 12\n"
                              "tokenizer tok = bytes()\n"
                              "gpt = base.Gpt(tok.size, 16, 2, 2, seq)\n"
