@@ -48,15 +48,17 @@ static int64_t inside(const WindowSizes *s, int64_t window, int64_t *first) {
 static char *put_line(const WindowSizes *s, int64_t window, const char *x, char *y) {
     int64_t first = 0, places = s->axis[AXES - 1].places, row = s->inner * s->bytes,
             dilate = s->axis[AXES - 1].dilate, n = x ? inside(s, window, &first) : 0;
-    if (first > places) first = places;
+    if (n == 0) {
+        memset(y, 0, (size_t)(places * row));
+        return y + places * row;
+    }
+    x += (window * s->axis[AXES - 1].step - s->axis[AXES - 1].lo + first * dilate) * row;
     memset(y, 0, (size_t)(first * row));
-    const char *from =
-        x + (window * s->axis[AXES - 1].step - s->axis[AXES - 1].lo + first * dilate) * row;
-    if (dilate == 1 && n)
-        memcpy(y + first * row, from, (size_t)(n * row));
+    if (dilate == 1)
+        memcpy(y + first * row, x, (size_t)(n * row));
     else
         for (int64_t k = 0; k < n; k++)
-            memcpy(y + (first + k) * row, from + k * dilate * row, (size_t)row);
+            memcpy(y + (first + k) * row, x + k * dilate * row, (size_t)row);
     memset(y + (first + n) * row, 0, (size_t)((places - first - n) * row));
     return y + places * row;
 }
