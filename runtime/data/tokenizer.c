@@ -111,11 +111,20 @@ static bool no_vocabulary(const TokenizerSpec *spec, Err *e) {
                    spec->path, getcwd(here, sizeof here) ? here : "the working directory");
 }
 
+/* Training would write over it. */
+static bool stands_alone(const TokenizerSpec *spec, Err *e) {
+    return err_set(e,
+                   "'%s' is there, but the vocabulary '%s' that it goes with is not; put that "
+                   "beside it, or remove it to have both trained",
+                   spec->merges, spec->path);
+}
+
 /* The text of a vocabulary: read if its first file is there, else trained and saved. */
 static bool find_text(const Kind *kind, const TokenizerSpec *spec, FILE *log, Buf *text, Err *e) {
     if (!kind->files) return true;
     if (is_there(spec->path)) return read_files(kind, spec, text, e);
     if (!*spec->from) return no_vocabulary(spec, e);
+    if (kind->files > 1 && is_there(spec->merges)) return stands_alone(spec, e);
     return kind->train(spec, log, text, e) && write_files(kind, spec, text, e);
 }
 

@@ -465,6 +465,7 @@ static Tokenizer *learn(Arena *a, TokenizerSpec *spec, const char *text) {
     spec->path = in_folder(a, "learnt.json");
     spec->merges = in_folder(a, "learnt.merges");
     remove(spec->path);
+    remove(spec->merges);
     Tokenizer *t = tokenizer_open(spec, NULL, &e), *again = t ? tokenizer_open(spec, NULL, &e) : t;
     EXPECT(t && again && tokenizer_hash(t) == tokenizer_hash(again), "%s", e.msg);
     tokenizer_free(again);
@@ -503,8 +504,14 @@ static void test_bpe(Arena *a) {
     expect_back(t, mixed);
     EXPECT_TEXT("low<|endoftext|>\xEF\xBF\xBD[?]", 257, 261, 187, 262);
     tokenizer_free(t);
-    spec.size = 256;
+    const char *want = arena_printf(a,
+                                    "'%s' is there, but the vocabulary '%s' that it goes with is "
+                                    "not; put that beside it, or remove it to have both trained",
+                                    spec.merges, spec.path);
     remove(spec.path);
+    EXPECT(!tokenizer_open(&spec, NULL, &e) && str_eq(e.msg, want), "%s", e.msg);
+    remove(spec.merges);
+    spec.size = 256;
     EXPECT(
         !tokenizer_open(&spec, NULL, &e) &&
             str_eq(e.msg, arena_printf(a,
