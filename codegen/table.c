@@ -183,6 +183,10 @@ void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
         window_step(g, n, step, a);
         return;
     }
+    if (n->op == OP_argtop || n->op == OP_cumsum) {
+        along_step(g, n, step, a);
+        return;
+    }
     const Type *x = graph_type(g, n->in[0]);
     bool compacts = n->op == OP_compact;
     int axis = compacts ? x->rank - 1 : n->attr.axis;

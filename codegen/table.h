@@ -1,5 +1,6 @@
-/* Gather and scatter of rows, and of windows (window.c): functions in C with the kernels' ABI, one an operator, by the size of
- * an element. */
+/* Gather and scatter of rows, and of windows (window.c),
+ * order and running sums (along.c): functions in C with the kernels' ABI, one an operator, by the
+ * size of an element. */
 #ifndef UPT_TABLE_H
 #define UPT_TABLE_H
 
@@ -8,6 +9,7 @@
 
 /* Sets kernel, sizes and tasks of a step; buffers are the inputs, then the outputs. */
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a);
+void along_step(const Graph *g, const Node *n, RtStep *step, Arena *a);  /* argtop, cumsum */
 void window_step(const Graph *g, const Node *n, RtStep *step, Arena *a); /* unfold, fold */
 
 #endif

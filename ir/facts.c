@@ -102,7 +102,7 @@ static Facts dot_facts(const Graph *g, const Node *n) {
 
 /* Rows that an index picks: each is read and written, by put_add read twice. */
 static Facts table_facts(const Graph *g, const Node *n) {
-    if (n->nin == 1) /* compact, unfold, fold */
+    if (n->nin == 1) /* compact, argtop, cumsum, unfold, fold */
         return (Facts){.bytes = type_bytes(graph_type(g, n->in[0])) + results_bytes(n)};
     double index = type_bytes(graph_type(g, n->in[1]));
     if (n->op == OP_take) return (Facts){.bytes = 2 * results_bytes(n) + index};

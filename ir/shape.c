@@ -476,6 +476,31 @@ static bool shape_compact(Infer *cx) {
     return true;
 }
 
+static bool shape_argtop(Infer *cx) {
+    Type r = cx->in[0];
+    int64_t k = cx->attr->count;
+    if (r.dtype == DT_bool || r.rank < 1)
+        return FAIL(cx, "takes rows of numbers, not %s", TEXT(&r));
+    if (r.dim[r.rank - 1] > INT32_MAX) return FAIL(cx, "rows of %s are too long", TEXT(&r));
+    if (k < 1 || k > r.dim[r.rank - 1])
+        return FAIL(cx, "the %lld largest of rows of %s", (long long)k, TEXT(&r));
+    r.dtype = DT_i32;
+    r.dim[r.rank - 1] = k;
+    if (r.batch_axis == r.rank - 1) r.batch_axis = MIXED_BATCH;
+    cx->out[0] = r;
+    return true;
+}
+
+static bool shape_cumsum(Infer *cx) {
+    Type r = cx->in[0];
+    int axis = cx->attr->axis;
+    if (r.dtype == DT_bool) return FAIL(cx, "takes numbers, not %s", TEXT(&r));
+    if (axis < 0 || axis >= r.rank) return FAIL(cx, "axis %d of %s", axis, TEXT(&r));
+    if (r.batch_axis == axis) r.batch_axis = MIXED_BATCH;
+    cx->out[0] = r;
+    return true;
+}
+
 /* ---- windows */
 
 static bool window_fits(Infer *cx, int axes) {

@@ -200,24 +200,24 @@ static void vjp_transpose(Vjp *v) {
     vjp_give(v, 0, g_transpose(v->g, v->gy, back, v->at));
 }
 
-/* The cotangent with its negative-step axes turned round, so that what is left is a slice with
- * positive steps. */
-static Ref turn_round(Vjp *v, Ref g) {
-    const Type *t = type_of(v, g);
-    Attr flip = {.slice.rank = t->rank};
-    bool any = false;
+/* Turned round along these axes. */
+static Ref flip(Vjp *v, Ref x, uint32_t axes) {
+    const Type *t = type_of(v, x);
+    Attr a = {.slice.rank = t->rank};
     for (int i = 0; i < t->rank; i++) {
-        bool back = v->n->attr.slice.step[i] < 0;
-        any = any || back;
-        flip.slice.start[i] = back ? t->dim[i] - 1 : 0;
-        flip.slice.step[i] = back ? -1 : 1;
-        flip.slice.size[i] = t->dim[i];
+        bool back = (axes >> i & 1) && t->dim[i] > 1;
+        a.slice.start[i] = back ? t->dim[i] - 1 : 0;
+        a.slice.step[i] = back ? -1 : 1;
+        a.slice.size[i] = t->dim[i];
     }
-    return any ? with_attr(v, OP_slice, &flip, &g, 1) : g;
+    return axes ? with_attr(v, OP_slice, &a, &x, 1) : x;
 }
+/* What is left of a slice with its axes of negative step turned round has positive steps. */
 static void vjp_slice(Vjp *v) {
     const Type *t = type_of(v, v->x[0]);
-    Ref g = turn_round(v, v->gy);
+    uint32_t back = 0;
+    for (int i = 0; i < t->rank; i++) back |= (uint32_t)(v->n->attr.slice.step[i] < 0) << i;
+    Ref g = flip(v, v->gy, back);
     Attr pad = {.pad.rank = t->rank};
     for (int i = 0; i < t->rank; i++) {
         int64_t start = v->n->attr.slice.start[i], step = v->n->attr.slice.step[i];
@@ -344,6 +344,13 @@ static void vjp_put(Vjp *v) {
     for (int i = wide.rank; i < t.rank; i++) wide.dim[i] = 1;
     won = g_reshape(v->g, won, t.rank, wide.dim, v->at);
     vjp_give(v, 2, where(v, won, rows, num(v, 0)));
+}
+
+/* An element is in the sums from its own place on: what is summed from the other end. */
+static void vjp_cumsum(Vjp *v) {
+    uint32_t along = 1u << v->n->attr.axis;
+    Ref back = flip(v, v->gy, along);
+    vjp_give(v, 0, flip(v, with_attr(v, OP_cumsum, &v->n->attr, &back, 1), along));
 }
 
 /* ---- windows: each other's adjoint, but for what the result has along them */

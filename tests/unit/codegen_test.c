@@ -196,6 +196,33 @@ static void test_tables(void) {
         }
 }
 
+/* Rows of all kinds, few of each and all of them; many equals, as 40 values are few. */
+static void test_along(void) {
+    static const struct {
+        int64_t lead, n, inner, k;
+    } sizes[] = {{1, 1, 1, 1}, {5, 40, 1, 3}, {3, 7, 130, 9}, {1, 5000, 2, 64}, {700, 9, 1, 9}};
+    for (int t = 0; t < DT_COUNT; t++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes && t != DT_bool; s++) {
+            int64_t lead = sizes[s].lead, n = sizes[s].n, inner = sizes[s].inner;
+            Case c = case_new("");
+            snprintf(c.name, sizeof c.name, "along %s %zu", dtype_name((DType)t), s);
+            c.below = 40;
+            c.positive = true;
+            c.tolerance = 1e-6;
+            c.bf16 = 0x1p-7;
+            Ref x = input(&c, (DType)t, DIMS(lead, n, inner)),
+                row = input(&c, (DType)t, DIMS(lead, n * inner));
+            for (int axis = 0; axis < 3; axis++)
+                output(&c,
+                       graph_add(c.g, OP_cumsum, &(Attr){.axis = axis}, &x, 1, NULL, (Span){0}));
+            const int64_t some[] = {sizes[s].k, n * inner};
+            for (int i = 0; i < 2; i++)
+                output(&c, graph_add(c.g, OP_argtop, &(Attr){.count = some[i]}, &row, 1, NULL,
+                                     (Span){0}));
+            case_run(&c);
+        }
+}
+
 /* Of one to three axes; windows that overlap, that skip, that stand outside. */
 static void test_windows(void) {
     static const struct {
@@ -591,6 +618,7 @@ int main(void) {
     test_views();
     test_pieces();
     test_tables();
+    test_along();
     test_windows();
     test_fault();
     test_dots();

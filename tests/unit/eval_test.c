@@ -342,6 +342,13 @@ static void test_tables(void) {
              INPUTS(array(DT_bool, DIMS(2, 4), VALUES(0, 1, 1, 1, 0, 0, 0, 1))),
              INPUTS(array(DT_i32, DIMS(2, 2), VALUES(1, 2, 3, 0)),
                     array(DT_bool, DIMS(2, 2), VALUES(1, 1, 1, 0))));
+    computes(OP_argtop, (Attr){.count = 3},
+             INPUTS(array(DT_f32, DIMS(2, 4), VALUES(1, 3, 3, 2, 0, -0.0, NAN, -1))),
+             INPUTS(array(DT_i32, DIMS(2, 3), VALUES(1, 2, 3, 2, 0, 1))));
+    computes(OP_cumsum, (Attr){.axis = 0}, INPUTS(x),
+             INPUTS(array(DT_f32, DIMS(3, 2), VALUES(1, 2, 4, 6, 9, 12))));
+    computes(OP_cumsum, (Attr){.axis = 1}, INPUTS(array(DT_u8, DIMS(1, 2), VALUES(200, 100))),
+             INPUTS(array(DT_u8, DIMS(1, 2), VALUES(200, 44))));
     Attr window = {.window = {0, 1, {2}, {3}, {2}, {1}, {1}}}; /* of places -1 0 1 and 1 2 3 */
     Array windows = array(DT_f32, DIMS(2, 3, 1), VALUES(0, 1, 2, 2, 3, 0));
     computes(OP_unfold, window, INPUTS(array(DT_f32, DIMS(3, 1), VALUES(1, 2, 3))),

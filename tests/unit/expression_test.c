@@ -65,6 +65,11 @@ static const Case cases[] = {
     {"top_k(x, 2 over T)[0][1, 0]", 7}, {"top_k(x, 2 over T)[1][1, 1]", 2},
     {"top_k(-x, 3 over 1)[0][0, 2]", -2},
     {"sum(top_k(ids % 3, 2 over T)[1])", 4},
+    {"top_k(x, 2 over B)[0][1, 3]", 3}, {"top_k(cube, 2 over 1)[1][1, 0, 0]", 1},
+    {"sum(argsort(-x over T)[0] * ids[0])", 4}, {"argsort(ids % 3 over T)[1, 2]", 3},
+    {"argsort(ids % 2 over T)[0, 1]", 2}, {"argsort(x[:, ::-1] over 0)[1, 0]", 1},
+    {"sum((take(jumble, argsort(jumble over 0) over 0) - sort(jumble over 0))^2)", 0},
+    {"cumsum(cube over 1)[1, 1, 0]", 10},
     /* indexing */
     {"sum(x[1])", 22}, {"x[1, -1]", 7}, {"sum(x[:, 0])", 4}, {"sum(x[..., 1:3])", 14},
     {"sum(x[:, ::2])", 12},

@@ -127,6 +127,14 @@ static Ref sample_compact(Graph *g, Op op) {
     Ref x = matrix(g, DT_bool, 0), r = add(g, op, (Attr){.count = 2}, &x, 1);
     return (Ref){r.node, 1};
 }
+static Ref sample_argtop(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.count = 2}, &x, 1);
+}
+static Ref sample_cumsum(Graph *g, Op op) {
+    Ref x = matrix(g, DT_f32, 0);
+    return add(g, op, (Attr){.axis = 1}, &x, 1);
+}
 static Ref sample_unfold(Graph *g, Op op) {
     Ref x = matrix(g, DT_f32, 0);
     return add(g, op, (Attr){.window = {0, 2, {3, 2}, {2, 3}, {1, 2}, {1, 2}, {0, 1}}}, &x, 1);
@@ -606,6 +614,14 @@ static void test_other_shapes(void) {
     infers("~not f32[3,4]", OP_put, (Attr){.axis = 0}, IN("f32[100,5]", "i32[3]", "f32[3,4]"));
     infers("i32[8*,2]", OP_compact, (Attr){.count = 2}, IN("bool[8*,9]"));
     infers("~takes bool", OP_compact, (Attr){.count = 2}, IN("i32[8,9]"));
+    infers("i32[8*,2]", OP_argtop, (Attr){.count = 2}, IN("f32[8*,9]"));
+    infers("i32[8,2]?", OP_argtop, (Attr){.count = 2}, IN("f32[8,9*]"));
+    infers("~the 10 largest of rows of f32[8*,9]", OP_argtop, (Attr){.count = 10}, IN("f32[8*,9]"));
+    infers("~takes rows of numbers", OP_argtop, (Attr){.count = 1}, IN("bool[8,9]"));
+    infers("f32[8*,9]", OP_cumsum, (Attr){.axis = 1}, IN("f32[8*,9]"));
+    infers("i32[8,9]?", OP_cumsum, (Attr){.axis = 0}, IN("i32[8*,9]"));
+    infers("~axis 2 of", OP_cumsum, (Attr){.axis = 2}, IN("f32[8*,9]"));
+    infers("~takes numbers", OP_cumsum, (Attr){.axis = 0}, IN("bool[8,9]"));
     Attr window = {.window = {1, 2, {4, 3}, {3, 3}, {2, 2}, {1, 1}, {1, 1}}};
     infers("f32[8*,4,3,3,3,5]", OP_unfold, window, IN("f32[8*,8,6,5]"));
     infers("f32[2,4,3,3,3,5*]", OP_unfold, window, IN("f32[2,8,6,5*]"));

@@ -151,6 +151,14 @@ static Ref written_inside(Graph *g, Op op, const Ref *x) {
     { __VA_ARGS__, 0.3, 2.0, true }
 #define POSITIVE(...)                                                                              \
     { __VA_ARGS__, 0.4, 2.0, false }
+/* The three largest of four. */
+static Ref sorted(Graph *g, Op op, const Ref *x) {
+    Ref at = graph_add(g, op, &(Attr){.count = 3}, x, 1, NULL, nowhere);
+    return graph_add(g, OP_take, &(Attr){.axis = 2}, (Ref[]){x[0], at}, 2, NULL, nowhere);
+}
+static Ref summed_up(Graph *g, Op op, const Ref *x) {
+    return graph_add(g, op, &(Attr){.axis = 1}, x, 1, NULL, nowhere);
+}
 /* Windows that leave the tensor on each side, with gaps and without. */
 static const Attr windows = {.window = {1, 2, {3, 3}, {3, 2}, {2, 1}, {1, 2}, {1, 1}}};
 static Ref unfolded(Graph *g, Op op, const Ref *x) {
@@ -251,6 +259,8 @@ static const Case cases[] = {
      written_inside,
      2,
      {ANY_SIGN(3, {2, 3, 2}), ANY_SIGN(3, {2, 4, 2})}},
+    {OP_argtop, "sort", sorted, 1, {ANY_SIGN(3, {2, 3, 4})}},
+    {OP_cumsum, "cumsum", summed_up, 1, {ANY_SIGN(3, {2, 4, 2})}},
     {OP_unfold, "unfold", unfolded, 1, {ANY_SIGN(4, {2, 5, 4, 2})}},
     {OP_unfold,
      "convolution",
