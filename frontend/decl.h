@@ -180,7 +180,7 @@ int64_t generate_positions(Elab *cx);
 
 /* ---- modules: elaborate.c */
 Module *module_library(Elab *cx, const char *name, Span at); /* "nn"; NULL: reported */
-enum { LIBRARY_MODULES = 7 };
+enum { LIBRARY_MODULES = 8 };
 extern const char *const library_modules[LIBRARY_MODULES]; /* "std.nn": what a file may import */
 
 /* ---- the end: program.c */

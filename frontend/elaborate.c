@@ -70,8 +70,9 @@ static Module *module_known(Elab *cx, const char *key, Span at, bool *cycle) {
 }
 
 /* ---- imports */
-const char *const library_modules[LIBRARY_MODULES] = {
-    "std.nn", "std.optim", "std.corrupt", "std.loss", "std.init", "std.metric", "std.probe"};
+const char *const library_modules[LIBRARY_MODULES] = {"std.nn",    "std.optim", "std.corrupt",
+                                                      "std.loss",  "std.init",  "std.metric",
+                                                      "std.probe", "std.style"};
 
 static void report_library(Elab *cx, const char *name, const char *path, Span at) {
     static const char *const later[] = {"vision", "augment", "speech"};

@@ -1,5 +1,5 @@
 # The models of pictures, on made-up ones of 28 x 28: a bright block each, whose place, size and brightness its neighbours do not tell. In
-# their first steps they do what they did when this was written, and then learn; corruptions hide exactly what they say; a
+# their first steps they do what they did when this was written, and then learn, or in adversaries keep each other in play; corruptions hide exactly what they say; a
 # run that goes on ends where one that never stopped does.
 . "$SOURCE/tests/run/common.inc"
 mkdir data
@@ -94,3 +94,29 @@ near "share of hidden pixels" "$(metric runs/exact 1 eval.share)" 0.3 1e-2
 near "spread of noise" "$(metric runs/exact 1 eval.spread)" 0.5 1e-2
 awk -v p="$(metric runs/exact 1 eval.places)" 'BEGIN { print (p > 0.1 ? "every place is hidden at times" : "a place is hidden in " p) }'
 awk -v off="$(metric runs/exact 1 eval.off)" 'BEGIN { print (off != "" && off < 1e-5 ? "the bound is exact where it must be" : "off by " off) }'
+
+# adversaries NAME D G LATER...: the losses of both players at step 1, and those after eight steps, as they were; that neither has won after
+# a hundred; and the pictures that come of it
+adversaries() {
+    name=$1
+    near "$name at step 1, d_loss" "$(metric "$name" 1 d_loss)" "$2" 1e-5
+    near "$name at step 1, g_loss" "$(metric "$name" 1 g_loss)" "$3" 1e-5
+    near "$name at step 8, d_loss" "$(metric "$name" 8 d_loss)" "$4" 1e-2
+    near "$name at step 8, g_loss" "$(metric "$name" 8 g_loss)" "$5" 1e-2
+    near "$name at step 8, r1" "$(metric "$name" 8 r1)" "$6" 1e-2
+    better "$name, discriminator" "$(metric "$name" 100 d_loss)" 1.5
+    better "$name, generator" "$(metric "$name" 100 g_loss)" 2
+    shift 6
+    uptc sample "$SOURCE/models/$name.upm" -D folder=data "$@" --dir "$name" --count 9
+    od -An -tx1 -j16 -N8 "$name/sample.png"
+}
+small="-D width=4 -D z=8"
+learn gan $small --steps 100 --log-every 1 --threads 2
+adversaries gan 1.18305707 0.877940238 0.834263802 0.768554091 1.19133604 $small
+small="-D width=2 -D style=8 -D layers=2"
+learn stylegan-lite $small --steps 100 --log-every 1 --threads 2
+adversaries stylegan-lite 1.12951303 1.31437254 0.522584379 2.24438882 0.259019226 $small
+mv stylegan-lite/last.safetensors whole
+rm -r stylegan-lite
+learn stylegan-lite $small --steps 100 --log-every 1 --threads 1
+same "1 and 2 threads" "$(tensors whole | cksum)" "$(tensors stylegan-lite/last.safetensors | cksum)"
