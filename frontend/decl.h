@@ -167,7 +167,8 @@ bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out)
 void watches_drop(Graph *g);
 
 /* ---- what an entry gives: entry.c returns.c */
-bool outputs_named(Elab *cx, const char *label, Span at); /* false: not yet */
+/* "'x' is given twice"; false: not yet. */
+bool outputs_named(Elab *cx, const char *label, const char *done, Span at);
 bool output_decoded(Elab *cx, const Val *v, Span at, Output *o); /* decode(tok, ids) */
 /* `as grid(h, w)`: values as pictures f32[n, h, w, c] from 0 to 1. */
 bool output_picture(Elab *cx, Scope *s, const Val *v, const Expr *as, Span at, Output *o);

@@ -195,9 +195,7 @@ static bool run_body(Elab *cx, Module *m, const Stmt *s, Entry *e, const DataDec
 
 static const char *entry_name(Elab *cx, const Stmt *s, EntryKind kind) {
     const char *word = entry_word_name(s->entry.word);
-    int n = kind == ENTRY_train  ? ++cx->decls->trains
-            : kind == ENTRY_eval ? ++cx->decls->evals
-                                 : 1;
+    int n = kind == ENTRY_train ? ++cx->decls->trains : kind == ENTRY_eval ? ++cx->decls->evals : 1;
     return n == 1 ? word : arena_printf(cx->arena, "%s.%d", word, n);
 }
 
@@ -245,11 +243,10 @@ static bool label_free(Elab *cx, const char *label, Span at) {
     return true;
 }
 
-bool outputs_named(Elab *cx, const char *label, Span at) {
+bool outputs_named(Elab *cx, const char *label, const char *done, Span at) {
     for (size_t i = 0; i < cx->decls->output.n; i++) {
         const Output *o = &cx->decls->output.at[i];
         if (o->kind == OUT_state || o->kind == OUT_loss || !str_eq(o->name, label)) continue;
-        const char *done = cx->in_train || o->kind == OUT_report ? "reported" : "given";
         diag_error(cx->diag, at, "'%s' is %s twice", label, done);
         diag_note(cx->diag, o->span, "it is %s here first", done);
         return true;
@@ -266,7 +263,8 @@ static const char *report_label(Elab *cx, const Arg *a) {
         diag_hint(cx->diag, "report name = %s", span_text(cx, a->value->span));
         return NULL;
     }
-    return label_free(cx, label, a->span) && !outputs_named(cx, label, a->span) ? label : NULL;
+    return label_free(cx, label, a->span) && !outputs_named(cx, label, "reported", a->span) ? label
+                                                                                            : NULL;
 }
 
 static bool report_scalar(Elab *cx, const Val *v, const Arg *a, Output *o) {
@@ -310,13 +308,19 @@ bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out)
     return ok;
 }
 
+static bool report_output(Elab *cx, const Exec *x, const Stmt *s, const Val *v, const Arg *a,
+                          Output *o) {
+    Span at = a->value->span;
+    if (s->report.kind == REPORT_image) return output_picture(cx, x->scope, v, s->report.as, at, o);
+    if (s->report.kind == REPORT_text) return output_decoded(cx, v, at, o);
+    return report_scalar(cx, v, a, o);
+}
+
 static bool report_item(Elab *cx, Exec *x, const Stmt *s, const Arg *a) {
     Val v;
     Output o = {.name = report_label(cx, a), .span = a->span};
     if (!o.name || !report_value(cx, x, a->value, o.name, &v)) return false;
-    bool text = s->report.kind == REPORT_text;
-    if (!(text ? output_decoded(cx, &v, a->value->span, &o) : report_scalar(cx, &v, a, &o)))
-        return false;
+    if (!report_output(cx, x, s, &v, a, &o)) return false;
     vec_push(cx->arena, &cx->decls->output, o);
     return true;
 }
@@ -328,7 +332,10 @@ bool do_report(Elab *cx, Exec *x, const Stmt *s) {
         diag_hint(cx->diag, "return name = e gives a value");
         return false;
     }
-    if (s->report.kind > REPORT_text)
+    if (s->report.kind == REPORT_text && s->report.as)
+        return report_error(cx, s->report.as->span, "`as` belongs to `report image`");
+    if (s->report.kind != REPORT_scalar && s->report.kind != REPORT_text &&
+        s->report.kind != REPORT_image)
         return report_error(cx, s->span, "this version does not carry `report %s`",
                             report_kind_name(s->report.kind));
     for (size_t i = 0; i < s->report.item.n; i++)

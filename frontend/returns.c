@@ -79,7 +79,7 @@ static const char *value_label(Elab *cx, const Exec *x, const Stmt *s, const Arg
     if (!label && a->value->kind == EXPR_name) label = a->value->name;
     if (!label && a->value->kind == EXPR_field) label = a->value->field.name;
     if (!label && s->ret.value.n == 1) label = x->entry->name;
-    if (label) return outputs_named(cx, label, a->span) ? NULL : label;
+    if (label) return outputs_named(cx, label, "given", a->span) ? NULL : label;
     report_error(cx, a->value->span, "each of several returned values needs a name");
     diag_hint(cx->diag, "return name = %s", span_text(cx, a->value->span));
     return NULL;

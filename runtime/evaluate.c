@@ -66,6 +66,12 @@ bool run_batch(Run *r, int entry, int64_t *live, Err *e) {
     return ok;
 }
 
+static void add_reports(Run *r, const RtEntry *entry, const RtPlan *plan, const char *prefix,
+                        Report *out) {
+    report_add(out, r->x, plan, r->tok, prefix);
+    show_images(r, plan, arena_printf(out->arena, "%s.", entry->name));
+}
+
 static bool run_batches(Run *r, int number, const char *prefix, Report *out, RtClock *clock,
                         Err *e) {
     const RtEntry *entry = &r->p->entry[number];
@@ -76,8 +82,8 @@ static bool run_batches(Run *r, int number, const char *prefix, Report *out, RtC
         clock->stepf = (float)clock->step;
         clock->live = live;
         if (!exec_plan(r->x, entry->step, clock, e)) return false;
-        if (clock->step == 0)
-            report_add(out, r->x, entry->step, r->tok, prefix); /* texts: of the first batch */
+        if (clock->step == 0) /* texts and pictures: of the first batch */
+            add_reports(r, entry, entry->step, prefix, out);
     }
     return clock->step || err_set(e, "'%s' has no records to evaluate on", entry->name);
 }
@@ -90,7 +96,7 @@ static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, 
     bool ok = run_batches(r, number, prefix, out, &clock, e);
     if (!ok || !entry->logged) return ok;
     if (!exec_plan(r->x, entry->logged, &clock, e)) return false;
-    report_add(out, r->x, entry->logged, r->tok, prefix);
+    add_reports(r, entry, entry->logged, prefix, out);
     return true;
 }
 

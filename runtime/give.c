@@ -100,8 +100,7 @@ static bool pictures_write(Give *g, Err *e) {
         Sheet s = {g->pictures[i], g->total, o->dim[1], o->dim[2], o->dim[3], o->index};
         const char *path = sheet_path(g, o);
         if (!picture_write(path, &s, e)) return false;
-        fprintf(f, "%s: %lld pictures of %lld x %lld\n", path, (long long)s.n, (long long)s.h,
-                (long long)s.w);
+        picture_tell(f, path, &s);
     }
     return true;
 }

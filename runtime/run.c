@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "runtime/report/images.h"
 #include "runtime/run.h"
 
 enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1, STOPPED = 130 };
@@ -185,6 +186,7 @@ static bool log_step(Run *r, const RtEntry *entry, const RtPlan *plan, Err *e) {
     Report *report = report_new(r->at.step);
     if (count_entries(r->p, RT_ENTRY_train) > 1) report->entry = entry->name;
     report_add(report, r->x, plan, r->tok, "");
+    show_images(r, plan, "");
     warn(r, entry, report);
     double units = batch_units(entry, &report->unit);
     if (r->since_log > 0) report->rate = units * (double)r->done_since_log / r->since_log;
@@ -220,6 +222,7 @@ static bool save(Run *r, Err *e) {
         return err_set(e, "%.600s; run again once it can be written: %s", why.msg,
                        run_last_good(r));
     r->saved = r->at.step;
+    show_page(r);
     profile_doing(r->profile, DOING_save, start);
     return true;
 }
@@ -288,7 +291,10 @@ static int stop(Run *r, Err *e) {
 /* What was due at the step that the run goes on from, and failed then. */
 static bool catch_up(Run *r, Err *e) {
     bool due = r->at.step == r->total_all || is_due(r->eval_every, r->at.step);
-    return r->saved <= 0 || !due || evaluate(r, e);
+    if (r->saved <= 0 || !due || r->evaluated == r->at.step) return true;
+    if (!evaluate(r, e)) return false;
+    show_page(r);
+    return true;
 }
 
 /* A trace that cannot be written is said, and the run goes on. */
@@ -358,6 +364,7 @@ static bool prepare(Run *r, Err *e) {
     Buf changed = {0};
     bool ok = start(r, resumed, &changed, e) &&
               metrics_open(&r->metrics, metrics, resumed ? r->at.step : -1, e);
+    if (ok) images_cut_back(r->dir.path, resumed ? r->at.step : -1);
     r->evaluated = r->metrics.evaluated;
     if (ok) times_print(r->o->times, stderr);
     if (ok) tell_start(r, resumed, &changed);

@@ -28,6 +28,7 @@ typedef struct Run {
     Map warned;       /* entry and watch -> bool *: was bad when last logged */
     Profile *profile; /* or NULL */
     Keep *kept;       /* the state before a step, or NULL */
+    bool flawed;      /* something to look at could not be written, and that was said */
 } Run;
 
 /* Step.c: the batch that step_batch has read, through a plan. False, with no sentence in `e`: all
@@ -45,6 +46,9 @@ bool step_batch(Run *r, int entry, Err *e);
 /* One pass over the set of every eval entry with the tensors as they are; values are added to
  * `out`, with the entry's name in front where `named` or where there are several. */
 bool evaluate_all(Run *r, bool named, Report *out, Err *e);
+/* ---- show.c: what a person looks at. Failures are told once, and harm nothing. */
+void show_images(Run *r, const RtPlan *plan, const char *prefix); /* that a plan reports */
+void show_page(Run *r);
 /* ---- trained.c: the program with the tensors of a checkpoint (NULL: the run's last), all else as
  * in a run. To be closed even where opening failed. */
 bool trained_open(Run *r, const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,

@@ -1,12 +1,15 @@
-/* report.html: one file that needs nothing else and runs nothing. Curves are inline, pictures of
- * the run's folder are data URIs, all text is escaped. Written aside and renamed, so that whoever
- * looks sees a whole page. A picture of more than PICTURE_MAX bytes is left out and said to be. */
+/* report.html: one file that needs nothing else and runs nothing. Curves are inline, the newest
+ * pictures that were reported and those in the run's folder are data URIs, all text is escaped.
+ * Written aside and renamed, so that whoever looks sees a whole page. A picture of more than
+ * PICTURE_MAX bytes is left out and said to be. */
 #include <glob.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/machine.h"
+#include "runtime/report/images.h"
 #include "runtime/report/page.h"
 
 enum { PICTURE_MAX = 8 << 20 };
@@ -99,10 +102,14 @@ static const char *pictures_of(Arena *a, const char *dir) {
 
 static void put_pictures(Buf *b, Arena *a, const char *dir) {
     glob_t found = {0};
-    if (glob(pictures_of(a, dir), 0, NULL, &found) == 0) {
-        buf_puts(b, "<h2>Pictures</h2>\n");
-        for (size_t i = 0; i < found.gl_pathc; i++) put_picture(b, a, found.gl_pathv[i]);
-    }
+    Images all = {0};
+    images_list(a, dir, &all);
+    if (glob(pictures_of(a, dir), 0, NULL, &found) != 0) found.gl_pathc = 0;
+    if (all.n || found.gl_pathc) buf_puts(b, "<h2>Pictures</h2>\n");
+    for (size_t i = 0; i < all.n; i++)
+        if (i + 1 == all.n || !str_eq(all.at[i].name, all.at[i + 1].name))
+            put_picture(b, a, all.at[i].path);
+    for (size_t i = 0; i < found.gl_pathc; i++) put_picture(b, a, found.gl_pathv[i]);
     globfree(&found);
 }
 
@@ -164,26 +171,27 @@ static void put_page(Buf *b, const Page *p, const History *h) {
     put_texts(b, h);
     put_settings(b, h->arena, p->run);
     put_machine(b, h->arena);
-    put_sources(b, p->sources);
+    if (p->sources) put_sources(b, p->sources);
     buf_puts(b, "</html>\n");
 }
 
-static bool put_buffer(int fd, const void *cx) {
-    const Buf *b = cx;
-    return file_put(fd, b->data, b->n);
-}
-
 static bool replace(Arena *a, const char *dir, const char *name, Buf *b, Err *e) {
-    bool ok = file_replace(arena_printf(a, "%s/%s", dir, name), put_buffer, b, e);
+    bool ok = file_write_unsynced(arena_printf(a, "%s/%s", dir, name), b->data, b->n, e);
     buf_free(b);
     return ok;
+}
+
+static bool no_run(const char *dir, Err *e) {
+    return err_set(
+        e, "there is no run in '%s' yet; train with uptc run, or name its folder with --dir", dir);
 }
 
 bool page_write(const Page *p, Err *e) {
     Arena *a = arena_new();
     History h = {.arena = a};
     Buf curves = {0}, page = {0};
-    bool ok = history_read(&h, arena_printf(a, "%s/metrics.jsonl", p->dir), e);
+    const char *metrics = arena_printf(a, "%s/metrics.jsonl", p->dir);
+    bool ok = access(metrics, F_OK) == 0 ? history_read(&h, metrics, e) : no_run(p->dir, e);
     if (ok) {
         put_curves(&curves, &h);
         put_page(&page, p, &h);

@@ -35,7 +35,7 @@ void put_curves(Buf *b, const History *h); /* all of them under each other: a fi
 
 typedef struct Page {
     const char *dir, *name;
-    const Diag *sources; /* of the program */
+    const Diag *sources; /* of the program, or NULL */
     const RunSpec *run;
 } Page;
 bool page_write(const Page *p, Err *e);

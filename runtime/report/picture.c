@@ -96,3 +96,8 @@ bool picture_write(const char *path, const Sheet *s, Err *e) {
     buf_free(&p.file);
     return ok;
 }
+
+void picture_tell(FILE *f, const char *path, const Sheet *s) {
+    fprintf(f, "%s: %lld picture%s of %lld x %lld\n", path, (long long)s->n, s->n == 1 ? "" : "s",
+            (long long)s->h, (long long)s->w);
+}

@@ -11,5 +11,6 @@ typedef struct Sheet {
 } Sheet;
 /* Row by row, with a line of pixels between neighbours. */
 bool picture_write(const char *path, const Sheet *s, Err *e);
+void picture_tell(FILE *f, const char *path, const Sheet *s); /* a line on what was written */
 
 #endif
