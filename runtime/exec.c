@@ -323,16 +323,29 @@ static void put_value(char *at, DType t, double v) {
     BUG("accumulator of no type");
 }
 
-static void fill_tensor(char *at, const RtTensor *t) {
-    size_t size = dtype_size(t->dtype);
-    if (t->fill == 0) {
-        memset(at, 0, (size_t)t->bytes);
-        return;
-    }
-    for (int64_t i = 0; i < t->bytes; i += (int64_t)size) put_value(at + i, t->dtype, t->fill);
+enum { FILL = 1 << 16 }; /* elements of a task */
+
+typedef struct FillJob {
+    const RtTensor *tensor;
+    char *at;
+} FillJob;
+
+static void fill_part(void *job, int64_t first, int64_t last) {
+    const FillJob *f = job;
+    int64_t size = (int64_t)dtype_size(f->tensor->dtype), end = last * FILL * size;
+    if (end > f->tensor->bytes) end = f->tensor->bytes;
+    first *= FILL * size;
+    if (f->tensor->fill == 0)
+        memset(f->at + first, 0, (size_t)(end - first));
+    else
+        for (int64_t i = first; i < end; i += size)
+            put_value(f->at + i, f->tensor->dtype, f->tensor->fill);
 }
 
 void exec_reset(Exec *x, const RtEntry *entry) {
-    for (int i = 0; i < entry->nacc; i++)
-        fill_tensor(x->tensor[entry->acc[i]], &x->program->tensor[entry->acc[i]]);
+    for (int i = 0; i < entry->nacc; i++) {
+        FillJob f = {&x->program->tensor[entry->acc[i]], x->tensor[entry->acc[i]]};
+        int64_t task = FILL * (int64_t)dtype_size(f.tensor->dtype);
+        pool_run(x->pool, (f.tensor->bytes + task - 1) / task, fill_part, &f);
+    }
 }
