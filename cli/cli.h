@@ -20,6 +20,7 @@ typedef enum OptKind {
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
     OPT_real, /* a number of at least 0, a double */
     OPT_str,
+    OPT_text, /* the same, which may be empty */
     OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
     OPT_define, /* name=value; may repeat */
 } OptKind;
@@ -40,6 +41,7 @@ typedef struct Verb {
     const char *takes; /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
     const char *ending[ENDINGS]; /* what the argument may end in; none: anything */
     bool may_lack;               /* the argument may be left out */
+    bool folder;                 /* it may be the folder of a run */
     const char *examples;        /* lines of help */
     const Opt *opt;
     size_t nopt;
@@ -95,8 +97,12 @@ const char *session_name(Arena *a, const char *path); /* of its file, which name
 void session_close(Session *s);
 /* What a running program could not do; where its source is known to be at fault, it is shown. */
 void session_fault(const Session *s, const Err *e);
-/* The program that a verb is given, or the newest here. NULL: told, `code` is what to exit with. */
-const char *session_path(Arena *a, const char *file, const CompileOptions *o, int *code);
+/* The program that a verb is given, that of the run whose folder it is given, which becomes `dir`
+ * unless there is one, or the newest here. NULL: told, `code` is what to exit with. */
+const char *session_path(Arena *a, const char *file, const CompileOptions *o, const char **dir,
+                         int *code);
+/* Keeps the compiled program in the folder of its run, where session_path finds it. */
+bool session_keep(const void *session, const char *dir, Err *e);
 bool diag_flush(const Session *s); /* prints what was found; true when there were errors */
 /* Where compiled kernels and what doctor measured are kept: $UPT_CACHE (empty: nowhere), else upt/
  * in the user's cache folder. NULL: there is no safe one, `why`. */
@@ -105,8 +111,9 @@ const char *cache_folder(Arena *a, const char **why);
 /* ---- files.c */
 /* What `uptc doctor` measured of this machine, in `a`; NULL: it has not. */
 Machine *machine_known(Arena *a);
-/* The newest .upx in the working directory; NULL with a sentence when there is none. */
-const char *newest_upx(Arena *a);
+/* The newest .upx in a folder; NULL: there is none. */
+const char *newest_upx(Arena *a, const char *folder);
+bool is_folder(const char *path);
 /* A file that the verb takes whose name is nearest to the one given; NULL: there is none near. */
 const char *file_meant(Arena *a, const Verb *v, const char *given);
 

@@ -7,23 +7,31 @@
 
 #include "cli/cli.h"
 
-const char *newest_upx(Arena *a) {
-    DIR *d = opendir(".");
+bool is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static const char *in_folder(Arena *a, const char *folder, const char *name) {
+    return str_eq(folder, ".") ? arena_strdup(a, name) : arena_printf(a, "%s/%s", folder, name);
+}
+
+const char *newest_upx(Arena *a, const char *folder) {
+    DIR *d = opendir(folder);
     const char *best = NULL;
     struct timespec when = {0};
     for (struct dirent *f; d && (f = readdir(d));) {
         struct stat st;
-        if (!name_ends(f->d_name, ".upx") || stat(f->d_name, &st) || !S_ISREG(st.st_mode)) continue;
+        if (!name_ends(f->d_name, ".upx")) continue;
+        const char *path = in_folder(a, folder, f->d_name);
+        if (stat(path, &st) || !S_ISREG(st.st_mode)) continue;
         bool newer = st.st_mtim.tv_sec != when.tv_sec ? st.st_mtim.tv_sec > when.tv_sec
                                                       : st.st_mtim.tv_nsec > when.tv_nsec;
         if (best && !newer) continue;
-        best = arena_strdup(a, f->d_name);
+        best = path;
         when = st.st_mtim;
     }
     if (d) closedir(d);
-    if (!best)
-        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
-             ".upx)");
     return best;
 }
 
@@ -32,7 +40,8 @@ static const char *nearest_in(Arena *a, const Verb *v, const char *folder, const
     VEC(const char *) names = {0};
     DIR *d = opendir(folder);
     for (struct dirent *f; d && (f = readdir(d));)
-        if (f->d_name[0] != '.' && verb_takes(v, f->d_name))
+        if (f->d_name[0] != '.' &&
+            (verb_takes(v, f->d_name) || (v->folder && is_folder(in_folder(a, folder, f->d_name)))))
             vec_push(a, &names, arena_strdup(a, f->d_name));
     if (d) closedir(d);
     return nearest_name(name, names.at, names.n);

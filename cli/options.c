@@ -149,11 +149,12 @@ static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
         return usage("%s needs a number of bytes, such as 512M or 8G, not '%s'", o->name, value);
     case OPT_real:
         if (read_real(value, at)) return EXIT_OK;
-        return usage("%s needs a number, such as 0.8, not '%s'", o->name, value);
+        return usage("%s needs a number of at least 0, such as 0.8, not '%s'", o->name, value);
     case OPT_define: return store_define(a, at, o->name, value);
     case OPT_word: return store_word(a, o, value, at);
     case OPT_str:
-        if (!*value) return no_value(o);
+        if (!*value) return no_value(o); /* fall through */
+    case OPT_text:
         memcpy(at, &value, sizeof value);
         return EXIT_OK;
     case OPT_flag: break;
@@ -210,7 +211,7 @@ static int take_file(Arena *a, const Verb *v, const char *given, const char **fi
     if (!v->takes) return usage("'%s' takes no file such as '%s'", v->name, given);
     if (*file) return usage("'%s' takes one file; '%s' is one too many", v->name, given);
     *file = given;
-    if (verb_takes(v, given)) return EXIT_OK;
+    if (verb_takes(v, given) || (v->folder && is_folder(given))) return EXIT_OK;
     return usage("'%s' takes %s, not '%s'%s", v->name, v->takes, given,
                  did_you_mean(a, file_meant(a, v, given)));
 }

@@ -221,12 +221,46 @@ static const char *changes_program(const CompileOptions *c) {
                           : NULL;
 }
 
-const char *session_path(Arena *a, const char *file, const CompileOptions *o, int *code) {
-    const char *path = file ? file : newest_upx(a), *flag = changes_program(o);
+static const char *program_of_run(Arena *a, const char *folder, const char **dir) {
+    const char *path = newest_upx(a, folder);
+    if (!path)
+        fail("'%s' holds no .upx: it is not the folder of a run; name the program, and the folder "
+             "with --dir",
+             folder);
+    if (!*dir) *dir = folder;
+    return path;
+}
+
+static const char *program_here(Arena *a) {
+    const char *path = newest_upx(a, ".");
+    if (!path)
+        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
+             ".upx)");
+    return path;
+}
+
+/* runs/bert/ is runs/bert, and / is /. */
+static const char *without_slash(Arena *a, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return arena_strndup(a, path, n);
+}
+
+const char *session_path(Arena *a, const char *file, const CompileOptions *o, const char **dir,
+                         int *code) {
+    const char *flag = changes_program(o),
+               *path = !file              ? program_here(a)
+                       : !is_folder(file) ? file
+                                          : program_of_run(a, without_slash(a, file), dir);
     *code = EXIT_FAILED;
     if (!path || !flag || !name_ends(path, ".upx")) return path;
     *code = usage("%s changes a .upm when it is compiled; %s is compiled already", flag, path);
     return NULL;
+}
+
+bool session_keep(const void *session, const char *dir, Err *e) {
+    const Session *s = session;
+    return upx_write(arena_printf(s->arena, "%s/%s.upx", dir, s->name), s, e);
 }
 
 void session_close(Session *s) {

@@ -12,10 +12,11 @@ typedef struct Options {
     CompileOptions c;
     const char *dir, *checkpoint, *out, *prompt, *prompts;
     int64_t threads, seed, count, tokens, top_k;
+    bool json;
     double temperature, top_p;
 } Options;
 
-enum { TOKENS = 200 };
+enum { TOKENS = 200, TOKENS_MOST = 100 * 1000 * 1000 };
 
 static void defaults(void *options) {
     Options *o = options;
@@ -39,7 +40,7 @@ static int with_entry(Arena *a, const Options *given, const char *file, const ch
     Options o = *given;
     int code;
     o.c.only = entry;
-    const char *path = session_path(a, file, &o.c, &code);
+    const char *path = session_path(a, file, &o.c, &o.dir, &code);
     if (!path) return code;
     Session s = {.arena = a, .log = stderr};
     code = EXIT_FAILED;
@@ -85,6 +86,7 @@ static const char *trim_line(Arena *a, const char *text, size_t n) {
     return arena_strndup(a, text, n);
 }
 
+/* A line may end as Windows ends it; the last may have no end at all. */
 static bool prompts_file(Arena *a, const char *path, Prompts *to, Err *e) {
     char *text;
     size_t n;
@@ -92,7 +94,11 @@ static bool prompts_file(Arena *a, const char *path, Prompts *to, Err *e) {
     for (size_t at = 0; at < n;) {
         const char *end = memchr(text + at, '\n', n - at);
         size_t length = end ? (size_t)(end - text) - at : n - at;
-        vec_push(a, to, arena_strndup(a, text + at, length));
+        if (memchr(text + at, 0, length))
+            return err_set(e, "%s:%zu: the prompt is not text: it holds a zero byte", path,
+                           to->n + 1);
+        bool windows = length && text[at + length - 1] == '\r';
+        vec_push(a, to, arena_strndup(a, text + at, length - windows));
         at += length + 1;
     }
     return to->n > 0 || err_set(e, "'%s' has no line: a prompt is a line", path);
@@ -126,6 +132,8 @@ static int generate_work(const Session *s, const Options *o, const RunOptions *r
     GenerateOptions g = {.checkpoint = o->checkpoint,
                          .prompt = prompts.at,
                          .nprompt = prompts.n,
+                         .file = o->prompts,
+                         .json = o->json || (o->prompts && !isatty(STDOUT_FILENO)),
                          .tokens = o->tokens,
                          .temperature = o->temperature,
                          .top_p = o->top_p,
@@ -138,6 +146,8 @@ static int generate(Arena *a, const void *options, const char *file) {
     if (o->prompt && o->prompts) return usage("--prompt and --prompts do not go together");
     if (o->top_p <= 0 || o->top_p > 1)
         return usage("--top-p is above 0 and at most 1, not %g", o->top_p);
+    if (o->tokens > TOKENS_MOST)
+        return usage("--tokens is at most %d, not %lld", TOKENS_MOST, (long long)o->tokens);
     return with_entry(a, options, file, "generate", generate_work);
 }
 
@@ -157,8 +167,9 @@ static const Opt sample_opts[] = {
     COMMON_OPTS,
 };
 static const Opt generate_opts[] = {
-    OPT("--prompt", OPT_str, "text", "go on from this text (default: from standard input)", prompt),
+    OPT("--prompt", OPT_text, "text", "go on from this text (default: from standard input)", prompt),
     OPT("--prompts", OPT_str, "file", "go on from each line of a file", prompts),
+    OPT("--json", OPT_flag, NULL, "a line of JSON for each (as --prompts does in a pipe)", json),
     OPT("--tokens", OPT_some, "n", "tokens to make (default: 200)", tokens),
     OPT("--temperature", OPT_real, "t", "below 1 more likely words; 0 the likeliest (default: 1)",
         temperature),
@@ -172,9 +183,10 @@ static const Opt predict_opts[] = {
 };
 
 #define GIVE_VERB(verb, does, shown, opts)                                                         \
-    .name = #verb, .what = does, .takes = "FILE.upx or FILE.upm", .ending = {".upx", ".upm"},      \
-    .may_lack = true, .examples = shown, .opt = opts, .nopt = sizeof opts / sizeof *opts,          \
-    .run = verb, .options_size = sizeof(Options), .defaults = defaults
+    .name = #verb, .what = does, .takes = "FILE.upx, FILE.upm or FOLDER",                          \
+    .ending = {".upx", ".upm"}, .may_lack = true, .folder = true, .examples = shown, .opt = opts,  \
+    .nopt = sizeof opts / sizeof *opts, .run = verb, .options_size = sizeof(Options),              \
+    .defaults = defaults
 const Verb verb_sample = {GIVE_VERB(sample,
                                     "make pictures or values with the program's sample entry",
                                     "  uptc sample vae.upm\n"
@@ -184,7 +196,7 @@ const Verb verb_generate = {
     GIVE_VERB(generate, "go on with a text, by the program's generate entry",
               "  uptc generate gpt.upm --prompt 'Once upon a time'\n"
               "  echo 'ROMEO:' | uptc generate gpt.upx --tokens 500 --temperature 0.8 --top-k 40\n"
-              "  uptc generate gpt.upx --prompts prompts.txt --temperature 0\n",
+              "  uptc generate runs/gpt --prompts prompts.txt --temperature 0 | jq -r .text\n",
               generate_opts)};
 const Verb verb_predict = {
     GIVE_VERB(predict, "a line of JSON for each record, by the program's predict entry",

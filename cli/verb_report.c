@@ -32,10 +32,12 @@ static int write_page(const Session *s, const char *dir) {
 
 static int run(Arena *a, const void *options, const char *file) {
     const Options *o = options;
-    const char *path = file ? file : newest_upx(a);
-    if (!path) return EXIT_FAILED;
+    const char *dir = o->dir;
+    int code;
+    const char *path = session_path(a, file, &o->c, &dir, &code);
+    if (!path) return code;
     Session s = {.arena = a, .only_check = true};
-    int code = open_program(&s, path, &o->c) ? write_page(&s, o->dir) : EXIT_FAILED;
+    code = open_program(&s, path, &o->c) ? write_page(&s, dir) : EXIT_FAILED;
     session_close(&s);
     return code;
 }
@@ -49,11 +51,12 @@ static const Opt report_opts[] = {
 const Verb verb_report = {
     .name = "report",
     .what = "a page to look at: curves, warnings, pictures and texts of a run",
-    .takes = "FILE.upx or FILE.upm",
+    .takes = "FILE.upx, FILE.upm or FOLDER",
     .ending = {".upx", ".upm"},
     .may_lack = true,
+    .folder = true,
     .examples = "  uptc report bert.upm\n"
-                "  uptc report bert.upx --dir runs/try\n",
+                "  uptc report runs/try\n",
     .opt = report_opts,
     .nopt = sizeof report_opts / sizeof *report_opts,
     .run = run,

@@ -36,15 +36,16 @@ static RunOptions run_options(const Session *s, const Options *o) {
 
 typedef int Work(const Session *s, const Options *o, Err *e);
 
-static int with_session(Arena *a, const Options *o, const char *file, Work *work) {
+static int with_session(Arena *a, const Options *given, const char *file, Work *work) {
+    Options o = *given;
     int code;
-    const char *path = session_path(a, file, &o->c, &code);
+    const char *path = session_path(a, file, &o.c, &o.dir, &code);
     if (!path) return code;
-    Session s = {.arena = a, .log = o->quiet ? NULL : stderr};
+    Session s = {.arena = a, .log = o.quiet ? NULL : stderr};
     code = EXIT_FAILED;
-    if (session_open(&s, path, &o->c)) {
+    if (session_open(&s, path, &o.c)) {
         Err e = {0};
-        code = work(&s, o, &e);
+        code = work(&s, &o, &e);
         if (e.msg[0]) session_fault(&s, &e);
     }
     session_close(&s);
@@ -89,6 +90,7 @@ static int train_work(const Session *s, const Options *o, Err *e) {
     RunOptions ro = run_options(s, o);
     ro.profile = o->profile;
     ro.sources = s->diag;
+    ro.keep_program = session_keep, ro.keep_program_cx = s;
     if (o->find_nan) ro.find_nan = find_nan, ro.find_nan_cx = s;
     ro.machine = o->profile ? machine_known(s->arena) : NULL;
     tell_memory(s, o);
@@ -144,9 +146,10 @@ static const Opt eval_opts[] = {
 const Verb verb_run = {
     .name = "run",
     .what = "train: the newest .upx here, or a file; goes on where it stopped",
-    .takes = "FILE.upx or FILE.upm",
+    .takes = "FILE.upx, FILE.upm or FOLDER",
     .ending = {".upx", ".upm"},
     .may_lack = true,
+    .folder = true,
     .examples = "  uptc run\n"
                 "  uptc run bert.upm --steps 10k --dir runs/try\n"
                 "  uptc run bert.upx --json | jq .loss\n",
@@ -159,9 +162,10 @@ const Verb verb_run = {
 const Verb verb_eval = {
     .name = "eval",
     .what = "evaluate a checkpoint with the program's eval entries",
-    .takes = "FILE.upx or FILE.upm",
+    .takes = "FILE.upx, FILE.upm or FOLDER",
     .ending = {".upx", ".upm"},
     .may_lack = true,
+    .folder = true,
     .examples = "  uptc eval bert.upm\n"
                 "  uptc eval bert.upx --checkpoint runs/bert/step-5000.safetensors\n",
     .opt = eval_opts,

@@ -175,7 +175,7 @@ bool output_picture(Elab *cx, Scope *s, const Val *v, const Expr *as, Span at, O
 /* `return` of an entry. */
 bool entry_return(Elab *cx, Exec *x, const Stmt *s);
 /* What sees `token` and `at` in generate(tok): their caches, and the tokenizer of its logits. */
-bool generate_bind(Elab *cx, Scope *s, const Expr *tok, Span at);
+bool generate_bind(Elab *cx, Scope *s, const Stmt *entry, int64_t batch);
 /* Positions that there are for tokens, by the tables that `at` is looked up in; 0: any number. */
 int64_t generate_positions(Elab *cx);
 

@@ -95,7 +95,7 @@ static bool tensor_type(Elab *cx, const Exec *x, const Stmt *s, PTensor *t) {
 }
 
 /* A cache is declared for one sample: in front of its dimensions stands the batch of `generate`,
- * which is 1. */
+ * which is not known yet. */
 static bool cache_type(Elab *cx, PTensor *t) {
     Type *type = &t->t.type;
     if (type->rank == RANK)

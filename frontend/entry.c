@@ -47,7 +47,10 @@ static bool entry_count(Elab *cx, Scope *scope, const Expr *e, const char *what,
 
 static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {
     bool train = e->kind == ENTRY_train;
-    if (e->kind == ENTRY_generate) return true;
+    const Expr *length = s->entry.steps ? s->entry.steps : s->entry.epochs;
+    if (!train && length) return report_error(cx, length->span, "only `train` has steps or epochs");
+    if (e->kind == ENTRY_generate)
+        return entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, 1, &e->batch);
     if (e->kind == ENTRY_sample)
         return entry_count(cx, scope, s->entry.count, "the number of samples", MAX_BATCH, 1,
                            &e->batch);
@@ -167,7 +170,7 @@ static void add_entry(Elab *cx, const Entry *e) {
 
 static bool bind_names(Elab *cx, Scope *scope, const Stmt *s, const Entry *e,
                        const DataDecl *data) {
-    if (e->kind == ENTRY_generate) return generate_bind(cx, scope, s->entry.on, s->span);
+    if (e->kind == ENTRY_generate) return generate_bind(cx, scope, s, e->batch);
     bind_batch(cx, scope, data, e->batch, data ? s->entry.on->span : s->span);
     return true;
 }

@@ -281,8 +281,8 @@ entry
     | FEATURES NAME ON expr clauses {
         $$ = stmt_entry(p, WORD_features, $NAME, $expr, $clauses, @$);
     }
-    | GENERATE LPAREN expr RPAREN {
-        $$ = stmt_entry(p, WORD_generate, NULL, $expr, NULL, @$);
+    | GENERATE LPAREN expr RPAREN clauses {
+        $$ = stmt_entry(p, WORD_generate, NULL, $expr, $clauses, @$);
     }
     | SAMPLE expr {
         $$ = stmt_entry(p, WORD_sample, NULL, NULL, NULL, @$); $$->entry.count = $expr;

@@ -93,11 +93,12 @@ static bool output_value(Elab *cx, const Val *v, Span at, Output *o) {
     return true;
 }
 
-/* One value for each sample or record, which in predict is of that record alone. */
+/* One value for each sample or record. Where records were mixed the pass `records` says where. */
 static bool check_rows(Elab *cx, const Exec *x, const Output *o, Span at) {
     const Type *t = graph_type(cx->g, o->ref);
     bool predict = x->entry->kind == ENTRY_predict;
-    bool rows = t->rank && t->dim[0] == x->entry->batch && (!predict || t->batch_axis == 0);
+    bool of_records = t->batch_axis == 0 || t->batch_axis == MIXED_BATCH;
+    bool rows = t->rank && t->dim[0] == x->entry->batch && (!predict || of_records);
     if (rows) return true;
     TVal shown = {.type = *t};
     return report_error(cx, at, "%s returns a value for each of its %lld %s, not %s",
@@ -120,9 +121,9 @@ static bool return_item(Elab *cx, Exec *x, const Stmt *s, const Arg *a) {
 }
 
 /* ---- generate */
-static int declare_input(Elab *cx, const char *name, int rank, Span at) {
+static int declare_input(Elab *cx, const char *name, int rank, int64_t batch, Span at) {
     PTensor t = {.t = {.name = name, .kind = TENSOR_cache, .like = -1, .span = at}};
-    t.t.type = type_make(DT_i32, rank, (int64_t[]){1, 1});
+    t.t.type = type_make(DT_i32, rank, (int64_t[]){batch, 1});
     if (rank) t.dim_name[0] = "B";
     return path_claim(cx, name, at) ? tensor_declare(cx, &t) : -1;
 }
@@ -136,9 +137,17 @@ static bool bind_input(Elab *cx, Scope *s, const char *name, int tensor, Span at
     return true;
 }
 
-bool generate_bind(Elab *cx, Scope *s, const Expr *tok, Span at) {
+/* Caches were declared before the entry said how many texts there are. */
+static void size_caches(Elab *cx, int64_t batch) {
+    for (size_t i = 0; i < cx->tensor.n; i++)
+        if (cx->tensor.at[i].t.kind == TENSOR_cache) cx->tensor.at[i].t.type.dim[0] = batch;
+}
+
+bool generate_bind(Elab *cx, Scope *s, const Stmt *entry, int64_t batch) {
     Decls *d = cx->decls;
-    Val v, b = val_of_int(1);
+    const Expr *tok = entry->entry.on;
+    Span at = entry->span;
+    Val v, b = val_of_int(batch);
     if (!eval_expr(cx, s, tok, &v) || v.kind == VAL_error) return false;
     if (v.kind != VAL_tokenizer) {
         report_error(cx, tok->span, "generate takes the tokenizer of its text, not %s",
@@ -149,8 +158,9 @@ bool generate_bind(Elab *cx, Scope *s, const Expr *tok, Span at) {
     b.dim = "B";
     scope_set(cx, s, "B", &b);
     d->tokenizer_of_text = v.index;
-    d->token = declare_input(cx, GENERATE_TOKEN, 2, at);
-    d->at = declare_input(cx, GENERATE_AT, 0, at);
+    size_caches(cx, batch);
+    d->token = declare_input(cx, GENERATE_TOKEN, 2, batch, at);
+    d->at = declare_input(cx, GENERATE_AT, 0, batch, at);
     return bind_input(cx, s, "token", d->token, at) && bind_input(cx, s, "at", d->at, at);
 }
 
@@ -158,13 +168,15 @@ static bool return_logits(Elab *cx, Exec *x, const Stmt *s) {
     const Arg *a = s->ret.value.at;
     Span at = a->value->span;
     int64_t vocabulary = cx->decls->tokenizer.at[cx->decls->tokenizer_of_text].info.size;
+    int64_t batch = x->entry->batch;
     Val v;
     TVal t;
     if (s->ret.value.n != 1)
         return report_error(cx, s->span,
                             "generate returns one value, the logits of the next token");
     if (!eval_expr(cx, x->scope, a->value, &v) || !val_tensor(cx, &v, DT_f32, at, &t)) return false;
-    bool fits = t.type.dtype == DT_f32 && t.type.rank && type_count(&t.type) == vocabulary &&
+    bool fits = t.type.dtype == DT_f32 && t.type.rank &&
+                type_count(&t.type) == batch * vocabulary &&
                 t.type.dim[t.type.rank - 1] == vocabulary;
     if (!fits)
         return report_error(cx, at,
@@ -174,7 +186,7 @@ static bool return_logits(Elab *cx, Exec *x, const Stmt *s) {
     Output o = {.kind = OUT_value,
                 .name = "logits",
                 .index = cx->decls->tokenizer_of_text,
-                .ref = g_reshape(cx->g, t.ref, 2, (int64_t[]){1, vocabulary}, at),
+                .ref = g_reshape(cx->g, t.ref, 2, (int64_t[]){batch, vocabulary}, at),
                 .span = a->span};
     vec_push(cx->arena, &cx->decls->output, o);
     return true;

@@ -190,7 +190,7 @@ static void verify_value(Verifier *v, const Output *o, const Type *t) {
     if (v->entry->kind != ENTRY_generate) return;
     if (o->index < 0 || o->index >= v->p->spec.ntokenizer)
         wrong(v, "logits of tokenizer %d, which does not exist", o->index);
-    if (t->dtype != DT_f32 || t->rank != 2 || t->dim[0] != 1)
+    if (t->dtype != DT_f32 || t->rank != 2 || t->dim[0] != v->batch)
         wrong(v, "%s is not a logit for each token", type_text(t).s);
 }
 

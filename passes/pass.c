@@ -17,6 +17,8 @@ const Pass pass_table[] = {
          NEEDS(BUILT), GIVES(BUILT), KEEPS_MEANING),
     PASS(autodiff, "expand gradients",
          NEEDS(BUILT), GIVES(PRIMITIVE), CHANGES_MEANING),
+    PASS(records, "see that what is predicted is of one record alone",
+         NEEDS(PRIMITIVE), GIVES(PRIMITIVE), KEEPS_MEANING),
     PASS(whole_set, "let eval entries sum over all their batches",
          NEEDS(PRIMITIVE), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(simplify, "algebra, constants, reshapes and transposes that cancel",

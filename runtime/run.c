@@ -13,37 +13,26 @@
 
 #include "runtime/report/images.h"
 #include "runtime/run.h"
+#include "runtime/stop.h"
 
-enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1, STOPPED = 130 };
-
-/* A signal handler can reach nothing else. It is set by the first SIGINT, SIGTERM or SIGHUP; the
- * second kills. */
-static volatile sig_atomic_t stop_asked;
-
-static void ask_stop(int sig) {
-    (void)sig;
-    stop_asked = 1;
-}
+enum { DEFAULT_LOG = 100, DEFAULT_SAVE = 1000, DEFAULT_KEEP = 2, FAILED = 1 };
 
 /* A full disk and a reader that is gone are errors of write() instead. */
-static const int stopping[] = {SIGINT, SIGTERM, SIGHUP}, failing[] = {SIGXFSZ, SIGPIPE};
-enum { STOPPING = sizeof stopping / sizeof *stopping, FAILING = sizeof failing / sizeof *failing };
+static const int failing[] = {SIGXFSZ, SIGPIPE};
+enum { FAILING = sizeof failing / sizeof *failing };
 typedef struct Signals {
-    struct sigaction stop[STOPPING], fail[FAILING];
+    Stops stops;
+    struct sigaction fail[FAILING];
 } Signals;
 
 static void signals_take(Signals *old) {
-    struct sigaction stop = {.sa_handler = ask_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    stop_asked = 0;
     for (int i = 0; i < FAILING; i++) sigaction(failing[i], &ignore, &old->fail[i]);
-    for (int i = 0; i < STOPPING; i++) sigaction(stopping[i], &stop, &old->stop[i]);
-    if (old->stop[STOPPING - 1].sa_handler == SIG_IGN) /* under nohup */
-        sigaction(SIGHUP, &ignore, NULL);
+    stops_take(&old->stops);
 }
 
 static void signals_give_back(const Signals *old) {
-    for (int i = 0; i < STOPPING; i++) sigaction(stopping[i], &old->stop[i], NULL);
+    stops_give_back(&old->stops);
     for (int i = 0; i < FAILING; i++) sigaction(failing[i], &old->fail[i], NULL);
 }
 
@@ -285,7 +274,7 @@ static int stop(Run *r, Err *e) {
         r->at.step, r->total_all, r->dir.last);
     if (r->progress.error) return output_lost(r, what, e);
     progress_note(&r->progress, "%s", what);
-    return STOPPED;
+    return EXIT_STOPPED;
 }
 
 /* What was due at the step that the run goes on from, and failed then. */
@@ -313,7 +302,7 @@ static void tell_profile(Run *r) {
 static int train_all(Run *r, Err *e) {
     if (!catch_up(r, e)) return FAILED;
     for (int i; (i = next_entry(r)) >= 0;) {
-        if (stop_asked || r->progress.error) return stop(r, e);
+        if (stop_asked() || r->progress.error) return stop(r, e);
         if (!train_step(r, i, e)) return FAILED;
         close_finished(r, i);
         bool last = r->at.step >= r->total_all;
@@ -350,6 +339,14 @@ static void tell_start(Run *r, bool resumed, const Buf *changed) {
                       changed->data);
 }
 
+/* Beside its checkpoints; the run does not need it. */
+static void keep_program(Run *r) {
+    Err why = {0};
+    if (r->o->keep_program && !r->o->keep_program(r->o->keep_program_cx, r->dir.path, &why))
+        progress_note(&r->progress, "note: the program is not kept beside its checkpoints: %s",
+                      why.msg);
+}
+
 /* What the run starts from: its last checkpoint, or initial values. */
 static bool start(Run *r, bool resumed, Buf *changed, Err *e) {
     return open_tensors(r, resumed, e) && open_data(r, e) && mark_entries(r, changed, e);
@@ -368,6 +365,7 @@ static bool prepare(Run *r, Err *e) {
     r->evaluated = r->metrics.evaluated;
     if (ok) times_print(r->o->times, stderr);
     if (ok) tell_start(r, resumed, &changed);
+    if (ok) keep_program(r);
     if (ok && r->o->profile)
         r->profile = profile_new(r->p, r->pool, r->o->profile, r->total_all - r->at.step);
     buf_free(&changed);

@@ -82,6 +82,10 @@ typedef struct RunOptions {
      * each step, and every new one is looked at. */
     bool (*find_nan)(const void *cx, const BadStep *bad);
     const void *find_nan_cx;
+    /* Puts the program into the folder of a run that starts or goes on; where it cannot, the run
+     * says so and goes on without. NULL: it is not kept. */
+    bool (*keep_program)(const void *cx, const char *dir, Err *e);
+    const void *keep_program_cx;
 } RunOptions;
 /* Trains, or goes on from the last checkpoint in the directory. Exit code: 0 done, 1 failed
  * (sentence in `e`), 130 stopped by Ctrl-C, saved. */
@@ -105,11 +109,13 @@ typedef struct GenerateOptions {
     const char *checkpoint;
     const char *const *prompt; /* nprompt texts to go on from, each a generation of its own */
     size_t nprompt;
+    const char *file;          /* that the prompts are the lines of; NULL: they are of none */
+    bool json;                 /* a line of JSON for each prompt, once its text is whole */
     int64_t tokens;            /* to make */
     double temperature, top_p; /* temperature 0: the likeliest token each time; top_p 1: all */
     int64_t top_k;             /* 0: all */
 } GenerateOptions;
-/* Texts go to o->out as they are made. */
+/* Texts go to o->out as they are made. Exit code: 130 where it was stopped by Ctrl-C. */
 int run_generate(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,
                  const GenerateOptions *g, Err *e);
 

@@ -1,7 +1,8 @@
 /* PNG through libpng: any depth, palette or interlacing becomes 8 bits of grey or of red, green and
  * blue; transparency is dropped. libpng reports by longjmp, which ends in read_all; what lives
  * across it is in Png, never in a local variable. */
-#include <png.h>
+#include "runtime/data/png.h"
+
 #include <setjmp.h>
 #include <string.h>
 
@@ -22,13 +23,12 @@ bool png_is(const Buf *file) {
     return file->n >= 8 && !png_sig_cmp((png_const_bytep)file->data, 0, 8);
 }
 
-static void on_error(png_structp png, png_const_charp text) {
-    Png *p = png_get_error_ptr(png);
-    err_set(&p->why, "%s", text);
+void png_tell_error(png_structp png, png_const_charp text) {
+    err_set(png_get_error_ptr(png), "%s", text);
     longjmp(png_jmpbuf(png), 1);
 }
 
-static void on_warning(png_structp png, png_const_charp text) {
+void png_tell_nothing(png_structp png, png_const_charp text) {
     (void)png, (void)text;
 }
 
@@ -76,7 +76,7 @@ static bool read_all(Png *p) {
 
 bool png_read(const Buf *file, bool only_shape, Picture *to, Err *e) {
     Png p = {.file = file, .to = to, .only_shape = only_shape};
-    p.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &p, on_error, on_warning);
+    p.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &p.why, png_tell_error, png_tell_nothing);
     p.info = p.png ? png_create_info_struct(p.png) : NULL;
     bool ok = p.info && read_all(&p);
     if (p.png) png_destroy_read_struct(&p.png, &p.info, NULL);

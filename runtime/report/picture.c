@@ -3,9 +3,10 @@
 #include "runtime/report/picture.h"
 
 #include <math.h>
-#include <png.h>
 #include <setjmp.h>
 #include <string.h>
+
+#include "runtime/data/png.h"
 
 enum { GAP = 1, SIDE_LIMIT = 1 << 16 };
 
@@ -18,16 +19,6 @@ typedef struct Png {
     Buf file;
     Err why;
 } Png;
-
-static void on_error(png_structp png, png_const_charp text) {
-    Png *p = png_get_error_ptr(png);
-    err_set(&p->why, "%s", text);
-    longjmp(png_jmpbuf(png), 1);
-}
-
-static void on_warning(png_structp png, png_const_charp text) {
-    (void)png, (void)text;
-}
 
 static void on_write(png_structp png, png_bytep data, size_t n) {
     Png *p = png_get_io_ptr(png);
@@ -86,7 +77,8 @@ bool picture_write(const char *path, const Sheet *s, Err *e) {
     Png p = {.sheet = s};
     if (!lay_out(&p, e)) return false;
     p.line = heap_resize(NULL, (size_t)(p.width * s->c));
-    p.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &p, on_error, on_warning);
+    p.png =
+        png_create_write_struct(PNG_LIBPNG_VER_STRING, &p.why, png_tell_error, png_tell_nothing);
     p.info = p.png ? png_create_info_struct(p.png) : NULL;
     bool ok = p.info && encode(&p);
     if (!ok) err_set(e, "%s: %.200s", path, p.why.msg[0] ? p.why.msg : "no memory for a PNG");

@@ -21,6 +21,7 @@
 
 #define STEP_PREFIX "step-"
 #define STEP_SUFFIX ".safetensors"
+#define PROGRAM_SUFFIX ".upx"
 #define LOCK_NAME ".lock"
 #define ELSEWHERE "; give another folder with --dir"
 
@@ -73,7 +74,7 @@ static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void
 /* Whoever wrote it is gone: the lock is ours. */
 static void remove_aside(RunDir *d, const char *name, void *cx) {
     (void)cx;
-    if (strstr(name, STEP_SUFFIX FILE_ASIDE))
+    if (strstr(name, STEP_SUFFIX FILE_ASIDE) || strstr(name, PROGRAM_SUFFIX FILE_ASIDE))
         unlink(arena_printf(d->arena, "%s/%s", d->path, name));
 }
 
