@@ -162,7 +162,8 @@ static int generate(Arena *a, const void *options, const char *file) {
         OPT("--seed", OPT_count, "n", "another seed", seed),                                       \
         OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define)
 static const Opt sample_opts[] = {
-    OPT("-o", OPT_str, "file", "where to write (default: sample.png in the run's folder)", out),
+    OPT("-o", OPT_str, "file",
+        "where to write (default: sample.png in the run's folder); an .npy takes the numbers", out),
     OPT("--count", OPT_some, "n", "so many samples (default: as many as the entry says)", count),
     COMMON_OPTS,
 };
@@ -190,7 +191,8 @@ static const Opt predict_opts[] = {
 const Verb verb_sample = {GIVE_VERB(sample,
                                     "make pictures or values with the program's sample entry",
                                     "  uptc sample vae.upm\n"
-                                    "  uptc sample vae.upx --count 100 --seed 7 -o digits.png\n",
+                                    "  uptc sample vae.upx --count 100 --seed 7 -o digits.png\n"
+                                    "  uptc sample vae.upx --count 10000 -o digits.npy\n",
                                     sample_opts)};
 const Verb verb_generate = {
     GIVE_VERB(generate, "go on with a text, by the program's generate entry",

@@ -1,9 +1,11 @@
 /* uptc sample and uptc predict: entries that return values. Pictures are gathered, and written as
- * one PNG when all are there; values and texts go out row by row as they come. */
+ * one PNG when all are there, and so are all samples that go into an .npy; other values and texts
+ * go out row by row as they come. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/report/npy.h"
 #include "runtime/report/picture.h"
 #include "runtime/report/rows.h"
 #include "runtime/run.h"
@@ -12,10 +14,11 @@ typedef struct Give {
     Run run;
     const GiveOptions *o;
     const RtEntry *entry;
-    float **pictures; /* by output of the plan, NULL: it is none */
-    int64_t total;    /* samples wanted */
-    FILE *out;        /* of rows */
-    bool own;         /* and it is ours to close */
+    bool npy;      /* -o is one */
+    void **kept;   /* by output of the plan: all its samples, NULL: it goes out row by row */
+    int64_t total; /* samples wanted */
+    FILE *out;     /* of rows */
+    bool own;      /* and it is ours to close */
 } Give;
 
 /* ---- rows */
@@ -46,88 +49,118 @@ static bool rows_close(Give *g, bool ok, Err *e) {
     return ok && closed;
 }
 
-/* ---- pictures */
-static int64_t picture_size(const RtOutput *o) {
-    return o->count / o->dim[0];
+/* ---- what is kept until all is there */
+static int64_t sample_bytes(const RtOutput *o) {
+    return o->count / o->dim[0] * (int64_t)dtype_size(o->dtype);
 }
 
-static int pictures_of(const RtPlan *plan) {
+static bool keeps(const Give *g, const RtOutput *o) {
+    return g->npy || o->kind == RT_OUT_image;
+}
+
+static int count_kept(const Give *g) {
     int n = 0;
-    for (int i = 0; i < plan->nout; i++) n += plan->out[i].kind == RT_OUT_image;
+    for (int i = 0; i < g->entry->step->nout; i++) n += keeps(g, &g->entry->step->out[i]);
     return n;
 }
 
-static bool pictures_new(Give *g, Err *e) {
+static bool kept_new(Give *g, Err *e) {
     const RtPlan *plan = g->entry->step;
-    g->pictures = NEW_N(g->run.arena, float *, plan->nout + 1);
+    g->kept = NEW_N(g->run.arena, void *, plan->nout + 1);
     for (int i = 0; i < plan->nout; i++) {
+        const RtOutput *o = &plan->out[i];
         int64_t n;
-        if (plan->out[i].kind != RT_OUT_image) continue;
-        if (__builtin_mul_overflow(picture_size(&plan->out[i]) * 4, g->total, &n) || n > 1ll << 32)
-            return err_set(e, "%lld pictures are too many for one sheet", (long long)g->total);
-        g->pictures[i] = heap_resize(NULL, (size_t)n);
+        if (!keeps(g, o)) continue;
+        if (o->kind == RT_OUT_text)
+            return err_set(e, "'%s' is text, and an .npy holds numbers: let -o end in .jsonl",
+                           o->name);
+        if (__builtin_mul_overflow(sample_bytes(o), g->total, &n) || n > 1ll << 32)
+            return err_set(e, "%lld samples are too many for one file", (long long)g->total);
+        g->kept[i] = heap_resize(NULL, (size_t)n);
     }
     return true;
 }
 
-static void pictures_keep(Give *g, int64_t done, int64_t rows) {
+static void kept_add(Give *g, int64_t done, int64_t rows) {
     const RtPlan *plan = g->entry->step;
     for (int i = 0; i < plan->nout; i++) {
-        int64_t size = picture_size(&plan->out[i]);
-        if (g->pictures[i])
-            memcpy(g->pictures[i] + done * size, exec_output(g->run.x, plan, i),
-                   (size_t)(rows * size) * sizeof(float));
+        int64_t bytes = sample_bytes(&plan->out[i]);
+        if (g->kept[i])
+            memcpy((char *)g->kept[i] + done * bytes, exec_output(g->run.x, plan, i),
+                   (size_t)(rows * bytes));
     }
 }
 
-/* Several sheets have their names in front of the ending. */
-static const char *sheet_path(Give *g, const RtOutput *o) {
+/* Of several outputs each has its name in front of the ending. */
+static const char *kept_path(Give *g, const RtOutput *o) {
     Arena *a = g->run.arena;
     const char *path =
         g->o->out ? g->o->out : arena_printf(a, "%s/sample.png", run_folder(&g->run));
-    if (pictures_of(g->entry->step) == 1) return path;
+    if (count_kept(g) == 1) return path;
     const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
     if (!dot || (slash && dot < slash)) dot = path + strlen(path);
     return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, o->name, dot);
 }
 
-static bool pictures_write(Give *g, Err *e) {
+static bool sheet_write(Give *g, const RtOutput *o, const void *at, FILE *f, Err *e) {
+    Sheet s = {at, g->total, o->dim[1], o->dim[2], o->dim[3], o->index};
+    const char *path = kept_path(g, o);
+    if (!picture_write(path, &s, e)) return false;
+    picture_tell(f, path, &s);
+    return true;
+}
+
+static bool numbers_write(Give *g, const RtOutput *o, const void *at, FILE *f, Err *e) {
+    int64_t dim[RANK];
+    memcpy(dim, o->dim, sizeof dim);
+    dim[0] = g->total;
+    const char *path = kept_path(g, o);
+    if (!npy_write(path, &(Numbers){at, o->dtype, o->rank, dim}, e)) return false;
+    fprintf(f, "%s: %s[%lld", path, dtype_name(o->dtype), (long long)dim[0]);
+    for (int i = 1; i < o->rank; i++) fprintf(f, ",%lld", (long long)dim[i]);
+    fprintf(f, "]\n");
+    return true;
+}
+
+static bool kept_write(Give *g, Err *e) {
     const RtPlan *plan = g->entry->step;
     FILE *f = g->run.o->out ? g->run.o->out : stdout;
-    for (int i = 0; i < plan->nout; i++) {
-        const RtOutput *o = &plan->out[i];
-        if (!g->pictures[i]) continue;
-        Sheet s = {g->pictures[i], g->total, o->dim[1], o->dim[2], o->dim[3], o->index};
-        const char *path = sheet_path(g, o);
-        if (!picture_write(path, &s, e)) return false;
-        picture_tell(f, path, &s);
-    }
-    return true;
+    bool ok = true;
+    for (int i = 0; ok && i < plan->nout; i++)
+        if (g->kept[i])
+            ok = (g->npy ? numbers_write : sheet_write)(g, &plan->out[i], g->kept[i], f, e);
+    return ok;
 }
 
 /* ---- sample */
 static bool sample_batches(Give *g, Err *e) {
     RtClock clock = {.seed = g->run.at.seed, .live = g->entry->batch};
-    bool rows = pictures_of(g->entry->step) < g->entry->step->nout;
+    bool rows = count_kept(g) < g->entry->step->nout;
     for (int64_t done = 0; done < g->total; done += g->entry->batch, clock.step++) {
         int64_t left = g->total - done, n = left < g->entry->batch ? left : g->entry->batch;
         clock.stepf = (float)clock.step;
         if (!exec_plan(g->run.x, g->entry->step, &clock, e)) return false;
-        pictures_keep(g, done, n);
+        kept_add(g, done, n);
         if (rows && !rows_put(g, n, e)) return false;
     }
     return true;
 }
 
-/* What goes to -o: the sheet where there are pictures. */
+static bool names_npy(const char *path) {
+    size_t n = path ? strlen(path) : 0;
+    return n >= 4 && str_eq(path + n - 4, ".npy");
+}
+
+/* What goes to -o: what is kept, such as a sheet of pictures, or else the rows. */
 static bool sample_all(Give *g, Err *e) {
     g->total = g->o->count > 0 ? g->o->count : g->entry->batch;
-    bool sheet = pictures_of(g->entry->step) > 0, ok = pictures_new(g, e);
-    if (sheet)
+    g->npy = names_npy(g->o->out);
+    bool ok = kept_new(g, e);
+    if (count_kept(g) > 0)
         g->out = g->run.o->out ? g->run.o->out : stdout;
     else
         ok = ok && rows_open(g, e);
-    ok = ok && sample_batches(g, e) && pictures_write(g, e);
+    ok = ok && sample_batches(g, e) && kept_write(g, e);
     return rows_close(g, ok, e);
 }
 
@@ -157,7 +190,7 @@ static int give(Give *g, int kind, const RtProgram *p, Tokenizer *const *tok, co
     g->entry = entry_of_kind(p, kind);
     CHECK(g->entry);
     bool ok = trained_open(&g->run, p, tok, o, g->o->checkpoint, e) && work(g, e);
-    for (int i = 0; g->pictures && i < g->entry->step->nout; i++) heap_free(g->pictures[i]);
+    for (int i = 0; g->kept && i < g->entry->step->nout; i++) heap_free(g->kept[i]);
     trained_close(&g->run);
     return ok ? 0 : 1;
 }

@@ -54,6 +54,10 @@ try uptc sample give.upx
 try uptc sample give.upx --count 6 --seed 1 -o six.png
 uptc sample give.upx --count 6 --seed 1 -o again.png >log && cmp six.png again.png && echo "the same seed, the same pictures"
 od -An -tx1 -j16 -N8 six.png
+try uptc sample give.upx --count 6 --seed 1 -o six.npy
+head -c 128 six.npy | tail -c +11 | sed 's/ *$//'
+od -An -tf4 -w20 -j128 -N40 six.npy
+wc -c <six.npy
 
 echo "=== values"
 try uptc predict give.upx

@@ -120,3 +120,12 @@ mv stylegan-lite/last.safetensors whole
 rm -r stylegan-lite
 learn stylegan-lite $small --steps 100 --log-every 1 --threads 1
 same "1 and 2 threads" "$(tensors whole | cksum)" "$(tensors stylegan-lite/last.safetensors | cksum)"
+
+# What one model makes, another looks at: all of it, and nothing else.
+learn digit-classifier -D width=4 -D length=2
+near "digit-classifier at step 1" "$(metric digit-classifier 1 loss)" 2.55886269 1e-5
+near "digit-classifier at step 20" "$(metric digit-classifier 20 loss)" 2.30886626 1e-2
+uptc sample "$SOURCE/models/gan.upm" -D folder=data -D width=4 -D z=8 --dir gan --count 150 -o made.npy
+uptc predict "$SOURCE/models/digit-classifier.upm" -D folder=data -D width=4 --dir digit-classifier -D asked=made.npy >answers
+wc -l <answers
+head -n 1 answers | tr -d 0-9
