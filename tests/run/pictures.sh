@@ -1,6 +1,6 @@
 # The models of pictures, on made-up ones of 28 x 28: a bright block each, whose place, size and brightness its neighbours do not tell. In
-# their first steps they do what they did when this was written, and then learn, or in adversaries keep each other in play; corruptions hide exactly what they say; a
-# run that goes on ends where one that never stopped does.
+# their first steps they do what they did when this was written, and then learn, or of two adversaries neither wins; corruptions hide
+# exactly what they say; a run that goes on ends where one that never stopped does.
 . "$SOURCE/tests/run/common.inc"
 mkdir data
 
