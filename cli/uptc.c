@@ -37,20 +37,20 @@ static void help(FILE *f) {
           f);
 }
 
-/* The verb or option that a person meant; NULL: there is none near. */
-static const char *verb_meant(const char *given, const char *const *names) {
+/* The verb or option that a person meant, by its first word; NULL: there is none near. */
+static const char *verb_meant(Arena *a, const char *given, const char *const *names) {
     const char *bare = given + strspn(given, "-");
     const char *known[VERBS + 2] = {[VERBS] = "--help", [VERBS + 1] = "--version"};
     for (size_t i = 0; i < VERBS; i++) {
         if (str_eq(names[i], bare)) return names[i];
-        known[i] = names[i];
+        known[i] = arena_strndup(a, names[i], strcspn(names[i], " "));
     }
     return nearest_name(given, known, VERBS + 2);
 }
 
 static void no_verb(const char *given, const char *const *names) {
     Arena *a = arena_new();
-    const char *what = *given == '-' ? "option" : "verb", *near = verb_meant(given, names);
+    const char *what = *given == '-' ? "option" : "verb", *near = verb_meant(a, given, names);
     if (name_ends(given, ".upm") || name_ends(given, ".upx"))
         usage("a verb goes before '%s', for example: uptc run %s", given, given);
     else if (near)

@@ -57,3 +57,16 @@ printf 'good\ncaf\351\n' | try uptc tokenizer encode vocab.txt
 try uptc tokenizer encode vocab.txt <.
 try uptc tokenizer encode tiny.upx | sed "s/byte.*which/byte N of the line is N, which/"
 try uptc tokenizer encode corpus/made.txt
+try uptc tokenizer encode vocab.txt --count <lines
+printf 'h\303\251\n' | uptc tokenizer encode --kind bytes | uptc tokenizer decode --kind bytes
+uptc tokenizer encode vocab.txt --count --time <lines 2>&1 | sed 's/^[0-9.]* MB/N MB/'
+try uptc tokenizer encode vocab.txt --count </dev/null
+try uptc tokenizer encode vocab.txt --kind bytes
+try uptc tokenizer encode vocab.txt --kind characters --merges lines
+try uptc tokenizer encode vocab.txt --kinds bpe
+try uptc tokenizer encode vocab.txt --kind word
+try uptc tokenizer encode
+try uptc tokenizer encod vocab.txt
+try uptc tokenize encode vocab.txt
+try uptc tokenizer train --from 'corpus/*.txt' --kind bytes -o new.txt
+try uptc tokenizer train --from 'corpus/*.txt' --size 60 -o new.json --merges ''
