@@ -12,8 +12,16 @@ typedef struct Pending { /* a step that waits for its function */
     RtPlan *plan;
     int step;
     Kernel *kernel;
+    int times, apart; /* so many steps have it, this far from each other */
+    bool borrowed;    /* the kernel is another's, who frees it */
 } Pending;
 typedef VEC(Pending) PendingList;
+
+typedef struct Moving { /* a buffer that is in another place each turn of the loop */
+    int32_t buffer;
+    PlanPlace where; /* PLAN_ARG, PLAN_RESULT */
+    int index;
+} Moving;
 
 typedef struct Build {
     Arena *arena;
@@ -29,6 +37,7 @@ typedef struct Build {
     VEC(PlanBuffer) scratch; /* and what it has taken of the arena beside the plan's buffers */
     int64_t arena_bytes;
     PendingList *pending;
+    VEC(Moving) moving; /* in a loop's body */
     Phases phases;
     const char *label; /* of the node at hand */
     Span span;
@@ -45,6 +54,9 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf,
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);
 
-void build_dot(Build *b, const Node *n, Ref result); /* dot.c */
+void build_node(Build *b, uint32_t at);
+int32_t build_buffer(Build *b, const PlanBuffer *p);
+void build_dot(Build *b, const Node *n, Ref result);   /* dot.c */
+void build_loop(Build *b, uint32_t at, const Node *n); /* loop.c */
 
 #endif

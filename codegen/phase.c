@@ -47,6 +47,12 @@ static void lead_inputs(Walk *w, uint32_t at) {
     }
 }
 
+static bool leads_any(const Walk *w, uint32_t node) {
+    for (int o = 0; o < w->g->node[node]->nout; o++)
+        if (w->leads[node][o]) return true;
+    return false;
+}
+
 static void find_leads(Walk *w) {
     for (size_t i = 0; i < w->g->n; i++)
         w->leads[i] = NEW_N(w->arena, bool, w->g->node[i]->nout + 1);
@@ -57,9 +63,7 @@ static void find_leads(Walk *w) {
             w->leads[r.node][r.out] = true;
     }
     for (uint32_t i = (uint32_t)w->g->n; i-- > 0;) {
-        bool any = false;
-        for (int o = 0; o < w->g->node[i]->nout; o++) any |= w->leads[i][o];
-        if (any) lead_inputs(w, i);
+        if (leads_any(w, i)) lead_inputs(w, i);
     }
 }
 
@@ -141,7 +145,7 @@ Phases phases_of(Arena *a, const Program *p, const Graph *g) {
         if (n->op == OP_fused)
             set_group(&w, i);
         else
-            phases.node[i] = phase_of(&w, i, n->span, n->nout > 0 && w.leads[i][0]);
+            phases.node[i] = phase_of(&w, i, n->span, leads_any(&w, i));
     }
     return phases;
 }

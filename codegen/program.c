@@ -54,7 +54,7 @@ const char *codegen_note(const Codegen *c) {
 }
 
 /* ---- buffers */
-static int32_t push_buffer(Build *b, const PlanBuffer *p) {
+int32_t build_buffer(Build *b, const PlanBuffer *p) {
     RtBuffer r = {.index = p->index, .offset = p->offset, .bytes = p->bytes};
     switch (p->where) {
     case PLAN_ARENA: r.where = RT_ARENA; break;
@@ -62,6 +62,12 @@ static int32_t push_buffer(Build *b, const PlanBuffer *p) {
     case PLAN_FIELD:
         r.where = RT_FIELD;
         r.index = b->field[p->index];
+        break;
+    case PLAN_ARG:
+    case PLAN_RESULT: /* until the turns are written out: a place that no other is */
+        vec_push(b->arena, &b->moving, (Moving){(int32_t)b->buffer.n, p->where, p->index});
+        r.where = RT_ARENA;
+        r.index = (int32_t)b->moving.n;
         break;
     case PLAN_NONE: BUG("%s: a value without storage is used", b->label);
     }
@@ -71,7 +77,7 @@ static int32_t push_buffer(Build *b, const PlanBuffer *p) {
 
 int32_t build_value(Build *b, Ref r) {
     int v = b->plan->first[r.node] + (int)r.out;
-    if (b->value[v] < 0) b->value[v] = push_buffer(b, &b->plan->buffer[v]);
+    if (b->value[v] < 0) b->value[v] = build_buffer(b, &b->plan->buffer[v]);
     return b->value[v];
 }
 
@@ -80,7 +86,7 @@ int32_t build_scratch(Build *b, int64_t bytes) {
     p.offset = plan_room(b->plan, b->node, b->scratch.at, (int)b->scratch.n, bytes);
     if (p.offset + bytes > b->arena_bytes) b->arena_bytes = p.offset + bytes;
     vec_push(b->arena, &b->scratch, p);
-    return push_buffer(b, &p);
+    return build_buffer(b, &p);
 }
 
 /* ---- steps */
@@ -102,7 +108,7 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf, Facts facts) {
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf, kernel_reads(k));
     kernel_arguments(k, step, b->arena);
     step->bytes = facts.bytes, step->operations = facts.operations;
-    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k});
+    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k, 1, 0, false});
 }
 
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {
@@ -247,7 +253,7 @@ static bool is_there(const Build *b, uint32_t at) {
            is_zero(b, (Ref){at, 0});
 }
 
-static void build_node(Build *b, uint32_t at) {
+void build_node(Build *b, uint32_t at) {
     const Node *n = b->g->node[at];
     if (is_there(b, at)) return;
     b->label = node_label(b, n);
@@ -262,9 +268,11 @@ static void build_node(Build *b, uint32_t at) {
         build_dot(b, n, (Ref){at, 0});
     else if (lower == LOWER_TABLE)
         build_table(b, at, n);
+    else if (lower == LOWER_LOOP)
+        build_loop(b, at, n);
     else if (lower != LOWER_LEAF && !(lower == LOWER_VIEW && view_moves_nothing(b->g, n)))
         BUG("%s: the graph is not fused", b->label);
-    facts_node(b, at, first);
+    if (lower != LOWER_LOOP) facts_node(b, at, first); /* whose steps know better */
 }
 
 /* ---- plans */
@@ -279,8 +287,8 @@ static void build_state_copy(Build *b, const PlanCopy *c) {
     const Tensor *t = c->tensor < 0 ? NULL : &b->program->tensor[c->tensor];
     b->label = t ? arena_printf(b->arena, "copy to '%s'", t->name) : "copy of an old value";
     b->span = t ? state_span(b->g, c->tensor) : (Span){0};
-    int32_t from = push_buffer(b, &c->source);
-    facts_copy(b, t, build_step(b, RT_COPY, (int32_t[]){from, push_buffer(b, &c->target)}, 2, 1));
+    int32_t from = build_buffer(b, &c->source);
+    facts_copy(b, t, build_step(b, RT_COPY, (int32_t[]){from, build_buffer(b, &c->target)}, 2, 1));
 }
 
 static void finish_outputs(Build *b) {
@@ -298,7 +306,7 @@ static void finish_outputs(Build *b) {
         out->out[out->nout++] = (RtOutput){.kind = (int)o->kind,
                                            .name = o->name,
                                            .index = o->index,
-                                           .buffer = push_buffer(b, &b->plan->out[i]),
+                                           .buffer = build_buffer(b, &b->plan->out[i]),
                                            .dtype = t->dtype,
                                            .count = type_count(t),
                                            .width = t->rank ? t->dim[t->rank - 1] : 1,
@@ -362,9 +370,12 @@ static bool compile_pending(Codegen *c, Err *e) {
     for (size_t i = 0; i < pending->n; i++) kernel[i] = pending->at[i].kernel;
     bool ok = !e->msg[0] && jit_functions(c->jit, kernel, pending->n, fn, e);
     for (size_t i = 0; i < pending->n; i++) {
-        if (ok) pending->at[i].plan->step[pending->at[i].step].kernel = fn[i];
-        kernel_free(kernel[i]);
+        const Pending *p = &pending->at[i];
+        for (int k = 0; ok && k < p->times; k++)
+            p->plan->step[p->step + k * p->apart].kernel = fn[i];
     }
+    for (size_t i = 0; i < pending->n; i++)
+        if (!pending->at[i].borrowed) kernel_free(kernel[i]);
     arena_free(scratch);
     c->pending = (PendingList){0};
     return ok;

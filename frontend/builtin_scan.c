@@ -1,25 +1,11 @@
-/* scan(init, xs over T, fn (carry, x) { return (carry, y) }): a recurrence along one dimension. The
- * fn is called once for each place along it, with the carry that the call before returned; what it
- * returns beside the carry is stacked along the dimension. It is unrolled: the gradient, of any
- * order, is that of the calls, and calls that are alike share their kernels. Limit: the graph, and
- * so the time to compile, grows with the length. */
-#include "frontend/expr.h"
+/* scan(init, xs over T, fn (carry, x) { return (carry, y) }): a recurrence along one dimension. It
+ * is a loop at run time (builtin_loop.c) wherever one call says what all calls do. Else the fn is
+ * called once for each place, with the carry that the call before returned, and what it returns
+ * beside is stacked along the dimension; the graph, and so the time to compile, then grows with the
+ * length. */
+#include "frontend/scan.h"
 
 #include <string.h>
-
-typedef struct Parts { /* a tensor, or several in a tuple; nothing: None */
-    TVal *at;
-    int n;
-    bool tuple;
-} Parts;
-typedef struct Scan {
-    Call *c;
-    Elab *cx;
-    Parts xs, carry;
-    int *axis; /* by tensor of xs */
-    int64_t length;
-    Parts *y; /* by place along it */
-} Scan;
 
 static bool parts_read(Elab *cx, const Val *v, Span at, Parts *out) {
     bool tuple = v->kind == VAL_tuple || v->kind == VAL_list;
@@ -55,20 +41,18 @@ static bool read_sequence(Scan *s) {
     return true;
 }
 
-/* Place `t` along the dimension, which is gone from the result. */
-static TVal pick(Scan *s, int i, int64_t t) {
-    TVal x = tensor_cut(s->cx, &s->xs.at[i], s->axis[i], t, 1, 1, s->c->at);
+TVal scan_drop(Scan *s, const TVal *x, int axis) {
     int64_t dim[RANK];
     const char *name[RANK] = {0};
     int rank = 0;
-    for (int k = 0; k < x.type.rank; k++) {
-        if (k == s->axis[i]) continue;
-        name[rank] = x.name[k];
-        dim[rank++] = x.type.dim[k];
+    for (int k = 0; k < x->type.rank; k++) {
+        if (k == axis) continue;
+        name[rank] = x->name[k];
+        dim[rank++] = x->type.dim[k];
     }
-    x = tensor_reshape(s->cx, &x, rank, dim, s->c->at);
-    memcpy(x.name, name, sizeof name);
-    return x;
+    TVal t = tensor_reshape(s->cx, x, rank, dim, s->c->at);
+    memcpy(t.name, name, sizeof name);
+    return t;
 }
 
 static bool carry_fits(Scan *s, const Parts *next, Span at) {
@@ -87,15 +71,11 @@ static bool carry_fits(Scan *s, const Parts *next, Span at) {
     return true;
 }
 
-static bool one_call(Scan *s, int64_t t) {
+bool scan_call(Scan *s, const Parts *x, Parts *y) {
     Call *c = s->c;
-    Parts x = {NEW_N(s->cx->arena, TVal, s->xs.n), s->xs.n, s->xs.tuple}, next;
-    for (int i = 0; i < x.n; i++) {
-        x.at[i] = pick(s, i, t);
-        if (!tensor_ok(&x.at[i])) return false;
-    }
+    Parts next;
     CallArg arg[2] = {{NULL, parts_value(s->cx, &s->carry), c->arg_span[0]},
-                      {NULL, parts_value(s->cx, &x), c->arg_span[1]}};
+                      {NULL, parts_value(s->cx, x), c->arg_span[1]}};
     Val out;
     Span at = c->arg_span[2];
     if (!call_value(s->cx, &c->arg[2], arg, 2, NULL, at, &out)) return false;
@@ -106,44 +86,65 @@ static bool one_call(Scan *s, int64_t t) {
         return false;
     }
     if (!parts_read(s->cx, &out.list.at[0], at, &next) || !carry_fits(s, &next, at) ||
-        !parts_read(s->cx, &out.list.at[1], at, &s->y[t]))
+        !parts_read(s->cx, &out.list.at[1], at, y))
         return false;
     s->carry = next;
     return true;
 }
 
+static bool call_at(Scan *s, int64_t t, Parts *y) {
+    Parts x = {NEW_N(s->cx->arena, TVal, s->xs.n), s->xs.n, s->xs.tuple};
+    for (int i = 0; i < x.n; i++) {
+        TVal one = tensor_cut(s->cx, &s->xs.at[i], s->axis[i], t, 1, 1, s->c->at);
+        x.at[i] = scan_drop(s, &one, s->axis[i]);
+        if (!tensor_ok(&x.at[i])) return false;
+    }
+    return scan_call(s, &x, y);
+}
+
+bool scan_can_stack(Scan *s, const TVal *y) {
+    int axis = s->axis[0];
+    if (y->type.rank >= axis && y->type.rank < RANK) return true;
+    return report_error(s->cx, s->c->at, "%s cannot be stacked along dimension %d",
+                        tval_describe(s->cx, y), axis);
+}
+
 /* Result `k` of all calls, along the dimension that xs had. */
-static bool stack(Scan *s, int k, TVal *out) {
+static bool stack(Scan *s, const Parts *y, int k, TVal *out) {
     int axis = s->axis[0];
     TVal *part = NEW_N(s->cx->arena, TVal, s->length);
     for (int64_t t = 0; t < s->length; t++) {
-        const Parts *y = &s->y[t];
-        if (y->n != s->y[0].n || !type_same_shape(&y->at[k].type, &s->y[0].at[k].type) ||
-            y->at[k].type.dtype != s->y[0].at[k].type.dtype)
+        if (y[t].n != y[0].n || !type_same_shape(&y[t].at[k].type, &y[0].at[k].type) ||
+            y[t].at[k].type.dtype != y[0].at[k].type.dtype)
             return report_error(s->cx, s->c->at, "the calls of this scan return different things");
-        if (y->at[k].type.rank < axis || y->at[k].type.rank == RANK)
-            return report_error(s->cx, s->c->at, "%s cannot be stacked along dimension %d",
-                                tval_describe(s->cx, &y->at[k]), axis);
-        part[t] = tensor_insert_axis(s->cx, &y->at[k], axis, s->c->at);
+        if (!scan_can_stack(s, &y[t].at[k])) return false;
+        part[t] = tensor_insert_axis(s->cx, &y[t].at[k], axis, s->c->at);
     }
     *out = tensor_join(s->cx, part, (int)s->length, axis, s->c->at);
     out->name[axis] = s->xs.at[0].name[axis];
     return tensor_ok(out);
 }
 
+static bool call_all(Scan *s, Parts *ys) {
+    Parts *y = NEW_N(s->cx->arena, Parts, s->length);
+    for (int64_t t = 0; t < s->length; t++)
+        if (!call_at(s, t, &y[t])) return false;
+    *ys = y[0];
+    ys->at = NEW_N(s->cx->arena, TVal, ys->n + 1);
+    for (int k = 0; k < ys->n; k++)
+        if (!stack(s, y, k, &ys->at[k])) return false;
+    return true;
+}
+
 bool run_scan(Call *c, Val *out) {
     Scan s = {.c = c, .cx = c->cx};
+    Parts ys;
+    bool done = false;
     if (!read_sequence(&s) || !parts_read(s.cx, &c->arg[0], c->arg_span[0], &s.carry)) return false;
     if (s.length > MAX_RESULTS)
         return report_error(s.cx, c->at, "a scan goes over at most %d places, not %lld",
                             MAX_RESULTS, (long long)s.length);
-    s.y = NEW_N(s.cx->arena, Parts, s.length);
-    for (int64_t t = 0; t < s.length; t++)
-        if (!one_call(&s, t)) return false;
-    Parts ys = s.y[0];
-    ys.at = NEW_N(s.cx->arena, TVal, ys.n + 1);
-    for (int k = 0; k < ys.n; k++)
-        if (!stack(&s, k, &ys.at[k])) return false;
+    if (!scan_loop(&s, &ys, &done) || (!done && !call_all(&s, &ys))) return false;
     Val *two = NEW_N(s.cx->arena, Val, 2);
     two[0] = parts_value(s.cx, &s.carry);
     two[1] = parts_value(s.cx, &ys);

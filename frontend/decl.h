@@ -18,11 +18,11 @@ typedef enum Where { IN_module = 1, IN_block = 2, IN_rule = 4, IN_fn = 8, IN_ent
 typedef struct Exec {
     Where where;
     Scope *scope;
-    Module *module;    /* IN_module */
-    Instance *inst;    /* IN_block, IN_rule: what is being made */
-    const TVal *owner; /* IN_rule: the parameter whose state this is */
+    Module *module;     /* IN_module */
+    Instance *inst;     /* IN_block, IN_rule: what is being made */
+    const TVal *owner;  /* IN_rule: the parameter whose state this is */
     const Entry *entry; /* IN_entry */
-    Val result;        /* of `return` */
+    Val result;         /* of `return` */
     bool returned;
 } Exec;
 
@@ -47,6 +47,7 @@ typedef struct DataDecl {
     DataKind kind;
 } DataDecl;
 
+enum { LOOPS_DEEP = 2 }; /* kernels are bodies in these, and bodies nest MAX_NESTING deep */
 typedef struct Decls {
     Map modules; /* by name -> Module* */
     Map paths;   /* of instances and tensors -> Span* of what made them */
@@ -71,14 +72,16 @@ typedef struct Decls {
     bool unwatched;        /* run { watch = off } */
     bool reporting;        /* a report's expression is computed, and must change no state */
     uint32_t regions;      /* of remat so far */
+    int loops;             /* scans that the call at hand is in, as loops: at most LOOPS_DEEP */
+    int64_t standins;      /* for what a loop hands to its body, so far */
 
     VEC(Version) version; /* of the entry at hand */
     VEC(Binding) binding;
     VEC(Output) output;
     int minimizes, trains, evals;
-    Span only[ENTRY_KINDS]; /* where the entry of a kind is of which there is one */
+    Span only[ENTRY_KINDS];           /* where the entry of a kind is of which there is one */
     int token, at, tokenizer_of_text; /* generate: tensors of what it sees, and of its logits */
-    int64_t train_batch; /* of the last train entry; 0: none */
+    int64_t train_batch;              /* of the last train entry; 0: none */
 } Decls;
 
 /* ---- names: scope.c suggest.c names.c */

@@ -36,7 +36,8 @@ static bool key_same(const Key *k, const Attr *a, const Attr *b) {
 }
 
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b) {
-    if (kind == ATTR_BODY) return graph_same(a->body, b->body);
+    bool body = kind == ATTR_BODY || kind == ATTR_SCAN;
+    if (body && !graph_same(a->body, b->body)) return false;
     const Key *k = attr_record[kind].key;
     for (; k < attr_record[kind].key + RECORD_MAX && k->name; k++)
         if (!key_same(k, a, b)) return false;
@@ -44,8 +45,7 @@ bool attr_same(AttrKind kind, const Attr *a, const Attr *b) {
 }
 
 uint64_t attr_hash(AttrKind kind, const Attr *a) {
-    if (kind == ATTR_BODY) return graph_hash(a->body);
-    uint64_t h = 0;
+    uint64_t h = kind == ATTR_BODY || kind == ATTR_SCAN ? graph_hash(a->body) : 0;
     const Key *k = attr_record[kind].key;
     for (; k < attr_record[kind].key + RECORD_MAX && k->name; k++)
         h = is_text(k) ? hash_str(key_text(k, a), h) : hash_bytes(key_at(k, a), key_bytes(k, a), h);

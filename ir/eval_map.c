@@ -58,8 +58,8 @@ bool eval_live(Eval *ev) {
     return true;
 }
 
-/* In a piece of a batch, what counts along the batch goes on where the piece before it ended: pieces
- * before this one, if `axis` is the batch's. */
+/* In a piece of a batch, what counts along the batch goes on where the piece before it ended:
+ * pieces before this one, if `axis` is the batch's. */
 static int64_t piece_start(const EvalCx *cx, const Type *t, int axis) {
     return t->batch_axis == axis ? cx->piece : 0;
 }
@@ -76,7 +76,9 @@ bool eval_iota(Eval *ev) {
 /* ---- random: base/base.h defines the functions */
 
 static uint64_t key_of(const Eval *ev) {
-    return random_key(ev->cx->seed, ev->n->attr.random.place);
+    uint64_t place = ev->n->attr.random.place;
+    for (int i = 0; i < ev->cx->nturn; i++) place = place_in_turn(place, ev->cx->turn[i]);
+    return random_key(ev->cx->seed, place);
 }
 static uint64_t step_of(const Eval *ev) {
     return (uint64_t)int_of(ev->cx->step);

@@ -70,6 +70,19 @@ static void slots_grow(Graph *g) {
     for (size_t i = 0; i < g->n; i++) g->slot[slot_find(g, g->node[i])] = (uint32_t)i + 1;
 }
 
+/* The body of a node, in the arena of the graph that the node is in. */
+static Graph *body_in(Arena *a, Graph *body) {
+    if (body->arena == a) return body;
+    Graph *to = graph_new(a, body->name);
+    for (size_t i = 0; i < body->n; i++) graph_copy_node(to, body->node[i], body->node[i]->in);
+    CHECK(to->n == body->n);
+    for (size_t i = 0; i < body->nout; i++) {
+        const Output *o = &body->out[i];
+        graph_out(to, o->kind, o->name, o->index, o->ref, o->span);
+    }
+    return to;
+}
+
 /* `n` lies on the caller's stack; it is copied into the arena if it is new. */
 static uint32_t node_intern(Graph *g, const Node *n) {
     if (g->n * 2 >= g->nslot) slots_grow(g);
@@ -79,6 +92,7 @@ static uint32_t node_intern(Graph *g, const Node *n) {
     Node *kept = arena_memdup(g->arena, n, sizeof *n);
     kept->in = arena_memdup(g->arena, n->in, (size_t)n->nin * sizeof *n->in);
     kept->type = arena_memdup(g->arena, n->type, (size_t)n->nout * sizeof *n->type);
+    if (op_has_body(n->op)) kept->attr.body = body_in(g->arena, n->attr.body);
     if (op_info[n->op].attr == ATTR_NAME) kept->attr.name = arena_strdup(g->arena, n->attr.name);
     if (g->n == g->cap) g->node = vec_grow(g->arena, g->node, g->n, &g->cap, sizeof *g->node);
     g->node[g->n++] = kept;

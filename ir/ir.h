@@ -23,6 +23,7 @@ typedef struct Type {
 } Type;
 Type type_scalar(DType t);
 Type type_make(DType t, int rank, const int64_t *dim); /* no batch axis */
+Type type_place(const Type *t);                        /* of one place along axis 0 */
 int64_t type_count(const Type *t);            /* elements; builders refuse more than 2^40 */
 bool type_same(const Type *a, const Type *b); /* dtype, shape and batch axis */
 bool type_same_shape(const Type *a, const Type *b);
@@ -53,7 +54,8 @@ typedef enum AttrKind {
     ATTR_TENSOR,
     ATTR_NAME,
     ATTR_COUNT,
-    ATTR_BODY
+    ATTR_BODY,
+    ATTR_SCAN
 } AttrKind;
 typedef enum Lower {
     LOWER_LEAF,
@@ -62,6 +64,7 @@ typedef enum Lower {
     LOWER_REDUCE,
     LOWER_DOT,
     LOWER_TABLE,
+    LOWER_LOOP,
     LOWER_GONE
 } Lower;
 enum {
@@ -81,6 +84,15 @@ typedef struct OpInfo {
     unsigned flags;
 } OpInfo;
 extern const OpInfo op_info[OP_COUNT];
+enum { MAX_NESTING = 4 }; /* bodies within bodies */
+static inline bool op_has_body(Op op) {
+    return op_info[op].attr == ATTR_BODY || op_info[op].attr == ATTR_SCAN;
+}
+/* Has steps of its own, no kernel's: its operands and results lie in memory. */
+static inline bool op_stands_alone(Op op) {
+    Lower lower = op_info[op].lower;
+    return lower == LOWER_DOT || lower == LOWER_TABLE || lower == LOWER_LOOP;
+}
 bool op_from_name(const char *s, Op *op);
 
 typedef struct Graph Graph;
@@ -105,6 +117,8 @@ typedef struct Attr {
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
         struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK], lo[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
+        /* SCAN: of the inputs the first are the carries, then come the slices; `body` as above */
+        struct { Graph *body; int carries, slices; bool reverse; } scan;
     };
 } Attr;
 /* clang-format on */
@@ -148,7 +162,7 @@ enum { OUT_KINDS = OUT_image + 1 };
 typedef struct Output {
     OutKind kind;
     const char *name; /* label of what is reported or returned, sentence of a watch; else NULL */
-    int index; /* OUT_state: tensor; OUT_text and the value of a generate: tokenizer */
+    int index;        /* OUT_state: tensor; OUT_text and the value of a generate: tokenizer */
     Ref ref;
     Span span;
 } Output;
@@ -193,6 +207,10 @@ Graph *graph_keep(Arena *a, const Graph *g, const bool *keep);
  * when inputs do not fit. `given` as in graph_add. */
 bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *given, Arena *a,
                  Type **out, int *nout, Err *e);
+/* The place of a random operator of a loop's body in one of its turns. */
+static inline uint64_t place_in_turn(uint64_t place, int64_t turn) {
+    return hash_mix(place, (uint64_t)turn);
+}
 enum { MAX_RESULTS = 4096 }; /* of an operator, and inputs of one */
 
 /* Short hands for passes. */
@@ -246,12 +264,15 @@ enum { ENTRY_KINDS = ENTRY_predict + 1 };
 static inline bool entry_reads_data(EntryKind k) {
     return k != ENTRY_sample && k != ENTRY_generate;
 }
-enum { ENTRY_GRAPHS = 5, ENTRY_PIECES = 2 }; /* the graphs of pieces are from graph[ENTRY_PIECES] on */
+enum {
+    ENTRY_GRAPHS = 5,
+    ENTRY_PIECES = 2
+}; /* the graphs of pieces are from graph[ENTRY_PIECES] on */
 typedef struct Entry {
     EntryKind kind;
-    const char *name; /* "train", "eval", "train.2", ... */
-    int data;         /* index in Spec.data; -1: it reads none */
-    int64_t batch;    /* sample: how many it makes at once */
+    const char *name;      /* "train", "eval", "train.2", ... */
+    int data;              /* index in Spec.data; -1: it reads none */
+    int64_t batch;         /* sample: how many it makes at once */
     int64_t steps, epochs; /* train: one of them is 0. generate: steps are the positions that there
                               are for tokens, 0: any number */
     /* train: the quiet step, and the one with reports (equal state, bit for bit). eval: one batch;
@@ -327,8 +348,10 @@ typedef struct EvalCx {
     const Array *args; /* of a body */
     uint64_t seed;
     double step, steps;
-    int64_t live;      /* rows of the batch that are real; negative: all */
-    int64_t piece;     /* which piece of the batch it is */
+    int64_t live;              /* rows of the batch that are real; negative: all */
+    int64_t piece;             /* which piece of the batch it is */
+    int64_t turn[MAX_NESTING]; /* of the loops around, the innermost first: nturn of them */
+    int nturn;
     int64_t max_alive; /* numbers held at once; 0: a hundred millions */
     /* Sees every node that graph_eval computes, its inputs and its results; or NULL. */
     void (*watch)(void *cx, uint32_t node, const Array *in, const Array *out);

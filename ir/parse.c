@@ -317,7 +317,7 @@ static bool read_node(GraphReader *r, Node *n) {
     if (!read_inputs(r, n) || !parse_record(ps, &attr_record[attr], &n->attr)) return false;
     if (attr == ATTR_NAME && !n->attr.name)
         return parse_error(ps, ps->tok.span, "a name is missing");
-    if (attr == ATTR_BODY && !(n->attr.body = parse_graph(ps, r->depth + 1))) return false;
+    if (op_has_body(n->op) && !(n->attr.body = parse_graph(ps, r->depth + 1))) return false;
     return read_types(r, n) && read_number(ps, "copy", &n->copy) &&
            read_number(ps, "region", &n->region) && parse_place(ps, &n->span);
 }

@@ -146,8 +146,7 @@ static void print_remark(const Printer *pr, const Node *n) {
 }
 
 static bool explains(const Printer *pr, const Node *n) {
-    Lower lower = op_info[n->op].lower;
-    return pr->explain && (n->op == OP_fused || lower == LOWER_DOT || lower == LOWER_TABLE);
+    return pr->explain && (n->op == OP_fused || op_stands_alone(n->op));
 }
 
 static void print_node(const Printer *pr, const Graph *g, size_t number, int indent) {
@@ -164,7 +163,7 @@ static void print_node(const Printer *pr, const Graph *g, size_t number, int ind
         print_ref(b, n->in[i]);
     }
     if (attr != ATTR_TENSOR || !pr->bare) print_record(b, &attr_record[attr], &n->attr);
-    if (attr == ATTR_BODY) {
+    if (op_has_body(n->op)) {
         buf_puts(b, " ");
         print_body(pr, n->attr.body, indent);
     }

@@ -572,7 +572,8 @@ static bool shape_grad(Infer *cx) {
     return true;
 }
 
-static bool shape_body(Infer *cx) {
+/* The first `free` inputs may have another batch axis in the body. */
+static bool body_fits(Infer *cx, const Type *arg, int free) {
     const Graph *body = cx->attr->body;
     if (!body || body->nout < 1 || body->nout > MAX_RESULTS)
         return FAIL(cx, "a body without results");
@@ -581,13 +582,63 @@ static bool shape_body(Infer *cx) {
         if (n->op != OP_arg) continue;
         if (n->attr.count >= cx->nin)
             return FAIL(cx, "the body has more inputs than the %d given", cx->nin);
-        if (!type_same(&n->type[0], &cx->in[n->attr.count]))
+        Type t = arg[n->attr.count];
+        if (n->attr.count < free) t.batch_axis = n->type[0].batch_axis;
+        if (!type_same(&n->type[0], &t))
             return FAIL(cx, "input %lld of the body is %s, not %s", (long long)n->attr.count,
-                        TEXT(&n->type[0]), TEXT(&cx->in[n->attr.count]));
+                        TEXT(&n->type[0]), TEXT(&t));
     }
     cx->nout = (int)body->nout;
+    return true;
+}
+
+static bool shape_body(Infer *cx) {
+    const Graph *body = cx->attr->body;
+    if (!body_fits(cx, cx->in, 0)) return false;
     for (size_t i = 0; i < body->nout; i++) cx->out[i] = *graph_type(body, body->out[i].ref);
     return true;
+}
+
+/* Of all places of what is `t` at each. */
+static bool stacked_type(Infer *cx, const Type *t, int64_t length, Type *out) {
+    int64_t dim[RANK] = {length};
+    if (t->rank == RANK) return FAIL(cx, "no axis is left to stack %s along", TEXT(t));
+    for (int i = 0; i < t->rank; i++) dim[i + 1] = t->dim[i];
+    *out = type_make(t->dtype, t->rank + 1, dim);
+    out->batch_axis = (int8_t)(t->batch_axis >= 0 ? t->batch_axis + 1 : t->batch_axis);
+    return dims_valid(out->rank, out->dim, cx->e);
+}
+
+/* What the body's inputs are: the carries, a place of each slice, and the others. */
+static bool scan_inputs(Infer *cx, Type *arg) {
+    int carries = cx->attr->scan.carries, slices = cx->attr->scan.slices;
+    if (carries < 0 || slices < 1 || slices > cx->nin - carries)
+        return FAIL(cx, "%d carries and %d slices of %d inputs", carries, slices, cx->nin);
+    for (int i = 0; i < cx->nin; i++) {
+        arg[i] = cx->in[i];
+        if (i < carries || i >= carries + slices) continue;
+        if (arg[i].rank < 1 || arg[i].dim[0] != cx->in[carries].dim[0])
+            return FAIL(cx, "goes along %s beside %s", TEXT(&cx->in[carries]), TEXT(&cx->in[i]));
+        arg[i] = type_place(&cx->in[i]);
+    }
+    return true;
+}
+
+static bool shape_scan(Infer *cx) {
+    const Graph *body = cx->attr->body;
+    Arena *scratch = arena_new();
+    Type *arg = NEW_N(scratch, Type, cx->nin + 1);
+    int carries = cx->attr->scan.carries;
+    bool ok = scan_inputs(cx, arg) && body_fits(cx, arg, carries);
+    if (ok && carries > cx->nout) ok = FAIL(cx, "%d carries and %d results", carries, cx->nout);
+    for (int i = 0; ok && i < cx->nout; i++) {
+        const Type *t = graph_type(body, body->out[i].ref);
+        if (i < carries && (t->dtype != arg[i].dtype || !type_same_shape(t, &arg[i])))
+            ok = FAIL(cx, "carry %d begins as %s and becomes %s", i, TEXT(&arg[i]), TEXT(t));
+        ok = ok && stacked_type(cx, t, cx->in[carries].dim[0], &cx->out[i]);
+    }
+    arena_free(scratch);
+    return ok;
 }
 
 /* ---- the table */
@@ -605,7 +656,7 @@ bool op_takes_type(Op op) {
 
 /* The most results that an operator has: the room that its rule may fill. */
 static int max_results(Op op, const Attr *attr, int nin) {
-    if (op_info[op].attr == ATTR_BODY)
+    if (op_has_body(op))
         return attr->body && attr->body->nout <= MAX_RESULTS ? (int)attr->body->nout : 0;
     return nin > 2 ? nin : 2; /* grad; compact */
 }

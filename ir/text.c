@@ -4,7 +4,7 @@
 
 #define AT(T, m) offsetof(T, m)
 
-const Record attr_record[ATTR_BODY + 1] = {
+const Record attr_record[ATTR_SCAN + 1] = {
     [ATTR_CONST] = {{{"value", KEY_double, AT(Attr, num), 0}}},
     [ATTR_AXES] = {{{"axes", KEY_mask, AT(Attr, axes), 0}}},
     [ATTR_AXIS] = {{{"axis", KEY_int, AT(Attr, axis), 0}}},
@@ -31,6 +31,9 @@ const Record attr_record[ATTR_BODY + 1] = {
     [ATTR_TENSOR] = {{{"tensor", KEY_int, AT(Attr, tensor), 0}}},
     [ATTR_NAME] = {{{"name", KEY_str, AT(Attr, name), 0}}},
     [ATTR_COUNT] = {{{"n", KEY_int64, AT(Attr, count), 0}}},
+    [ATTR_SCAN] = {{{"carries", KEY_int, AT(Attr, scan.carries), 0},
+                    {"slices", KEY_int, AT(Attr, scan.slices), 0},
+                    {"reverse", KEY_bool, AT(Attr, scan.reverse), 0}}},
 };
 
 const Record run_record = {{{"seed", KEY_hex, AT(RunSpec, seed), 0},

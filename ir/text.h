@@ -27,7 +27,7 @@ enum { RECORD_MAX = 10 };
 typedef struct Record {
     Key key[RECORD_MAX]; /* in order; ends with a NULL name */
 } Record;
-extern const Record attr_record[ATTR_BODY + 1]; /* empty for NONE and BODY */
+extern const Record attr_record[ATTR_SCAN + 1]; /* empty for NONE and BODY */
 extern const Record run_record, tokenizer_record, data_record, tensor_record, entry_record;
 
 extern const char *const stage_names[4]; /* bit i of Program.stage */

@@ -10,6 +10,15 @@ Type type_make(DType t, int rank, const int64_t *dim) {
     return type;
 }
 
+Type type_place(const Type *t) {
+    Type r = type_make(t->dtype, t->rank - 1, t->dim + 1);
+    bool later = t->batch_axis > 0;
+    r.batch_axis = (int8_t)(later                ? t->batch_axis - 1
+                            : t->batch_axis == 0 ? MIXED_BATCH
+                                                 : t->batch_axis);
+    return r;
+}
+
 Type type_scalar(DType t) {
     return type_make(t, 0, NULL);
 }

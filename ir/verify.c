@@ -18,6 +18,7 @@ typedef struct Verifier {
     const Entry *entry; /* whose graph it is; NULL: of init, of a body, or not known */
     int64_t batch;      /* samples that it computes: of the entry's batch or of a piece of it */
     bool init, body;
+    bool kernel; /* a body, of one kernel */
 } Verifier;
 
 PRINTF_LIKE(2, 3)
@@ -110,11 +111,10 @@ static void verify_types(Verifier *v, const Graph *g, const Node *n) {
     arena_free(scratch);
 }
 
-/* In a body: what one kernel computes over one domain. */
-static void verify_in_body(Verifier *v, const Node *n) {
+/* In the body of `fused`: what one kernel computes over one domain. */
+static void verify_in_kernel(Verifier *v, const Node *n) {
     Lower lower = op_info[n->op].lower;
-    bool fits =
-        n->op != OP_fused && lower != LOWER_DOT && lower != LOWER_TABLE && lower != LOWER_GONE;
+    bool fits = n->op != OP_fused && !op_stands_alone(n->op) && lower != LOWER_GONE;
     if (!fits) wrong(v, "this has no place in a kernel");
 }
 
@@ -134,6 +134,7 @@ static void verify_graph(Verifier *v, const Graph *g, int depth);
 static void verify_body(Verifier *v, const Node *n, int depth) {
     Verifier inner = *v;
     inner.body = true;
+    inner.kernel = n->op == OP_fused;
     inner.entry = NULL;
     if (depth >= MAX_NESTING)
         wrong(v, "bodies are nested too deeply");
@@ -156,11 +157,11 @@ static void verify_node(Verifier *v, const Graph *g, size_t at, int depth) {
     else {
         verify_types(v, g, n);
         if (op_info[n->op].lower == LOWER_LEAF) verify_leaf(v, n);
-        if (v->body)
-            verify_in_body(v, n);
+        if (v->kernel)
+            verify_in_kernel(v, n);
         else
             verify_stage(v, n);
-        if (n->op == OP_fused) verify_body(v, n, depth);
+        if (op_has_body(n->op)) verify_body(v, n, depth);
     }
     v->where = outer;
 }

@@ -23,7 +23,7 @@ static bool is_product(const Node *n) {
 
 /* Whether its inputs have to lie in memory. */
 static bool demands(const Node *n) {
-    return is_product(n) || op_info[n->op].lower == LOWER_TABLE;
+    return op_stands_alone(n->op);
 }
 
 static void read_graph(Accumulate *a, const bool *reached) {

@@ -62,6 +62,8 @@ static double graph_operations(const Graph *g) {
         sum += node_operations(g, g->node[i]);
         if (g->node[i]->op == OP_fused) /* its values have at most the kernel's domain */
             sum += graph_operations(g->node[i]->attr.body);
+        if (g->node[i]->op == OP_scan)
+            sum += (double)g->node[i]->type[0].dim[0] * graph_operations(g->node[i]->attr.body);
     }
     return sum;
 }

@@ -111,9 +111,30 @@ Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx) {
     return to;
 }
 
+/* Of a loop: its inputs are there from the start. */
+static Graph *fuse_body(const Program *p, const Graph *g, PassCx *cx) {
+    (void)p;
+    Arena *scratch = arena_new();
+    Fuse f = fuse_new(scratch, g);
+    Graph *to = graph_new(cx->arena, g->name);
+    RefMap value = refmap_new(scratch, g);
+    Order o = fuse_order(&f);
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (!f.reached[i] || g->node[i]->op != OP_arg) continue;
+        refmap_set_node(&value, g, i, graph_copy_node(to, g->node[i], NULL));
+        fuse_unit_done(&o, i);
+    }
+    fuse_make_units(&o, to, &value);
+    refmap_outputs(&value, g, to);
+    arena_free(scratch);
+    return to;
+}
+
 static bool fuse_entry(Arena *scratch, Entry *e, PassCx *cx) {
     RefMap value;
     bool train = e->kind == ENTRY_train, ok = true;
+    for (int k = 0; k < ENTRY_GRAPHS; k++)
+        if (e->graph[k]) e->graph[k] = loops_map(NULL, e->graph[k], cx, fuse_body);
     bool steps = train && e->step && e->logged, pieces = train && e->piece && e->piece_logged;
     if (steps) ok = fuse_step(scratch, &e->step, &e->logged, cx);
     if (pieces) ok = fuse_step(scratch, &e->piece, &e->piece_logged, cx) && ok;
@@ -129,7 +150,8 @@ Program *pass_fuse(const Program *in, PassCx *cx) {
     Arena *scratch = arena_new();
     RefMap value;
     bool ok = true;
-    if (in->init) p->init = fuse_graph(scratch, in->init, &value, cx);
+    if (in->init) p->init = loops_map(in, in->init, cx, fuse_body);
+    if (in->init) p->init = fuse_graph(scratch, p->init, &value, cx);
     for (size_t i = 0; i < in->nentry; i++) ok = fuse_entry(scratch, &p->entry[i], cx) && ok;
     arena_free(scratch);
     return ok ? p : NULL;

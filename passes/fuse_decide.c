@@ -36,8 +36,7 @@ static void demand_inputs(Fuse *f, uint32_t at) {
     bool view = lower == LOWER_VIEW;
     for (int i = 0; i < n->nin; i++) {
         Ref seen = through_views(f->g, n->in[i]);
-        if (lower == LOWER_DOT || lower == LOWER_TABLE ||
-            (view && f->stored[at] && view_moves_nothing(f->g, n)))
+        if (op_stands_alone(n->op) || (view && f->stored[at] && view_moves_nothing(f->g, n)))
             demand(f, n->in[i]);
         else if (in_pieces(
                      n->op)) /* copies memory: even what is counted or drawn has to be there */
@@ -56,7 +55,7 @@ static void find_stored(Fuse *f) {
     for (uint32_t i = (uint32_t)g->n; i-- > 0;) {
         if (!f->reached[i]) continue;
         Lower lower = lower_of(g, i);
-        if (lower == LOWER_DOT || lower == LOWER_TABLE ||
+        if (op_stands_alone(g->node[i]->op) ||
             (lower == LOWER_LEAF && !fuse_is_index(g->node[i]->op)) || in_pieces(g->node[i]->op))
             f->stored[i] = true;
         demand_inputs(f, i);

@@ -37,10 +37,17 @@ void refmap_outputs(const RefMap *m, const Graph *from, Graph *to); /* all of th
 
 /* Tables as in `in`; entries still hold the old graphs. */
 Program *program_like(const Program *in);
-/* Every graph of the program through `fn`; NULL when it returns NULL for one (which it has
- * reported). */
+/* Every graph of the program, and every body of a loop, through `fn`; NULL when it returns NULL for
+ * one (which it has reported). */
 typedef Graph *GraphFn(const Program *p, const Graph *g, PassCx *cx);
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
+
+/* ---- loops (loops.c) */
+/* The graph with every loop's body through `fn`, and the loops in those. */
+Graph *loops_map(const Program *p, Graph *g, PassCx *cx, GraphFn *fn);
+Graph *loops_trim(Graph *g);    /* without results that nobody reads, and what they come from */
+bool loops_mix(const Graph *g); /* samples are put together within a loop */
+Graph *loops_unroll(Graph *g);  /* every turn written out; the same numbers */
 
 /* The value of a constant, seen through the shape operators that keep it one. */
 bool const_value(const Graph *g, Ref r, double *v);
@@ -50,20 +57,33 @@ bool const_value(const Graph *g, Ref r, double *v);
 const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to);
 
 /* ---- vector-Jacobian products */
+/* From cotangents `gy` of values `y` of a graph to those of values `x`, at dx. */
+typedef struct Pull {
+    const Ref *y, *gy;
+    int ny;
+    const Ref *x;
+    int nx;
+    Ref *dx;
+} Pull;
+bool autodiff_pull(Graph *g, const Pull *p, Diag *d); /* false: reported */
+
 typedef struct Sweep Sweep;
 typedef struct Vjp {
     Graph *g;
     const Node *n;
-    Span at;      /* of the forward node, so that profiles of the gradient name its line */
-    const Ref *x; /* forward values of the inputs, */
-    Ref y;        /* and of the result: recomputed ones in a remat region */
-    Ref gy;       /* cotangent of the result */
+    uint32_t number; /* of that node in g */
+    Span at;         /* of the forward node, so that profiles of the gradient name its line */
+    const Ref *x;    /* forward values of the inputs, */
+    Ref y;           /* and of the result: recomputed ones in a remat region */
+    Ref gy;          /* cotangent of the result, of the first if there are several */
     Sweep *sweep;
 } Vjp;
 typedef void VjpFn(Vjp *v);
 extern VjpFn *const vjp_table[OP_COUNT];
-VjpFn vjp_zero, vjp_leaf, vjp_none;
-bool vjp_wants(const Vjp *v, int i);         /* is there an x behind input i? */
+VjpFn vjp_zero, vjp_leaf, vjp_none, vjp_scan;
+bool vjp_within(const Vjp *v, Graph *g, const Pull *p); /* in a body */
+Ref vjp_cotangent(const Vjp *v, int out);               /* REF_NONE: nothing depends on it */
+bool vjp_wants(const Vjp *v, int i);                    /* is there an x behind input i? */
 void vjp_give(Vjp *v, int i, Ref cotangent); /* sums broadcast edges, adds to what input i has */
 void vjp_fail(Vjp *v, const char *what);     /* the user's error at the node */
 

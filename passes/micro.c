@@ -272,7 +272,7 @@ static void build_graphs(Micro *m) {
 
 static bool split_batch(Program *p, Entry *e, Diag *diag) {
     Arena *scratch = arena_new();
-    const Graph *g = e->logged ? e->logged : e->step;
+    const Graph *g = loops_unroll(e->logged ? e->logged : e->step); /* into what samples can part */
     Micro m = {.p = p, .entry = e, .from = g, .diag = diag, .scratch = scratch};
     m.pieces = e->batch / p->spec.run.micro;
     m.reached = graph_reached(g, scratch);

@@ -36,11 +36,19 @@ Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n
 typedef struct Live { /* numbers of the nodes that define and last read it */
     int first, last;
 } Live;
-/* PLAN_NONE: no storage; a leaf that only kernels read. */
-typedef enum PlanPlace { PLAN_ARENA, PLAN_TENSOR, PLAN_FIELD, PLAN_NONE } PlanPlace;
+/* PLAN_NONE: no storage; a leaf that only kernels read. ARG, RESULT: of a loop's body, where
+ * whoever runs it says. */
+typedef enum PlanPlace {
+    PLAN_ARENA,
+    PLAN_TENSOR,
+    PLAN_FIELD,
+    PLAN_ARG,
+    PLAN_RESULT,
+    PLAN_NONE
+} PlanPlace;
 typedef struct PlanBuffer {
     PlanPlace where;
-    int index;             /* tensor, or field in order of appearance in Plan.field */
+    int index;             /* tensor, field in order of appearance in Plan.field, arg, result */
     int64_t offset, bytes; /* ARENA: offset, a multiple of 64 */
     Live live;
 } PlanBuffer;
@@ -65,6 +73,8 @@ typedef struct Plan {
 } Plan;
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
+/* Of a loop's body: its results are written where they are to lie, or copied there at the end. */
+Plan *plan_body(Arena *a, const Program *p, const Graph *body);
 /* The lowest place in the arena, or behind it, for `bytes` that live while `node` is done, beside
  * what the plan and `taken` have there. */
 int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes);

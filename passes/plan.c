@@ -15,6 +15,7 @@ typedef struct Planner {
     Arena *arena;
     const Program *program;
     const Graph *g;
+    bool body;           /* of a loop */
     const bool *reached; /* by node; what no output needs is not executed */
     Plan *plan;
     int *owner;        /* value -> node */
@@ -83,6 +84,9 @@ static void place_value(Planner *cx, const Node *n, int v) {
         cx->root[v] = cx->old[t];
         b->where = PLAN_TENSOR;
         b->index = t;
+    } else if (n->op == OP_arg && cx->body) {
+        b->where = PLAN_ARG;
+        b->index = (int)n->attr.count;
     } else if (n->op == OP_field) {
         b->where = PLAN_FIELD;
         b->index = field_index(cx, n->attr.name);
@@ -167,6 +171,30 @@ static void place_states(Planner *cx) {
         } else {
             vec_push(cx->arena, &cx->copy, (PlanCopy){.tensor = o->index, .from = o->ref});
         }
+    }
+}
+
+/* ---- results of a loop's body */
+
+static void place_results(Planner *cx) {
+    for (size_t i = 0; i < cx->g->nout; i++) {
+        PlanBuffer *b = &cx->plan->buffer[root_of(cx, cx->g->out[i].ref)];
+        if (b->where != PLAN_ARENA) continue;
+        b->where = PLAN_RESULT;
+        b->index = (int)i;
+    }
+}
+
+/* What lies elsewhere: an input that is a result, and the second of two equal ones. */
+static void copy_results(Planner *cx) {
+    cx->plan->out = NEW_N(cx->arena, PlanBuffer, cx->g->nout);
+    for (size_t i = 0; i < cx->g->nout; i++) {
+        Ref from = cx->g->out[i].ref;
+        PlanBuffer at = cx->plan->buffer[value_of(cx, from)], *to = &cx->plan->out[i];
+        *to = (PlanBuffer){.where = PLAN_RESULT, .index = (int)i, .bytes = at.bytes};
+        if (at.where != PLAN_RESULT || at.index != (int)i)
+            vec_push(cx->arena, &cx->copy,
+                     (PlanCopy){.tensor = -1, .from = from, .source = at, .target = *to});
     }
 }
 
@@ -263,9 +291,9 @@ static void order_copies(Planner *cx) {
     for (size_t i = 0; i < nstate; i++) vec_push(cx->arena, &cx->copy, state[i]);
 }
 
-Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
+static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
     CHECK(g->n < INT_MAX / 2);
-    Planner cx = {.arena = a, .program = p, .g = g, .plan = NEW(a, Plan)};
+    Planner cx = {.arena = a, .program = p, .g = g, .body = body, .plan = NEW(a, Plan)};
     cx.plan->graph = g;
     cx.reached = graph_reached(g, a);
     cx.old = NEW_N(a, int, p->ntensor);
@@ -274,18 +302,25 @@ Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
     number_values(&cx);
     cx.group = NEW_N(a, int, cx.plan->nvalue);
     find_live(&cx);
-    place_states(&cx);
+    (body ? place_results : place_states)(&cx);
     group_values(&cx);
     int n = (int)cx.groups.n;
     cx.plan->lower_bound = pack_least(a, cx.groups.at, n);
     cx.plan->arena_bytes = pack_blocks(a, cx.groups.at, n);
     fill_buffers(&cx);
-    order_copies(&cx);
+    (body ? copy_results : order_copies)(&cx);
     cx.plan->field = cx.field.at;
     cx.plan->nfield = (int)cx.field.n;
     cx.plan->copy = cx.copy.at;
     cx.plan->ncopy = (int)cx.copy.n;
     return cx.plan;
+}
+
+Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
+    return make_plan(a, p, g, false);
+}
+Plan *plan_body(Arena *a, const Program *p, const Graph *body) {
+    return make_plan(a, p, body, true);
 }
 
 /* ---- room beside the plan */
@@ -358,6 +393,8 @@ static void print_place(Buf *b, const Program *p, const Plan *plan, const PlanBu
     case PLAN_ARENA: buf_printf(b, "arena+%lld", (long long)at->offset); break;
     case PLAN_TENSOR: buf_printf(b, "\"%s\"", p->tensor[at->index].name); break;
     case PLAN_FIELD: buf_printf(b, "field %s", plan->field[at->index]); break;
+    case PLAN_ARG: buf_printf(b, "input %d", at->index); break;
+    case PLAN_RESULT: buf_printf(b, "result %d", at->index); break;
     case PLAN_NONE: buf_puts(b, "none"); break;
     }
 }

@@ -155,7 +155,7 @@ static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
         g = one_round(g, scratch, &fired);
         arena_free(scratch);
     }
-    return graph_prune(from->arena, g, from->name, NULL);
+    return loops_trim(graph_prune(from->arena, g, from->name, NULL));
 }
 
 Program *pass_simplify(const Program *in, PassCx *cx) {

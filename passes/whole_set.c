@@ -230,7 +230,7 @@ static Graph *report_graph(Split *s) {
 }
 
 static bool split_entry(Program *p, Entry *e, Diag *diag) {
-    const Graph *g = e->step;
+    const Graph *g = loops_mix(e->step) ? loops_unroll(e->step) : e->step;
     Arena *scratch = arena_new();
     Split s = {.p = p, .entry = e, .from = g, .diag = diag, .scratch = scratch};
     s.reached = graph_reached(g, scratch);

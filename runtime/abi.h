@@ -83,7 +83,7 @@ typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
 typedef struct RtBuffer { /* where a value lies */
     enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;
     int32_t index;         /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
-    int64_t offset, bytes; /* RT_ARENA: offset, a multiple of 64 */
+    int64_t offset, bytes; /* offset: in the arena, or from where the tensor or field begins */
 } RtBuffer;
 /* From one piece of the batch to the next RtStep.size[at] grows by `by`: where an index or a random
  * number counts on. */

@@ -126,11 +126,11 @@ static char *buffer_at(const Exec *x, const RtBuffer *b, int entry, const Bound 
         return x->arena + b->offset;
     case RT_TENSOR:
         CHECK(b->index >= 0 && b->index < x->program->ntensor);
-        CHECK(b->bytes <= x->program->tensor[b->index].bytes);
-        return x->tensor[b->index];
+        CHECK(b->offset >= 0 && b->bytes <= x->program->tensor[b->index].bytes - b->offset);
+        return x->tensor[b->index] + b->offset;
     case RT_FIELD:
         CHECK(entry >= 0 && b->index >= 0 && b->index < x->program->entry[entry].nfield);
-        return field_at(x, entry, b->index, of->plan, of->piece);
+        return field_at(x, entry, b->index, of->plan, of->piece) + b->offset;
     }
     BUG("buffer of kind %d", (int)b->where);
 }

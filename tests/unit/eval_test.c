@@ -368,13 +368,25 @@ static void test_tables(void) {
 
 static void test_structure(void) {
     Graph *body = graph_new(arena, "body");
-    Type t = type_make(DT_f32, 1, (int64_t[]){3});
+    Type t = type_make(DT_f32, 1, (int64_t[]){3}), one = type_scalar(DT_f32);
     Ref x = graph_add(body, OP_arg, &(Attr){.count = 0}, NULL, 0, &t, nowhere);
     graph_out(body, OUT_value, NULL, 0, g_reduce(body, OP_sum, x, 1, nowhere), nowhere);
     graph_out(body, OUT_value, NULL, 0, g_binary(body, OP_mul, x, x, nowhere), nowhere);
     Array in = array(DT_f32, DIMS(3), VALUES(1, 2, 3));
     computes(OP_fused, (Attr){.body = body}, INPUTS(in),
              INPUTS(array(DT_f32, DIMS(1), VALUES(6)), array(DT_f32, DIMS(3), VALUES(1, 4, 9))));
+    Graph *turn = graph_new(arena, "turn"); /* sum = sum + x, and what it was */
+    Ref sum = graph_add(turn, OP_arg, &(Attr){.count = 0}, NULL, 0, &one, nowhere),
+        next = graph_add(turn, OP_arg, &(Attr){.count = 1}, NULL, 0, &one, nowhere);
+    graph_out(turn, OUT_value, NULL, 0, g_binary(turn, OP_add, sum, next, nowhere), nowhere);
+    graph_out(turn, OUT_value, NULL, 0, sum, nowhere);
+    Array start = array(DT_f32, SCALAR, VALUES(10));
+    computes(OP_scan, (Attr){.scan = {turn, 1, 1, false}}, INPUTS(start, in),
+             INPUTS(array(DT_f32, DIMS(3), VALUES(11, 13, 16)),
+                    array(DT_f32, DIMS(3), VALUES(10, 11, 13))));
+    computes(OP_scan, (Attr){.scan = {turn, 1, 1, true}}, INPUTS(start, in),
+             INPUTS(array(DT_f32, DIMS(3), VALUES(16, 15, 13)),
+                    array(DT_f32, DIMS(3), VALUES(15, 13, 10))));
     Err e = {0};
     Array y[] = {array(DT_f32, SCALAR, VALUES(1)), in};
     EXPECT(!evaluate(OP_grad, NO_ATTR, 2, y, NULL, (EvalCx){.live = -1}, &e) &&

@@ -156,6 +156,17 @@ static Ref sample_body(Graph *g, Op op) {
     return (Ref){r.node, 1};
 }
 
+static Ref sample_scan(Graph *g, Op op) {
+    Graph *body = graph_new(g->arena, "add up");
+    Ref sum = leaf(body, DT_f32, 1, (int64_t[]){6}, 0),
+        x = leaf(body, DT_f32, 1, (int64_t[]){6}, 1);
+    graph_out(body, OUT_value, NULL, 0, g_binary(body, OP_add, sum, x, nowhere), nowhere);
+    graph_out(body, OUT_value, NULL, 0, g_unary(body, OP_exp, sum, nowhere), nowhere);
+    Ref in[] = {leaf(g, DT_f32, 1, (int64_t[]){6}, 0), matrix(g, DT_f32, 1)};
+    Attr a = {.scan = {body, 1, 1, true}};
+    return (Ref){add(g, op, a, in, 2).node, 1};
+}
+
 typedef Ref Sample(Graph *g, Op op);
 static Sample *const sample[OP_COUNT] = {
 #define OP(name, arity, attr, shape, vjp, lower, flags) [OP_##name] = sample_##shape,
@@ -580,6 +591,34 @@ static void test_view_shapes(void) {
     infers("~do not fit along axis 1", OP_concat, (Attr){.axis = 1}, IN("f32[4,3]", "f32[3,3]"));
 }
 
+/* A carry that begins outside of the batch, samples in the slices, and whole weights. */
+static void test_loop_shapes(void) {
+    Arena *a = arena_new();
+    Graph *body = graph_new(a, "body");
+    const char *const types[] = {"f32[8*,5]", "f32[8*,3]", "f32[3,5]"};
+    Ref in[3];
+    for (int i = 0; i < 3; i++) {
+        Type t = typed(types[i]);
+        in[i] = graph_add(body, OP_arg, &(Attr){.count = i}, NULL, 0, &t, nowhere);
+    }
+    Ref y = g_dot(body, in[1], in[2], "bi", "ij", "bj", nowhere);
+    graph_out(body, OUT_value, NULL, 0, g_binary(body, OP_add, in[0], y, nowhere), nowhere);
+    Attr scan = {.scan = {body, 1, 1, false}};
+    infers("f32[7,8*,5]", OP_scan, scan, IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
+    infers("~input 1 of the body is f32[8*,3], not f32[8,3]?", OP_scan, scan,
+           IN("f32[8,5]", "f32[7*,8,3]", "f32[3,5]"));
+    infers("~more inputs than the 2", OP_scan, scan, IN("f32[8,5]", "f32[7,8*,3]"));
+    infers("~input 0 of the body is f32[8*,5], not f32[9*,5]", OP_scan, scan,
+           IN("f32[9,5]", "f32[7,8*,3]", "f32[3,5]"));
+    scan.scan.slices = 2;
+    infers("~goes along f32[7,8*,3] beside f32[3,5]", OP_scan, scan,
+           IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
+    scan.scan.slices = 3;
+    infers("~1 carries and 3 slices of 3 inputs", OP_scan, scan,
+           IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
+    arena_free(a);
+}
+
 static void test_other_shapes(void) {
     infers("i32[1,3]", OP_sum, (Attr){.axes = 1}, IN("bool[4*,3]"));
     infers("i64[4*,1]", OP_sum, (Attr){.axes = 2}, IN("i64[4*,3]"));
@@ -633,6 +672,7 @@ static void test_other_shapes(void) {
     infers("~takes floats", OP_unfold, window, IN("i32[8,8,6,5]"));
     window.window.step[1] = 0;
     infers("~windows of 3, 0 apart", OP_unfold, window, IN("f32[8,8,6,5]"));
+    test_loop_shapes();
     infers("f32[3]", OP_grad, NO_ATTR, IN("f32[1,1]", "f32[3]"));
     infers("~differentiates one float", OP_grad, NO_ATTR, IN("f32[2]", "f32[3]"));
 }

@@ -180,6 +180,8 @@ static double *place(const Memories *m, const Plan *plan, const PlanBuffer *b) {
     case PLAN_ARENA: return m->arena + b->offset / 4;
     case PLAN_TENSOR: return m->tensor[b->index];
     case PLAN_FIELD: return m->field[plan->field[b->index][0] == 'f'];
+    case PLAN_ARG:
+    case PLAN_RESULT:
     case PLAN_NONE: break;
     }
     return NULL;

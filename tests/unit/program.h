@@ -93,10 +93,14 @@ static inline bool is_kernel(const Graph *g, const Node *n) {
            n->op == OP_live || (lower == LOWER_VIEW && !view_moves_nothing(g, n));
 }
 
+static inline Graph *plain_graph(const Graph *g);
+
 static inline Ref plain_node(Graph *to, const Graph *from, const Node *n, const Ref *in) {
     if (!is_kernel(from, n) && op_info[n->op].lower == LOWER_VIEW)
         return g_reshape(to, in[0], n->type[0].rank, n->type[0].dim, n->span);
-    if (!is_kernel(from, n)) return graph_copy_node(to, n, in);
+    Node loop = *n;
+    if (n->op == OP_scan) loop.attr.scan.body = plain_graph(n->attr.scan.body);
+    if (!is_kernel(from, n)) return graph_copy_node(to, &loop, in);
     Graph *body = graph_new(to->arena, "node");
     Ref *arg = NEW_N(to->arena, Ref, n->nin + 1);
     for (int i = 0; i < n->nin; i++)

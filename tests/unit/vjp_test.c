@@ -2,6 +2,7 @@
  * least one case here, and the test fails for one that has none. For each case the loss is sum(w
  * f(x)^2), so that even linear operators have a second derivative. Checked in f64 against central
  * differences: the gradient, and the gradient of the sum of its squares. */
+#include "ir/loop.h"
 #include "passes/passes.h"
 #include "tests/unit/check.h"
 
@@ -159,6 +160,53 @@ static Ref sorted(Graph *g, Op op, const Ref *x) {
 static Ref summed_up(Graph *g, Op op, const Ref *x) {
     return graph_add(g, op, &(Attr){.axis = 1}, x, 1, NULL, nowhere);
 }
+/* h = tanh(h w + x), of which h x is kept: w is in a product, and its gradient one over all turns.
+ */
+static Ref recurred(Graph *g, const Ref *x, bool reverse) {
+    Arena *a = arena_new();
+    Loop l = loop_new(a, "recurrence", reverse);
+    Ref h = loop_input(&l, g, LOOP_carry, x[0], NULL),
+        xs = loop_input(&l, g, LOOP_slice, x[1], NULL),
+        w = loop_input(&l, g, LOOP_whole, x[2], NULL);
+    Ref z = g_dot(l.body, h, w, "bi", "ij", "bj", nowhere);
+    z = g_unary(l.body, OP_tanh, g_binary(l.body, OP_add, z, xs, nowhere), nowhere);
+    loop_carry(&l, z);
+    loop_result(&l, g_binary(l.body, OP_mul, z, xs, nowhere));
+    loop_keep(&l);
+    Ref loop = loop_finish(&l, g, nowhere);
+    arena_free(a);
+    return (Ref){loop.node, 1};
+}
+static Ref recurrence(Graph *g, Op op, const Ref *x) {
+    (void)op;
+    return recurred(g, x, false);
+}
+static Ref recurrence_back(Graph *g, Op op, const Ref *x) {
+    (void)op;
+    return recurred(g, x, true);
+}
+/* The sum over a loop within is the next carry; b is in no product of matrices. */
+static Ref nested_loops(Graph *g, Op op, const Ref *x) {
+    (void)op;
+    Arena *a = arena_new();
+    Loop outer = loop_new(a, "outer", false), inner = loop_new(a, "inner", true);
+    Ref h = loop_input(&outer, g, LOOP_carry, x[0], NULL),
+        xs = loop_input(&outer, g, LOOP_slice, x[1], NULL),
+        b = loop_input(&outer, g, LOOP_whole, x[2], NULL);
+    Graph *o = outer.body;
+    Ref p = loop_input(&inner, o, LOOP_carry, h, NULL),
+        y = loop_input(&inner, o, LOOP_slice, xs, NULL),
+        c = loop_input(&inner, o, LOOP_whole, b, NULL);
+    p = g_binary(inner.body, OP_mul, g_binary(inner.body, OP_add, p, c, nowhere), y, nowhere);
+    loop_carry(&inner, g_unary(inner.body, OP_tanh, p, nowhere));
+    loop_keep(&inner);
+    Ref all = loop_finish(&inner, o, nowhere), sum = g_reduce(o, OP_sum, all, 1, nowhere);
+    loop_carry(&outer, g_unary(o, OP_sin, g_reshape(o, sum, 1, (int64_t[]){3}, nowhere), nowhere));
+    loop_keep(&outer);
+    Ref loop = loop_finish(&outer, g, nowhere);
+    arena_free(a);
+    return loop;
+}
 /* Windows that leave the tensor on each side, with gaps and without. */
 static const Attr windows = {.window = {1, 2, {3, 3}, {3, 2}, {2, 1}, {1, 2}, {1, 1}}};
 static Ref unfolded(Graph *g, Op op, const Ref *x) {
@@ -259,6 +307,21 @@ static const Case cases[] = {
      written_inside,
      2,
      {ANY_SIGN(3, {2, 3, 2}), ANY_SIGN(3, {2, 4, 2})}},
+    {OP_scan,
+     "scan",
+     recurrence,
+     3,
+     {ANY_SIGN(2, {2, 3}), ANY_SIGN(3, {4, 2, 3}), ANY_SIGN(2, {3, 3})}},
+    {OP_scan,
+     "scan backwards",
+     recurrence_back,
+     3,
+     {ANY_SIGN(2, {2, 3}), ANY_SIGN(3, {4, 2, 3}), ANY_SIGN(2, {3, 3})}},
+    {OP_scan,
+     "scan of scans",
+     nested_loops,
+     3,
+     {ANY_SIGN(1, {3}), ANY_SIGN(3, {2, 3, 3}), ANY_SIGN(1, {3})}},
     {OP_argtop, "sort", sorted, 1, {ANY_SIGN(3, {2, 3, 4})}},
     {OP_cumsum, "cumsum", summed_up, 1, {ANY_SIGN(3, {2, 4, 2})}},
     {OP_unfold, "unfold", unfolded, 1, {ANY_SIGN(4, {2, 5, 4, 2})}},

@@ -1,0 +1,175 @@
+/* Loops: each is interpreted as it is and written out turn by turn, which give the same numbers bit
+ * for bit, and compiled for 1 and 2 threads. Bodies draw random numbers, count, hand inputs on, and
+ * loop themselves. */
+#include "ir/loop.h"
+#include "passes/internal.h"
+#include "tests/unit/codegen_case.h"
+
+enum { TURNS = 7, ROWS = 3, WIDTH = 5 };
+static const Span nowhere = {0};
+
+static Ref draw(Graph *g, uint64_t place) {
+    Type t = type_make(DT_f32, 2, (int64_t[]){ROWS, WIDTH});
+    Attr a = {.random = {place, 0}};
+    return graph_add(g, OP_uniform, &a, NULL, 0, &t, nowhere);
+}
+
+static Ref one(Graph *g, DType t) {
+    return g_const(g, t, 1, nowhere);
+}
+
+/* Every turn's results. */
+static void outputs(Case *c, Ref loop) {
+    for (uint32_t i = 0; i < (uint32_t)c->g->node[loop.node]->nout; i++)
+        output(c, (Ref){loop.node, i});
+}
+
+/* The interpreter finds the same in every turn written out, and in what is left of results that are
+ * read: all of them. */
+static void same_unrolled(Case *c) {
+    Err e = {0};
+    Graph *looped = c->g;
+    Array *want = interpret(c, &e), *got[2];
+    c->g = loops_unroll(looped);
+    got[0] = interpret(c, &e);
+    c->g = loops_trim(looped);
+    got[1] = interpret(c, &e);
+    c->g = looped;
+    for (int k = 0; k < 2; k++) {
+        EXPECT(want && got[k], "%s: %s", c->name, e.msg);
+        for (size_t i = 0; want && got[k] && i < looped->nout; i++) {
+            size_t n = (size_t)type_count(&want[i].type) * sizeof(double);
+            EXPECT(type_same_shape(&want[i].type, &got[k][i].type) &&
+                       memcmp(want[i].at, got[k][i].at, n) == 0,
+                   "%s: %s, result %zu differs", c->name, k ? "trimmed" : "unrolled", i);
+        }
+    }
+}
+
+static void check_loop(Case *c, Ref loop) {
+    outputs(c, loop);
+    c->tolerance = 1e-5;
+    c->positive = true;
+    same_unrolled(c);
+    case_run(c);
+}
+
+/* A recurrence with a product and noise, a count, and results that are inputs, twice the same, or
+ * reduced. The slices of `in` are tensors, and one is computed. */
+static Ref recurrence(Case *c, bool reverse) {
+    Loop l = loop_new(c->a, "recurrence", reverse);
+    Ref start = input(c, DT_f32, DIMS(ROWS, WIDTH)), count = input(c, DT_i32, DIMS(ROWS)),
+        xs = input(c, DT_f32, DIMS(TURNS, ROWS, WIDTH)), w = input(c, DT_f32, DIMS(WIDTH, WIDTH)),
+        ys = g_unary(c->g, OP_exp, xs, nowhere);
+    Ref h = loop_input(&l, c->g, LOOP_carry, start, NULL),
+        n = loop_input(&l, c->g, LOOP_carry, count, NULL),
+        x = loop_input(&l, c->g, LOOP_slice, xs, NULL),
+        y = loop_input(&l, c->g, LOOP_slice, ys, NULL),
+        v = loop_input(&l, c->g, LOOP_whole, w, NULL);
+    Graph *g = l.body;
+    Ref z = g_binary(g, OP_add, g_dot(g, h, v, "bi", "ij", "bj", nowhere), x, nowhere);
+    Ref next = g_binary(g, OP_mul, g_unary(g, OP_tanh, z, nowhere), draw(g, 9), nowhere);
+    loop_carry(&l, next);
+    loop_carry(&l, g_binary(g, OP_add, n, one(g, DT_i32), nowhere));
+    loop_result(&l, x);
+    loop_result(&l, h);
+    loop_result(&l, g_reduce(g, OP_sum, g_binary(g, OP_mul, next, y, nowhere), 2, nowhere));
+    EXPECT(loop_result(&l, next) == 0, "a result that is a carry is that carry");
+    loop_keep(&l);
+    return loop_finish(&l, c->g, nowhere);
+}
+
+static void test_recurrence(void) {
+    for (int reverse = 0; reverse < 2; reverse++) {
+        Case c = case_new(reverse ? "recurrence back" : "recurrence");
+        check_loop(&c, recurrence(&c, reverse));
+    }
+}
+
+/* The inner loop goes over all of what the outer sees a place of. */
+static void test_nested(void) {
+    Case c = case_new("nested");
+    Ref start = input(&c, DT_f32, DIMS(ROWS, WIDTH)),
+        xs = input(&c, DT_f32, DIMS(TURNS, 4, ROWS, WIDTH));
+    Loop outer = loop_new(c.a, "outer", true), inner = loop_new(c.a, "inner", false);
+    Ref h = loop_input(&outer, c.g, LOOP_carry, start, NULL),
+        x = loop_input(&outer, c.g, LOOP_slice, xs, NULL);
+    Graph *g = outer.body;
+    Ref in = loop_input(&inner, g, LOOP_carry, h, NULL),
+        y = loop_input(&inner, g, LOOP_slice, x, NULL),
+        all = loop_input(&inner, g, LOOP_whole, h, NULL);
+    Ref sum = g_binary(inner.body, OP_add, in, draw(inner.body, 4), nowhere);
+    sum = g_binary(inner.body, OP_mul, g_binary(inner.body, OP_add, sum, all, nowhere), y, nowhere);
+    loop_carry(&inner, g_unary(inner.body, OP_tanh, sum, nowhere));
+    Ref turns = loop_finish(&inner, g, nowhere);
+    Ref next = g_reduce(g, OP_sum, turns, 1, nowhere);
+    next = g_reshape(g, next, 2, (int64_t[]){ROWS, WIDTH}, nowhere);
+    loop_carry(&outer, g_binary(g, OP_add, next, draw(g, 4), nowhere));
+    loop_result(&outer, turns);
+    check_loop(&c, loop_finish(&outer, c.g, nowhere));
+}
+
+/* No two turns draw the same, and a loop the other way draws the same at each place. */
+static void test_random(void) {
+    Array *all[2];
+    for (int reverse = 0; reverse < 2; reverse++) {
+        Case c = case_new("random");
+        Err e = {0};
+        Loop l = loop_new(c.a, "draws", reverse);
+        loop_input(&l, c.g, LOOP_slice, input(&c, DT_f32, DIMS(TURNS)), NULL);
+        loop_result(&l, draw(l.body, 7));
+        output(&c, loop_finish(&l, c.g, nowhere));
+        all[reverse] = interpret(&c, &e);
+        EXPECT(all[reverse], "%s", e.msg);
+    }
+    const double *there = all[0][0].at, *back = all[1][0].at;
+    for (int i = 0; i < TURNS * ROWS * WIDTH; i++) {
+        EXPECT(there[i] == back[i], "place %d is drawn anew", i);
+        for (int k = 0; k < i; k++) EXPECT(there[i] != there[k], "%d and %d are one draw", k, i);
+    }
+}
+
+/* What nobody reads is neither computed nor handed in. */
+static void test_trim(void) {
+    Case c = case_new("trim");
+    Ref loop = recurrence(&c, false);
+    output(&c, (Ref){loop.node, 0});
+    Graph *g = loops_trim(c.g);
+    const Node *n = graph_node(g, g->out[0].ref);
+    EXPECT(n->nout == 2 && n->nin == 4 && n->attr.scan.slices == 1, "%d results of %d inputs left",
+           n->nout, n->nin);
+}
+
+/* A fault within a body names it, and the steps of a turn keep their places. */
+static void test_fault(void) {
+    Case c = case_new("fault");
+    Err e = {0};
+    c.below = 40; /* of 9 rows */
+    Loop l = loop_new(c.a, "lookup", false);
+    Ref table = input(&c, DT_f32, DIMS(9, 3)), at = input(&c, DT_i32, DIMS(TURNS, 20)),
+        in[] = {loop_input(&l, c.g, LOOP_whole, table, NULL),
+                loop_input(&l, c.g, LOOP_slice, at, NULL)};
+    loop_result(&l, graph_add(l.body, OP_take, &(Attr){.axis = 0}, in, 2, NULL, nowhere));
+    output(&c, loop_finish(&l, c.g, nowhere));
+    Program *p = fused(&c, &e);
+    RtProgram *rt = codegen_program(codegen, c.a, p, &e);
+    char *out[1];
+    EXPECT(rt && !run_compiled(&c, rt, 1, out, &e) && strstr(e.msg, "out of range"),
+           "an index out of range: %s", e.msg);
+    arena_free(c.a);
+}
+
+int main(void) {
+    Err e = {0};
+    codegen = codegen_new(&(CodegenOptions){0}, &e);
+    EXPECT(codegen, "%s", e.msg);
+    for (int i = 0; i < 2; i++) EXPECT((pool[i] = pool_new(i + 1, &e)), "%s", e.msg);
+    test_recurrence();
+    test_nested();
+    test_random();
+    test_trim();
+    test_fault();
+    for (int i = 0; i < 2; i++) pool_free(pool[i]);
+    codegen_free(codegen);
+    return check_done("loop");
+}
