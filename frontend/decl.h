@@ -82,6 +82,7 @@ typedef struct Decls {
     Span only[ENTRY_KINDS];           /* where the entry of a kind is of which there is one */
     int token, at, tokenizer_of_text; /* generate: tensors of what it sees, and of its logits */
     int64_t train_batch;              /* of the last train entry; 0: none */
+    Val bank;                         /* what the features entry at hand returns */
 } Decls;
 
 /* ---- names: scope.c suggest.c names.c */
@@ -177,6 +178,11 @@ bool output_decoded(Elab *cx, const Val *v, Span at, Output *o); /* decode(tok, 
 bool output_picture(Elab *cx, Scope *s, const Val *v, const Expr *as, Span at, Output *o);
 /* `return` of an entry. */
 bool entry_return(Elab *cx, Exec *x, const Stmt *s);
+/* One value for each sample or record, which is of that record alone; else an error. */
+bool returns_rows(Elab *cx, const Exec *x, Ref r, Span at);
+/* ---- features.c: the records of its data; what it returns */
+bool features_count(Elab *cx, const Stmt *s, Entry *e);
+bool features_return(Elab *cx, Exec *x, const Stmt *s);
 /* What sees `token` and `at` in generate(tok): their caches, and the tokenizer of its logits. */
 bool generate_bind(Elab *cx, Scope *s, const Stmt *entry, int64_t batch);
 /* Positions that there are for tokens, by the tables that `at` is looked up in; 0: any number. */
@@ -189,4 +195,5 @@ extern const char *const library_modules[LIBRARY_MODULES]; /* "std.nn": what a f
 
 /* ---- the end: program.c */
 void program_finish(Elab *cx);
+void program_spec(Elab *cx); /* what is declared so far */
 #endif

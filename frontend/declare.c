@@ -164,6 +164,11 @@ bool tensor_current(Elab *cx, int tensor, Span at, TVal *out) {
         diag_note(cx->diag, p->t.span, "it is declared here");
         return false;
     }
+    if (p->t.kind == TENSOR_bank && !cx->in_eval) {
+        report_error(cx, at, "'%s' is gathered for `eval`, and has no value elsewhere", p->t.name);
+        diag_note(cx->diag, p->t.span, "it is returned here");
+        return report_calls(cx);
+    }
     grow_current(cx);
     *out = (TVal){.ref = cx->current[tensor], .type = p->t.type};
     memcpy(out->name, p->dim_name, sizeof out->name);

@@ -14,7 +14,7 @@
  *   stmt.c call.c sign.c statements, calls, signatures
  *   block.c declare.c    instances and their persistent tensors
  *   entry.c minimize.c   train and eval; minimize and update;  watch.c  watch
- *   returns.c            sample, generate and predict
+ *   returns.c            sample, generate and predict;  features.c  features
  *   data.c settings.c    pipelines and tokenizers; load and run
  *   program.c            the finished program
  *
@@ -167,6 +167,7 @@ struct Elab {
     bool training; /* in train, and not inside still() */
     bool in_train; /* the entry is `train`: step and steps are values, updates happen */
     bool in_generate; /* caches are values, and updates of them happen */
+    bool in_eval;     /* banks are values */
     int64_t batch; /* B of the entry */
     VEC(PTensor) tensor;
     Ref *current; /* by tensor: its value now in this entry (REF_NONE: not yet read) */

@@ -14,14 +14,15 @@ static int pass_of(const Stmt *s) {
     case STMT_block:
     case STMT_rule: return 1;
     case STMT_entry:
-        return s->entry.word == WORD_train ? 3 : 4; /* an eval takes the batch of train */
+        /* an eval takes the batch of train, and reads features */
+        return s->entry.word == WORD_train ? 3 : s->entry.word == WORD_features ? 4 : 5;
     default: return 2;
     }
 }
 
 static void module_run(Elab *cx, Module *m) {
     Exec x = {.where = IN_module, .scope = m->scope, .module = m};
-    for (int pass = 0; pass < (m == cx->main ? 5 : 3); pass++)
+    for (int pass = 0; pass < (m == cx->main ? 6 : 3); pass++)
         for (size_t i = 0; i < m->file->stmt.n && !diag_full(cx->diag); i++) {
             const Stmt *s = m->file->stmt.at[i];
             if (pass_of(s) != pass || exec_stmt(cx, &x, s)) continue;

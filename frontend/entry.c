@@ -1,7 +1,7 @@
 /* Entries: one graph for one optimisation step (train), one batch (eval, predict), one set of
  * samples or one token (generate). The batch's fields are in scope by name, B is its size; every
  * tensor whose current value differs from the one it had when the step began becomes an OUT_state.
- * What entries return is in returns.c. */
+ * What entries return is in returns.c and features.c. */
 #include "frontend/decl.h"
 
 #include <string.h>
@@ -54,6 +54,7 @@ static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {
     if (e->kind == ENTRY_sample)
         return entry_count(cx, scope, s->entry.count, "the number of samples", MAX_BATCH, 1,
                            &e->batch);
+    if (e->kind == ENTRY_features && !features_count(cx, s, e)) return false;
     int64_t usual = !train && cx->decls->train_batch ? cx->decls->train_batch : DEFAULT_BATCH;
     if (!entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, usual, &e->batch))
         return false;
@@ -125,6 +126,7 @@ static const Purpose purposes[ENTRY_KINDS] = {
     [ENTRY_generate] = {1u << OUT_value, "returns nothing", "return gpt.next(token, at)"},
     [ENTRY_predict] = {1u << OUT_value | 1u << OUT_text, "returns nothing",
                        "return label = argmax(logits over -1)"},
+    [ENTRY_features] = {1u << OUT_state, "returns nothing", "return encoder(image), label"},
 };
 
 static bool check_purpose(Elab *cx, const Stmt *s, const Entry *e) {
@@ -143,6 +145,7 @@ static void begin(Elab *cx, const Entry *e) {
     cx->g = graph_new(cx->arena, e->name);
     cx->training = cx->in_train = e->kind == ENTRY_train;
     cx->in_generate = e->kind == ENTRY_generate;
+    cx->in_eval = e->kind == ENTRY_eval;
     cx->batch = e->batch;
     cx->current = NULL;
     d->nbound = 0;
@@ -157,7 +160,7 @@ static void begin(Elab *cx, const Entry *e) {
 static void finish(Elab *cx) {
     cx->g = NULL;
     cx->current = NULL;
-    cx->training = cx->in_train = cx->in_generate = false;
+    cx->training = cx->in_train = cx->in_generate = cx->in_eval = false;
     cx->batch = 0;
 }
 
@@ -198,6 +201,7 @@ static bool run_body(Elab *cx, Module *m, const Stmt *s, Entry *e, const DataDec
 
 static const char *entry_name(Elab *cx, const Stmt *s, EntryKind kind) {
     const char *word = entry_word_name(s->entry.word);
+    if (kind == ENTRY_features) return s->entry.name;
     int n = kind == ENTRY_train ? ++cx->decls->trains : kind == ENTRY_eval ? ++cx->decls->evals : 1;
     return n == 1 ? word : arena_printf(cx->arena, "%s.%d", word, n);
 }
@@ -205,7 +209,7 @@ static const char *entry_name(Elab *cx, const Stmt *s, EntryKind kind) {
 /* A verb runs its entry: there is one of each kind that has a verb of its own. */
 static bool only_one(Elab *cx, const Stmt *s, EntryKind kind) {
     Span *first = &cx->decls->only[kind];
-    if (kind < ENTRY_sample || !first->file) {
+    if (kind < ENTRY_sample || kind == ENTRY_features || !first->file) {
         *first = s->span;
         return true;
     }
@@ -216,20 +220,19 @@ static bool only_one(Elab *cx, const Stmt *s, EntryKind kind) {
 
 bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
     const char *word = entry_word_name(s->entry.word);
-    static const EntryKind kinds[] = {[WORD_train] = ENTRY_train,
-                                      [WORD_eval] = ENTRY_eval,
-                                      [WORD_sample] = ENTRY_sample,
-                                      [WORD_generate] = ENTRY_generate,
-                                      [WORD_predict] = ENTRY_predict};
-    if (s->entry.word == WORD_features)
-        return report_error(cx, s->span, "this version does not carry `%s`", word);
+    static const EntryKind kinds[] = {
+        [WORD_train] = ENTRY_train,     [WORD_eval] = ENTRY_eval,
+        [WORD_sample] = ENTRY_sample,   [WORD_generate] = ENTRY_generate,
+        [WORD_predict] = ENTRY_predict, [WORD_features] = ENTRY_features};
     Entry e = {.kind = kinds[s->entry.word], .span = s->span, .data = -1, .batch = 1};
     const DataDecl *data = NULL;
     e.name = entry_name(cx, s, e.kind);
     if (!only_one(cx, s, e.kind)) return false;
     if (entry_reads_data(e.kind) && !entry_data(cx, x->scope, s, word, &data, &e.data))
         return false;
-    return entry_counts(cx, x->scope, s, &e) && run_body(cx, x->module, s, &e, data);
+    if (!entry_counts(cx, x->scope, s, &e) || !run_body(cx, x->module, s, &e, data)) return false;
+    Target bank = {.name = s->entry.name, .span = s->span};
+    return e.kind != ENTRY_features || assign_value(cx, x, &bank, 1, cx->decls->bank, s->span);
 }
 
 /* ---- reports */

@@ -21,6 +21,8 @@ typedef struct FrontendHost {
     bool (*tokenizer)(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e);
     /* Fills in the fields of a source whose files say what they are. False: `e` says why not. */
     bool (*fields)(void *cx, DataSpec *source, Err *e);
+    /* How many records a pipeline yields. False: `e` says why it cannot be known. */
+    bool (*records)(void *cx, const Spec *spec, int data, int64_t *n, Err *e);
 } FrontendHost;
 typedef struct Define { /* -D d=256, -D pre.d=256 */
     const char *name, *value;

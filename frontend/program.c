@@ -11,6 +11,26 @@ static void mark_used(Elab *cx, const Graph *g) {
         if (g->out[i].kind == OUT_state) cx->tensor.at[g->out[i].index].used = true;
 }
 
+static bool is_read(const Elab *cx, const Entry *e) {
+    for (size_t i = 0; i < e->step->nout; i++)
+        if (e->step->out[i].kind == OUT_state && cx->tensor.at[e->step->out[i].index].used)
+            return true;
+    return false;
+}
+
+/* Features that no eval reads are not made. */
+static void drop_unread(Elab *cx) {
+    Program *p = cx->program;
+    size_t n = 0;
+    for (size_t i = 0; i < p->nentry; i++) {
+        Entry *e = &p->entry[i];
+        if (e->kind == ENTRY_features && !is_read(cx, e)) continue;
+        if (e->kind == ENTRY_features) mark_used(cx, e->step);
+        p->entry[n++] = *e;
+    }
+    p->nentry = n;
+}
+
 /* A clone needs its original, which was declared before it. */
 static void mark_originals(Elab *cx) {
     for (size_t i = cx->tensor.n; i-- > 0;) {
@@ -121,7 +141,7 @@ static void build_init(Elab *cx, const int *number) {
 }
 
 /* ---- what is no mathematics */
-static void fill_spec(Elab *cx) {
+void program_spec(Elab *cx) {
     Decls *d = cx->decls;
     Spec *s = &cx->program->spec;
     s->ntokenizer = (int)d->tokenizer.n;
@@ -139,12 +159,13 @@ void program_finish(Elab *cx) {
     for (size_t i = 0; i < p->nentry; i++) {
         if (cx->decls->unwatched) watches_drop(p->entry[i].step);
         p->entry[i].step = graph_prune(cx->arena, p->entry[i].step, p->entry[i].name, NULL);
-        mark_used(cx, p->entry[i].step);
+        if (p->entry[i].kind != ENTRY_features) mark_used(cx, p->entry[i].step);
     }
+    drop_unread(cx);
     mark_originals(cx);
     int *number = number_tensors(cx);
     for (size_t i = 0; i < p->nentry; i++) finish_entry(cx, &p->entry[i], number);
     build_init(cx, number);
-    fill_spec(cx);
+    program_spec(cx);
     p->stage = STAGE_BUILT;
 }

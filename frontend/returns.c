@@ -93,16 +93,15 @@ static bool output_value(Elab *cx, const Val *v, Span at, Output *o) {
     return true;
 }
 
-/* One value for each sample or record. Where records were mixed the pass `records` says where. */
-static bool check_rows(Elab *cx, const Exec *x, const Output *o, Span at) {
-    const Type *t = graph_type(cx->g, o->ref);
-    bool predict = x->entry->kind == ENTRY_predict;
+bool returns_rows(Elab *cx, const Exec *x, Ref r, Span at) {
+    const Type *t = graph_type(cx->g, r);
+    bool reads = entry_reads_data(x->entry->kind);
     bool of_records = t->batch_axis == 0 || t->batch_axis == MIXED_BATCH;
-    bool rows = t->rank && t->dim[0] == x->entry->batch && (!predict || of_records);
+    bool rows = t->rank && t->dim[0] == x->entry->batch && (!reads || of_records);
     if (rows) return true;
     TVal shown = {.type = *t};
     return report_error(cx, at, "%s returns a value for each of its %lld %s, not %s",
-                        x->entry->name, (long long)x->entry->batch, predict ? "records" : "samples",
+                        x->entry->name, (long long)x->entry->batch, reads ? "records" : "samples",
                         tval_describe(cx, &shown));
 }
 
@@ -115,7 +114,7 @@ static bool return_item(Elab *cx, Exec *x, const Stmt *s, const Arg *a) {
     bool ok = text        ? output_decoded(cx, &v, at, &o)
               : s->ret.as ? output_picture(cx, x->scope, &v, s->ret.as, at, &o)
                           : output_value(cx, &v, at, &o);
-    if (!ok || !check_rows(cx, x, &o, at)) return false;
+    if (!ok || !returns_rows(cx, x, o.ref, at)) return false;
     vec_push(cx->arena, &cx->decls->output, o);
     return true;
 }
@@ -230,7 +229,8 @@ bool entry_return(Elab *cx, Exec *x, const Stmt *s) {
     EntryKind kind = x->entry->kind;
     bool ok = true;
     if (kind < ENTRY_sample) {
-        report_error(cx, s->span, "return belongs to `sample`, `generate` and `predict`");
+        report_error(cx, s->span,
+                     "return belongs to `sample`, `generate`, `predict` and `features`");
         diag_hint(cx->diag, "report name = e logs a value");
         return false;
     }
@@ -238,6 +238,7 @@ bool entry_return(Elab *cx, Exec *x, const Stmt *s) {
     if (s->ret.as && kind != ENTRY_sample)
         return report_error(cx, s->ret.as->span, "`as` belongs to the return of `sample`");
     if (kind == ENTRY_generate) return return_logits(cx, x, s);
+    if (kind == ENTRY_features) return features_return(cx, x, s);
     for (size_t i = 0; i < s->ret.value.n; i++)
         ok = return_item(cx, x, s, &s->ret.value.at[i]) && ok;
     return ok;

@@ -72,6 +72,7 @@ void bind_errors(Elab *cx, Scope *s, const Stmt *stmt) {
     case STMT_block:
     case STMT_rule: bind_error(cx, s, stmt->block.name); break;
     case STMT_import: bind_error(cx, s, stmt->import.alias); break;
+    case STMT_entry: bind_error(cx, s, stmt->entry.name); break; /* features */
     case STMT_if:
         for (size_t i = 0; i < stmt->cond.then.n; i++) bind_errors(cx, s, stmt->cond.then.at[i]);
         for (size_t i = 0; i < stmt->cond.other.n; i++) bind_errors(cx, s, stmt->cond.other.at[i]);

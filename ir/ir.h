@@ -232,16 +232,17 @@ Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 
 /* ---- programs */
 /* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
- * batch; cache: what one generation keeps, zero at its start. These two are never saved and have no
- * initial value. */
+ * batch; cache: what one generation keeps, zero at its start; bank: a value of every record of a set.
+ * These three are never saved and have no initial value. */
 typedef enum TensorKind {
     TENSOR_param,
     TENSOR_state,
     TENSOR_optim,
     TENSOR_acc,
-    TENSOR_cache
+    TENSOR_cache,
+    TENSOR_bank
 } TensorKind;
-enum { TENSOR_KINDS = TENSOR_cache + 1 };
+enum { TENSOR_KINDS = TENSOR_bank + 1 };
 static inline bool tensor_is_saved(TensorKind k) {
     return k < TENSOR_acc;
 }
@@ -258,9 +259,10 @@ typedef enum EntryKind {
     ENTRY_eval,
     ENTRY_sample,   /* pictures or values from random numbers; no data */
     ENTRY_generate, /* the logits after one token: caches GENERATE_TOKEN and GENERATE_AT hold it */
-    ENTRY_predict   /* a value for each record */
+    ENTRY_predict,  /* a value for each record */
+    ENTRY_features  /* the same, kept in banks for the evals that read them */
 } EntryKind;
-enum { ENTRY_KINDS = ENTRY_predict + 1 };
+enum { ENTRY_KINDS = ENTRY_features + 1 };
 static inline bool entry_reads_data(EntryKind k) {
     return k != ENTRY_sample && k != ENTRY_generate;
 }
@@ -274,12 +276,13 @@ typedef struct Entry {
     int data;              /* index in Spec.data; -1: it reads none */
     int64_t batch;         /* sample: how many it makes at once */
     int64_t steps, epochs; /* train: one of them is 0. generate: steps are the positions that there
-                              are for tokens, 0: any number */
+                              are for tokens, 0: any number. features: the records of its data */
     /* train: the quiet step, and the one with reports (equal state, bit for bit). eval: one batch;
      * after `whole_set`, what each batch adds to the sums, and the reports from them.
      * After `micro` a train entry's batch goes through `piece` (or piece_logged) in equal pieces,
      * which add to accumulators; step and logged run once, after all of them, and `ahead` adds up,
-     * before, what a sample has to know of the whole batch. */
+     * before, what a sample has to know of the whole batch. Of an eval `ahead` runs once, before the
+     * first batch: what comes of banks alone. */
     union {
         struct {
             Graph *step, *logged, *ahead, *piece, *piece_logged;

@@ -176,7 +176,10 @@ static void verify_new_state(Verifier *v, const Output *o, const Type *t) {
     }
     const Tensor *to = &v->p->tensor[o->index];
     EntryKind kind = v->entry ? v->entry->kind : ENTRY_train;
-    if (kind != ENTRY_train && to->kind != (kind == ENTRY_generate ? TENSOR_cache : TENSOR_acc))
+    TensorKind own = kind == ENTRY_generate   ? TENSOR_cache
+                     : kind == ENTRY_features ? TENSOR_bank
+                                              : TENSOR_acc;
+    if (kind != ENTRY_train && to->kind != own)
         wrong(v, "an entry of kind %s changes '%s'", entry_kind_names[kind], to->name);
     if (t->dtype != to->type.dtype || !type_same_shape(t, &to->type))
         wrong(v, "'%s' is %s, its new value %s", to->name, type_text(&to->type).s, type_text(t).s);
@@ -342,7 +345,8 @@ static void verify_tensors(Verifier *v) {
 /* What runs in pieces comes with all its parts, and they make up the batch. */
 static void verify_pieces(Verifier *v, const Entry *e) {
     int64_t samples = v->p->spec.run.micro;
-    if (!e->piece && !e->piece_logged && !e->ahead) return;
+    bool ahead = e->ahead && e->kind != ENTRY_eval;
+    if (!e->piece && !e->piece_logged && !ahead) return;
     if (e->kind != ENTRY_train || !e->piece || !e->piece_logged != !e->logged)
         wrong(v, "pieces of a batch without their step");
     if (samples < 1 || samples >= e->batch || e->batch % samples)
@@ -362,6 +366,8 @@ static void verify_entry(Verifier *v, const Entry *e) {
     if (e->kind == ENTRY_train && !counted)
         wrong(v, "%lld steps, %lld epochs: one of them counts", (long long)e->steps,
               (long long)e->epochs);
+    if (e->kind == ENTRY_features && e->steps < 1)
+        wrong(v, "features of %lld records", (long long)e->steps);
     if (!e->step) wrong(v, "there is no step");
     verify_pieces(v, e);
     for (int i = 0; i < ENTRY_GRAPHS && v->wrong == 0; i++) {

@@ -12,8 +12,8 @@
 
 #include "passes/passes.h"
 
-PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_simplify, pass_micro,
-    pass_accumulate, pass_fuse, pass_order, pass_fit;
+PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_ahead, pass_simplify,
+    pass_micro, pass_accumulate, pass_fuse, pass_order, pass_fit;
 
 /* ---- rebuilding */
 

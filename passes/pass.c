@@ -21,6 +21,8 @@ const Pass pass_table[] = {
          NEEDS(PRIMITIVE), GIVES(PRIMITIVE), KEEPS_MEANING),
     PASS(whole_set, "let eval entries sum over all their batches",
          NEEDS(PRIMITIVE), GIVES(WHOLE_SET), CHANGES_MEANING),
+    PASS(ahead, "compute once what an eval makes of banks alone",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(micro, "compute a batch in pieces, if the program says so",

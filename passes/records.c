@@ -1,6 +1,6 @@
-/* records: what predict returns is of one record alone. A batch is only how many records are
- * computed at a time, and the last one may not be full; a value that comes from several rows would
- * depend on both. Refused with the line where records come together. */
+/* records: what predict and features return is of one record alone. A batch is only how many
+ * records are computed at a time, and the last one may not be full; a value that comes from several
+ * rows would depend on both. Refused with the line where records come together. */
 #include "passes/batch.h"
 
 typedef struct Records {
@@ -39,7 +39,8 @@ static void classify(Records *r, uint32_t i) {
 static void refuse(const Records *r, const Output *o, Diag *d) {
     uint32_t i = r->origin[o->ref.node];
     Span inner = r->g->node[i]->span, at = diag_users_line(d, inner);
-    diag_error(d, at, "predict returns values of one record alone, and this combines the records");
+    diag_error(d, at, "%s returns values of one record alone, and this combines the records",
+               r->entry->kind == ENTRY_predict ? "predict" : "features");
     if (!span_same(at, inner)) diag_note(d, inner, "combined here");
     if (!span_same(at, o->span)) diag_note(d, o->span, "'%s' comes from it", o->name);
     diag_hint(d, "reduce over the other dimensions, such as over -1; what all records have in "
@@ -55,7 +56,8 @@ static bool check_entry(const Entry *e, Diag *d) {
     r.origin = NEW_N(scratch, uint32_t, g->n);
     for (uint32_t i = 0; i < g->n; i++) classify(&r, i);
     for (size_t i = 0; i < g->nout; i++) {
-        bool alone = r.origin[g->out[i].ref.node] == UINT32_MAX;
+        bool kept = g->out[i].kind == OUT_state; /* in banks, where all records lie */
+        bool alone = kept || r.origin[g->out[i].ref.node] == UINT32_MAX;
         if (!alone) refuse(&r, &g->out[i], d);
         ok = ok && alone;
     }
@@ -66,6 +68,7 @@ static bool check_entry(const Entry *e, Diag *d) {
 Program *pass_records(const Program *in, PassCx *cx) {
     bool ok = true;
     for (size_t i = 0; i < in->nentry; i++)
-        if (in->entry[i].kind == ENTRY_predict) ok = check_entry(&in->entry[i], cx->diag) && ok;
+        if (in->entry[i].kind == ENTRY_predict || in->entry[i].kind == ENTRY_features)
+            ok = check_entry(&in->entry[i], cx->diag) && ok;
     return ok ? program_like(in) : NULL;
 }

@@ -117,7 +117,14 @@ typedef struct RtStep {
 } RtStep;
 /* As OutKind and TensorKind of ir.h, which the runtime does not see; codegen holds them equal. */
 enum { RT_OUT_value, RT_OUT_loss = 2, RT_OUT_report, RT_OUT_text, RT_OUT_watch, RT_OUT_image };
-enum { RT_TENSOR_param, RT_TENSOR_state, RT_TENSOR_optim, RT_TENSOR_acc, RT_TENSOR_cache };
+enum {
+    RT_TENSOR_param,
+    RT_TENSOR_state,
+    RT_TENSOR_optim,
+    RT_TENSOR_acc,
+    RT_TENSOR_cache,
+    RT_TENSOR_bank
+};
 typedef struct RtOutput {
     int kind; /* RT_OUT_* */
     const char *name;
@@ -148,7 +155,7 @@ typedef struct RtPlan {
 
 typedef struct RtTensor {
     const char *name; /* path, also in checkpoints */
-    int kind;         /* RT_TENSOR_*; acc: sums of an eval, cache: of a generation, never saved */
+    int kind;         /* RT_TENSOR_*; acc: sums of an eval; never saved, as cache and bank */
     DType dtype;
     int rank;
     int64_t dim[RANK];
@@ -158,7 +165,14 @@ typedef struct RtTensor {
 } RtTensor;
 enum { RT_PLANS = 5 };
 /* As EntryKind of ir.h. */
-enum { RT_ENTRY_train, RT_ENTRY_eval, RT_ENTRY_sample, RT_ENTRY_generate, RT_ENTRY_predict };
+enum {
+    RT_ENTRY_train,
+    RT_ENTRY_eval,
+    RT_ENTRY_sample,
+    RT_ENTRY_generate,
+    RT_ENTRY_predict,
+    RT_ENTRY_features
+};
 typedef struct RtEntry {
     int kind; /* RT_ENTRY_* */
     const char *name;
@@ -168,7 +182,7 @@ typedef struct RtEntry {
     const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
                            in front are [batch, dim...] */
     int nfield;
-    /* train: quiet and logged. eval: accumulate, and report. A batch in pieces goes through `ahead`
+    /* train: quiet and logged. eval: accumulate, and report, and `ahead` once before. A batch in pieces goes through `ahead`
      * (or NULL), then through piece or piece_logged, then comes step or logged once. */
     union {
         struct {

@@ -1,5 +1,5 @@
 /* Evaluation: a pass over a set with the tensors as they are. Batches accumulate; the reports come
- * from the sums, once. */
+ * from the sums, once. Features that it reads are gathered before. */
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -72,16 +72,53 @@ static void add_reports(Run *r, const RtEntry *entry, const RtPlan *plan, const 
     show_images(r, plan, arena_printf(out->arena, "%s.", entry->name));
 }
 
+/* The entry's next batch through its plan; live is 0 when there is none. */
+static bool compute_batch(Run *r, int number, RtClock *clock, Err *e) {
+    if (!run_batch(r, number, &clock->live, e)) return false;
+    clock->stepf = (float)clock->step;
+    return clock->live == 0 || exec_plan(r->x, r->p->entry[number].step, clock, e);
+}
+
+/* ---- features */
+
+static bool check_records(const Run *r, int number, int64_t records, Err *e) {
+    const RtEntry *entry = &r->p->entry[number];
+    return records == entry->steps ||
+           err_set(e,
+                   "'%s' was compiled for the %" PRId64 " records that '%s' had, and gets %" PRId64
+                   "; compile it again, without broken ones",
+                   entry->name, entry->steps, reader_files(r->reader[number]), records);
+}
+
+static bool gather(Run *r, int number, Err *e) {
+    RtClock clock = {.seed = r->at.seed};
+    int64_t records = 0;
+    if (!run_reader(r, number, 0, e) ||
+        !check_records(r, number, reader_records(r->reader[number]), e))
+        return false;
+    exec_reset(r->x, &r->p->entry[number]);
+    do {
+        if (!compute_batch(r, number, &clock, e)) return false;
+        records += clock.live;
+        clock.step++;
+    } while (clock.live);
+    return check_records(r, number, records, e);
+}
+
+static bool gather_all(Run *r, Err *e) {
+    for (int i = 0; i < r->p->nentry; i++)
+        if (r->p->entry[i].kind == RT_ENTRY_features && !gather(r, i, e)) return false;
+    return true;
+}
+
+/* ---- eval */
+
 static bool run_batches(Run *r, int number, const char *prefix, Report *out, RtClock *clock,
                         Err *e) {
     const RtEntry *entry = &r->p->entry[number];
     for (;; clock->step++) {
-        int64_t live;
-        if (!run_batch(r, number, &live, e)) return false;
-        if (live == 0) break;
-        clock->stepf = (float)clock->step;
-        clock->live = live;
-        if (!exec_plan(r->x, entry->step, clock, e)) return false;
+        if (!compute_batch(r, number, clock, e)) return false;
+        if (clock->live == 0) break;
         if (clock->step == 0) /* texts and pictures: of the first batch */
             add_reports(r, entry, entry->step, prefix, out);
     }
@@ -93,6 +130,7 @@ static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, 
     if (!run_reader(r, number, 0, e)) return false;
     RtClock clock = {.seed = r->at.seed};
     exec_reset(r->x, entry);
+    if (entry->ahead && !exec_plan(r->x, entry->ahead, &clock, e)) return false;
     bool ok = run_batches(r, number, prefix, out, &clock, e);
     if (!ok || !entry->logged) return ok;
     if (!exec_plan(r->x, entry->logged, &clock, e)) return false;
@@ -102,6 +140,7 @@ static bool evaluate_entry(Run *r, int number, const char *prefix, Report *out, 
 
 bool evaluate_all(Run *r, bool named, Report *out, Err *e) {
     bool several = count_entries(r->p, RT_ENTRY_eval) > 1;
+    if (!gather_all(r, e)) return false;
     for (int i = 0; i < r->p->nentry; i++) {
         const RtEntry *entry = &r->p->entry[i];
         if (entry->kind != RT_ENTRY_eval) continue;

@@ -85,8 +85,11 @@ static bool open_data(Run *r, Err *e) {
         if (r->p->entry[i].kind != RT_ENTRY_train) continue;
         if (!run_reader(r, i, r->at.entry[i], e) || !entry_steps(r, i, e)) return false;
     }
-    for (int i = 0; i < r->p->nentry && r->at.step < r->total_all; i++)
-        if (r->p->entry[i].kind == RT_ENTRY_eval && !run_reader(r, i, 0, e)) return false;
+    for (int i = 0; i < r->p->nentry && r->at.step < r->total_all; i++) {
+        int kind = r->p->entry[i].kind;
+        bool evaluates = kind == RT_ENTRY_eval || kind == RT_ENTRY_features;
+        if (evaluates && !run_reader(r, i, 0, e)) return false;
+    }
     if (r->log_every < 0) r->log_every = usual_log_every(r->total_all);
     times_stage(r->o->times, "data", start, "files read and encoded");
     return true;

@@ -11,7 +11,7 @@
 static const uint64_t MOST_STEPS = (uint64_t)1 << 53;
 
 static bool is_saved(const RtTensor *t) {
-    return t->kind != RT_TENSOR_acc && t->kind != RT_TENSOR_cache;
+    return t->kind < RT_TENSOR_acc;
 }
 
 /* ---- metadata */
