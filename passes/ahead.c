@@ -21,16 +21,19 @@ static bool is_bank(const Ahead *x, const Node *n) {
     return n->op == OP_state && x->p->tensor[n->attr.tensor].kind == TENSOR_bank;
 }
 
-/* Of the leaves those that a batch changes. */
-static bool leaf_varies(const Ahead *x, const Node *n) {
+/* A leaf that a batch changes, or a loop that has one in it. */
+static bool varies(const Ahead *x, const Node *n) {
     bool sum = n->op == OP_state && x->p->tensor[n->attr.tensor].kind == TENSOR_acc;
-    return sum || batch_leaf(n) || n->op == OP_step || op_info[n->op].flags & FLAG_RANDOM;
+    bool inside = false;
+    for (uint32_t i = 0; n->op == OP_scan && i < n->attr.body->n; i++)
+        inside = inside || varies(x, n->attr.body->node[i]);
+    return inside || sum || batch_leaf(n) || n->op == OP_step || op_info[n->op].flags & FLAG_RANDOM;
 }
 
 static void classify(Ahead *x) {
     for (uint32_t i = 0; i < x->from->n; i++) {
         const Node *n = x->from->node[i];
-        x->fixed[i] = !leaf_varies(x, n);
+        x->fixed[i] = !varies(x, n);
         x->once[i] = is_bank(x, n);
         for (int k = 0; k < n->nin; k++) {
             x->fixed[i] = x->fixed[i] && x->fixed[n->in[k].node];
