@@ -55,6 +55,25 @@ static bool *needed(const Loop *l) {
     return need;
 }
 
+/* A product that is only added to something is kept as the sum: that is one value to keep, and the
+ * product can start from what it is added to. */
+static Ref as_kept(const Loop *l, const bool *need, Ref product) {
+    const Graph *g = l->body;
+    Ref sum = REF_NONE;
+    for (size_t i = 0; i < l->result.n; i++)
+        if (ref_same(l->result.at[i], product)) return product;
+    for (uint32_t i = product.node + 1; i < g->n; i++) {
+        const Node *n = g->node[i];
+        for (int k = 0; need[i] && k < n->nin; k++) {
+            if (!ref_same(n->in[k], product)) continue;
+            bool adds = n->op == OP_add && type_same_shape(n->type, graph_type(g, product));
+            if (!adds || ref_is(sum)) return product;
+            sum = (Ref){i, 0};
+        }
+    }
+    return ref_is(sum) ? sum : product;
+}
+
 void loop_keep(Loop *l) {
     const Graph *g = l->body;
     bool *need = needed(l);
@@ -62,7 +81,8 @@ void loop_keep(Loop *l) {
         Lower lower = op_info[g->node[i]->op].lower;
         if (!need[i] || g->node[i]->region || (lower != LOWER_DOT && lower != LOWER_LOOP)) continue;
         for (uint32_t o = 0; o < (uint32_t)g->node[i]->nout; o++)
-            if (graph_type(g, (Ref){i, o})->rank < RANK) loop_result(l, (Ref){i, o});
+            if (graph_type(g, (Ref){i, o})->rank < RANK)
+                loop_result(l, as_kept(l, need, (Ref){i, o}));
     }
 }
 

@@ -614,6 +614,8 @@ static bool scan_inputs(Infer *cx, Type *arg) {
     int carries = cx->attr->scan.carries, slices = cx->attr->scan.slices;
     if (carries < 0 || slices < 1 || slices > cx->nin - carries)
         return FAIL(cx, "%d carries and %d slices of %d inputs", carries, slices, cx->nin);
+    if (cx->in[carries].rank && cx->in[carries].dim[0] > MAX_RESULTS)
+        return FAIL(cx, "goes over at most %d places, not %s", MAX_RESULTS, TEXT(&cx->in[carries]));
     for (int i = 0; i < cx->nin; i++) {
         arg[i] = cx->in[i];
         if (i < carries || i >= carries + slices) continue;

@@ -49,7 +49,7 @@ static void refuse(const Records *r, const Output *o, Diag *d) {
 
 static bool check_entry(const Entry *e, Diag *d) {
     Arena *scratch = arena_new();
-    const Graph *g = e->step;
+    const Graph *g = loops_mix(e->step) ? loops_unroll(e->step) : e->step;
     Records r = {.entry = e, .g = g};
     bool ok = true;
     r.rows = NEW_N(scratch, bool, g->n);

@@ -610,6 +610,7 @@ static void test_loop_shapes(void) {
     infers("~more inputs than the 2", OP_scan, scan, IN("f32[8,5]", "f32[7,8*,3]"));
     infers("~input 0 of the body is f32[8*,5], not f32[9*,5]", OP_scan, scan,
            IN("f32[9,5]", "f32[7,8*,3]", "f32[3,5]"));
+    infers("~at most 4096 places", OP_scan, scan, IN("f32[8,5]", "f32[4097,8*,3]", "f32[3,5]"));
     scan.scan.slices = 2;
     infers("~goes along f32[7,8*,3] beside f32[3,5]", OP_scan, scan,
            IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
