@@ -169,6 +169,10 @@ void tensor_set(Elab *cx, int tensor, Ref value, Span at);
  * nor states. */
 bool report_value(Elab *cx, Exec *x, const Expr *e, const char *label, Val *out);
 void watches_drop(Graph *g);
+bool watch_label_taken(const Elab *cx, const char *label);
+/* A watch that nobody wrote: the fn's, of these arguments. */
+bool watch_call(Elab *cx, const Val *fn, const CallArg *arg, int narg, const char *label, Span at);
+bool watches_derive(Elab *cx); /* derive.c: those of the entry at hand that follow from it */
 
 /* ---- what an entry gives: entry.c returns.c */
 /* "'x' is given twice"; false: not yet. */

@@ -13,7 +13,7 @@
  *   scope.c suggest.c    names, and 'did you mean';  names.c  in what nobody calls
  *   stmt.c call.c sign.c statements, calls, signatures
  *   block.c declare.c    instances and their persistent tensors
- *   entry.c minimize.c   train and eval; minimize and update;  watch.c  watch
+ *   entry.c minimize.c   train and eval; minimize and update;  watch.c derive.c  watch
  *   returns.c            sample, generate and predict;  features.c  features
  *   data.c settings.c    pipelines and tokenizers; load and run
  *   program.c            the finished program

@@ -185,7 +185,8 @@ static bool run_body(Elab *cx, Module *m, const Stmt *s, Entry *e, const DataDec
     cx->frame = &f;
     begin(cx, e);
     Exec x = {.where = IN_entry, .scope = scope_new(cx, m->scope, NULL), .entry = e};
-    bool ok = bind_names(cx, x.scope, s, e, data) && exec_stmts(cx, &x, &s->entry.body);
+    bool ok = bind_names(cx, x.scope, s, e, data) && exec_stmts(cx, &x, &s->entry.body) &&
+              watches_derive(cx);
     if (ok) {
         output_states(cx);
         ok = check_purpose(cx, s, e);

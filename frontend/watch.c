@@ -21,7 +21,7 @@ static const char *watch_word(Elab *cx, const Stmt *s) {
     return NULL;
 }
 
-static bool label_taken(const Elab *cx, const char *label) {
+bool watch_label_taken(const Elab *cx, const char *label) {
     for (size_t i = 0; i < cx->decls->output.n; i++) {
         const Output *o = &cx->decls->output.at[i];
         if (o->kind == OUT_report && str_eq(o->name, label)) return true;
@@ -31,7 +31,7 @@ static bool label_taken(const Elab *cx, const char *label) {
 
 static const char *watch_label(Elab *cx, const char *word) {
     const char *label = arena_printf(cx->arena, "watch.%s", word);
-    for (int n = 2; label_taken(cx, label); n++)
+    for (int n = 2; watch_label_taken(cx, label); n++)
         label = arena_printf(cx->arena, "watch.%s.%d", word, n);
     return label;
 }
@@ -87,6 +87,17 @@ bool do_watch(Elab *cx, Exec *x, const Stmt *s) {
     const char *label = watch_label(cx, word);
     if (!report_value(cx, x, s->expr, label, &v)) return false;
     return v.kind == VAL_error || add_watch(cx, &v, label, s->expr->span);
+}
+
+bool watch_call(Elab *cx, const Val *fn, const CallArg *arg, int narg, const char *label, Span at) {
+    Frame f;
+    Val v;
+    frame_aside(cx, &f, label);
+    cx->decls->reporting = true;
+    bool ok = call_value(cx, fn, arg, narg, NULL, at, &v);
+    cx->decls->reporting = false;
+    frame_pop(cx);
+    return ok && add_watch(cx, &v, label, at);
 }
 
 /* The watches of a finished graph go, and their reports with them. */

@@ -12,8 +12,10 @@ typedef struct Ahead {
     Arena *scratch;
     bool *fixed;  /* by node: no batch changes it */
     bool *once;   /* it is fixed, and comes of a bank */
-    bool *wanted; /* once, and something else uses it, maybe through views */
-    int *tensor;  /* of what is computed ahead: where its first result is kept; else -1 */
+    bool *wanted; /* the batches ask for it, maybe through views */
+    RefMap asked; /* by result: not REF_NONE where they do */
+    int **tensor; /* of what is computed ahead: where each result is kept, -1: nobody asks; else
+                     NULL */
     int nkept;
 } Ahead;
 
@@ -47,24 +49,30 @@ static bool computes(const Node *n) {
     return op_info[n->op].lower != LOWER_LEAF && op_info[n->op].lower != LOWER_VIEW;
 }
 
+static void ask(Ahead *x, Ref r) {
+    x->wanted[r.node] = true;
+    refmap_set(&x->asked, r, r);
+}
+
 static void keep(Ahead *x, uint32_t i) {
     const Node *n = x->from->node[i];
-    x->tensor[i] = (int)x->p->ntensor;
+    x->tensor[i] = NEW_N(x->scratch, int, n->nout);
     for (int o = 0; o < n->nout; o++) {
         Tensor t = {.kind = TENSOR_acc, .type = n->type[o], .like = -1, .span = n->span};
-        t.name = arena_printf(x->p->arena, "ahead.%s.%d", x->entry->name, x->nkept++);
-        program_add_tensor(x->p, &t);
+        bool asked = ref_is(refmap_get(&x->asked, (Ref){i, (uint32_t)o}));
+        if (asked) t.name = arena_printf(x->p->arena, "ahead.%s.%d", x->entry->name, x->nkept++);
+        x->tensor[i][o] = asked ? program_add_tensor(x->p, &t) : -1;
     }
 }
 
-/* What the batches ask for, from its users down. */
+/* From the users down. */
 static void choose(Ahead *x) {
-    for (size_t i = 0; i < x->from->nout; i++) x->wanted[x->from->out[i].ref.node] = true;
+    for (size_t i = 0; i < x->from->nout; i++) ask(x, x->from->out[i].ref);
     for (uint32_t i = (uint32_t)x->from->n; i-- > 0;) {
         const Node *n = x->from->node[i];
         bool kept = x->once[i] && computes(n);
         if (kept && x->wanted[i]) keep(x, i);
-        for (int k = 0; !kept && x->wanted[i] && k < n->nin; k++) x->wanted[n->in[k].node] = true;
+        for (int k = 0; !kept && x->wanted[i] && k < n->nin; k++) ask(x, n->in[k]);
     }
 }
 
@@ -73,7 +81,8 @@ static void choose(Ahead *x) {
 static void read_kept(const Ahead *x, Graph *g, RefMap *map, uint32_t i) {
     const Node *n = x->from->node[i];
     for (uint32_t o = 0; o < (uint32_t)n->nout; o++) {
-        int tensor = x->tensor[i] + (int)o;
+        int tensor = x->tensor[i][o];
+        if (tensor < 0) continue;
         Ref r = graph_add(g, OP_state, &(Attr){.tensor = tensor}, NULL, 0,
                           &x->p->tensor[tensor].type, n->span);
         refmap_set(map, (Ref){i, o}, r);
@@ -85,7 +94,7 @@ static Graph *batch_graph(const Ahead *x) {
     RefMap map = refmap_new(x->scratch, x->from);
     for (uint32_t i = 0; i < x->from->n; i++) {
         const Node *n = x->from->node[i];
-        if (x->tensor[i] >= 0)
+        if (x->tensor[i])
             read_kept(x, g, &map, i);
         else if (x->wanted[i])
             refmap_set_node(&map, x->from, i,
@@ -104,8 +113,9 @@ static Graph *ahead_graph(const Ahead *x) {
         if (!x->fixed[i]) continue;
         Ref r = graph_copy_node(g, n, refmap_inputs(&map, n, x->scratch));
         refmap_set_node(&map, x->from, i, r);
-        for (uint32_t o = 0; x->tensor[i] >= 0 && o < (uint32_t)n->nout; o++)
-            graph_out(g, OUT_state, NULL, x->tensor[i] + (int)o, (Ref){r.node, r.out + o}, n->span);
+        for (uint32_t o = 0; x->tensor[i] && o < (uint32_t)n->nout; o++)
+            if (x->tensor[i][o] >= 0)
+                graph_out(g, OUT_state, NULL, x->tensor[i][o], (Ref){r.node, r.out + o}, n->span);
     }
     return graph_prune(x->p->arena, g, name, NULL);
 }
@@ -117,8 +127,8 @@ static void split_entry(Program *p, Entry *e) {
     x.fixed = NEW_N(scratch, bool, g->n);
     x.once = NEW_N(scratch, bool, g->n);
     x.wanted = NEW_N(scratch, bool, g->n);
-    x.tensor = NEW_N(scratch, int, g->n);
-    for (size_t i = 0; i < g->n; i++) x.tensor[i] = -1;
+    x.tensor = NEW_N(scratch, int *, g->n);
+    x.asked = refmap_new(scratch, g);
     classify(&x);
     choose(&x);
     if (x.nkept) {

@@ -49,3 +49,41 @@ sed 's/.*"warnings"/"warnings"/' b.steady | cmp - m.warnings && echo "the same a
 sed -i 's/^run.*/run { watch = off }/' watched.upm
 try uptc run watched.upm --dir off --log-every 5 | rounded
 cmp a/last.safetensors off/last.safetensors && echo "watches change nothing"
+
+echo "=== derived: of a language model alone, and only where a step has enough words"
+# lm NAME LOSS [MORE]: a program that minimises it
+lm() {
+    cat >"$1.upm" <<UPM
+import std.nn
+import std.optim
+import std.probe
+tokenizer tok = bytes()
+data text = lines("t.txt") | encode(tok) | pad(80)
+word = Embedding(tok.size, 8)
+head = Linear(8, tok.size)
+train on text batch 4 steps 300 {
+    x = head(word(ids))
+    loss = $2
+    minimize loss with adamw(1e-5)
+    ${3:-report loss}
+}
+UPM
+    echo "$1: $(uptc compile "$1.upm" --emit=ir | grep -c 'out watch')"
+}
+lm language 'mean(cross_entropy(x[:, :-1], ids[:, 1:]))'
+lm same 'mean(cross_entropy(x, ids))'
+lm own 'mean(cross_entropy(x, ids))' 'watch unigram(loss, ids, tok.size)'
+lm masked 'masked_mean(cross_entropy(x, ids), ids != tok.pad)'
+lm shares 'mean(cross_entropy(x, ids)) + mean(x^2)'
+lm half 'mean(cross_entropy(x[:, :40], ids[:, :40]))'
+lm places 'mean(cross_entropy(x, zeros_i32([B, 80]) + iota(80)))'
+lm one 'mean(cross_entropy(x[:, 0], ids[:, 0]))'
+lm weighted 'mean(cross_entropy(x, ids) * cast(ids, f32))'
+lm far 'mean(logsumexp(x over -1) - take(2 * x, ids over -1))'
+uptc run language.upm --quiet --log-every 100
+grep -o '"step":[0-9]*\|"watch[^,]*\|"warnings.*words:' runs/language/metrics.jsonl | rounded
+cp runs/language/last.safetensors with
+echo "run { watch = off }" >>language.upm
+uptc run language.upm --quiet --log-every 100 --dir without
+grep -c watch without/metrics.jsonl
+cmp with without/last.safetensors && echo "and changes nothing"
