@@ -235,6 +235,18 @@ static Found find_in_group(const Hunt *h, uint32_t at, const Array *in, unsigned
     return constant ? FOUND_constant : found ? FOUND_culprit : FOUND_group;
 }
 
+/* Of a loop that has been run. */
+static Found find_in_turns(const Hunt *h, uint32_t at, const Array *in, unsigned kind, Culprit *c) {
+    const Node *n = h->g->node[at];
+    EvalCx cx = eval_cx(h, NULL);
+    Array *out = NEW_N(h->arena, Array, n->nout);
+    bool constant = false;
+    for (uint32_t o = 0; o < (uint32_t)n->nout; o++) out[o] = read_value(h, (Ref){at, o});
+    bool found = find_in_loop(n, in, out, &cx, kind, c, &constant);
+    if (found) c->phase = h->phases.node[at];
+    return constant ? FOUND_constant : found ? FOUND_culprit : FOUND_group;
+}
+
 /* Repeats the step up to the node, and finds what in it went wrong. */
 static Found find_in_node(const Hunt *h, uint32_t at, unsigned kind, Culprit *c) {
     const Node *n = h->g->node[at];
@@ -244,6 +256,7 @@ static Found find_in_node(const Hunt *h, uint32_t at, unsigned kind, Culprit *c)
     for (int i = 0; i < n->nin; i++) in[i] = read_value(h, n->in[i]);
     if (n->op == OP_fused) return find_in_group(h, at, in, kind, c);
     if (!run_until(h, begin, end)) return FOUND_nothing;
+    if (n->op == OP_scan) return find_in_turns(h, at, in, kind, c);
     Array out = read_value(h, (Ref){at, 0});
     *c = culprit_of(n, in, &out);
     c->phase = h->phases.node[at];

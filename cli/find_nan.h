@@ -1,5 +1,6 @@
 /* uptc run --find-nan: which operator made the first number that is none. find_nan.c looks for the
- * node of the step's graph, find_nan_body.c for the operator in it, and tells. */
+ * node of the step's graph, find_nan_body.c for the operator in it, and tells; find_nan_loop.c for
+ * the turn of a loop. */
 #ifndef UPT_FIND_NAN_H
 #define UPT_FIND_NAN_H
 
@@ -38,6 +39,10 @@ Culprit culprit_of(const Node *n, const Array *in, const Array *out);
  * none did, or it is too large. `made_of_constants`: an infinite constant is where it begins. */
 bool find_in_body(const Graph *body, const EvalCx *cx, unsigned kind, Culprit *out,
                   bool *made_of_constants);
+
+/* Of a loop, from its inputs and results. */
+bool find_in_loop(const Node *n, const Array *in, const Array *out, const EvalCx *cx, unsigned kind,
+                  Culprit *c, bool *made_of_constants);
 
 /* `then`: what made NaN of the infinity that `c` made; or NULL. */
 void tell_culprit(Diag *d, const Culprit *c, const Culprit *then, const char *step,

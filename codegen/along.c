@@ -1,11 +1,6 @@
-/* argtop and cumsum, along one axis.
- *
- * argtop keeps the places of the k largest so far as a heap in the result itself, the last of them
- * at its root, so that most elements cost one comparison and nothing needs room beside: n log k at
- * worst, and of all n places a heapsort. The order is total (equals by their place, NaN before all,
- * zeros of both signs equal), so there is one result. cumsum adds up in f64 or wrapping integers, a
- * block of columns at a time. Tasks own whole rows or columns, so results do not depend on threads.
- */
+/* argtop and cumsum, along one axis. argtop is n log k for the k largest of n, in place (top.h).
+ * cumsum adds up in f64 or wrapping integers, a block of columns at a time. Tasks own whole rows or
+ * columns, so results do not depend on threads. */
 #include <string.h>
 
 #include "codegen/table.h"
@@ -40,46 +35,37 @@ static inline int64_t key_of_double(double v) {
 #define PLAIN_KEY(v) (int64_t)(v)
 #define BF16_KEY(v) key_of_float(bf16_to_float(v))
 
-/* `best` is a heap of n places: none comes before its two children, so the root comes last of all.
- */
-#define DEFINE_TOP(t, T, KEY)                                                                      \
-    static inline bool after_##t(const T *x, int32_t a, int32_t b) {                               \
-        int64_t ka = KEY(x[a]), kb = KEY(x[b]);                                                    \
-        return ka != kb ? ka < kb : a > b;                                                         \
-    }                                                                                              \
-    static void sink_##t(const T *x, int32_t *best, int64_t n, int64_t at) {                       \
-        int32_t place = best[at];                                                                  \
-        for (int64_t child; (child = 2 * at + 1) < n; at = child) {                                \
-            if (child + 1 < n && after_##t(x, best[child + 1], best[child])) child++;              \
-            if (!after_##t(x, best[child], place)) break;                                          \
-            best[at] = best[child];                                                                \
-        }                                                                                          \
-        best[at] = place;                                                                          \
-    }                                                                                              \
-    static void top_##t(const char *row, int64_t n, int32_t *best, int64_t k) {                    \
-        const T *x = (const T *)(const void *)row;                                                 \
-        for (int64_t i = 0; i < k; i++) best[i] = (int32_t)i;                                      \
-        for (int64_t i = k / 2; i-- > 0;) sink_##t(x, best, k, i);                                 \
-        int64_t least = KEY(x[best[0]]);                                                           \
-        for (int64_t i = k; i < n; i++) {                                                          \
-            if (KEY(x[i]) <= least) continue;                                                      \
-            best[0] = (int32_t)i;                                                                  \
-            sink_##t(x, best, k, 0);                                                               \
-            least = KEY(x[best[0]]);                                                               \
-        }                                                                                          \
-        for (int64_t end = k - 1; end > 0; end--) {                                                \
-            int32_t last = best[0];                                                                \
-            best[0] = best[end];                                                                   \
-            best[end] = last;                                                                      \
-            sink_##t(x, best, end, 0);                                                             \
-        }                                                                                          \
-    }
-DEFINE_TOP(f32, float, key_of_float)
-DEFINE_TOP(f64, double, key_of_double)
-DEFINE_TOP(bf16, uint16_t, BF16_KEY)
-DEFINE_TOP(i32, int32_t, PLAIN_KEY)
-DEFINE_TOP(i64, int64_t, PLAIN_KEY)
-DEFINE_TOP(u8, uint8_t, PLAIN_KEY)
+static inline void swap_places(int32_t *a, int32_t *b) {
+    int32_t t = *a;
+    *a = *b;
+    *b = t;
+}
+enum { DEPTH_MOST = 64 }; /* twice the logarithm of the longest row */
+
+#define TYPE float
+#define KEY key_of_float
+#define NAMED(f) f##_f32
+#include "codegen/top.h"
+#define TYPE double
+#define KEY key_of_double
+#define NAMED(f) f##_f64
+#include "codegen/top.h"
+#define TYPE uint16_t
+#define KEY BF16_KEY
+#define NAMED(f) f##_bf16
+#include "codegen/top.h"
+#define TYPE int32_t
+#define KEY PLAIN_KEY
+#define NAMED(f) f##_i32
+#include "codegen/top.h"
+#define TYPE int64_t
+#define KEY PLAIN_KEY
+#define NAMED(f) f##_i64
+#include "codegen/top.h"
+#define TYPE uint8_t
+#define KEY PLAIN_KEY
+#define NAMED(f) f##_u8
+#include "codegen/top.h"
 
 typedef void TopFn(const char *row, int64_t n, int32_t *best, int64_t k);
 static TopFn *const top[DT_COUNT] = {[DT_f32] = top_f32, [DT_f64] = top_f64, [DT_bf16] = top_bf16,

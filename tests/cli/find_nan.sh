@@ -101,3 +101,16 @@ uptc run tiny.upx --dir watched --quiet --find-nan --threads 2
 cmp plain/last.safetensors watched/last.safetensors && echo "the same bytes"
 for threads in 1 2; do uptc run attention.upm --quiet --find-nan --threads $threads --dir out$threads 2>said$threads; done
 cmp said1 said2 && echo "the same words"
+
+echo "=== a recurrence that grows"
+explain loop <<'UPM'
+fn grow(h, x) {
+    h = exp(h + x + 1)
+    return (h, h)
+}
+train on corpus batch 4 steps 9 {
+    x = tanh(word(ids)) * 1e-3
+    loss = mean(scan(0 * x[:, 0], x over 1, grow)[1])
+    minimize loss with sgd(1e-3)
+}
+UPM
