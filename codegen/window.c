@@ -1,9 +1,10 @@
 /* unfold and fold. x is [lead, elements..., inner], y is [lead, windows..., places..., inner], with
  * up to three windowed axes; missing ones have a single element, window and place.
  *
- * A task of unfold owns windows, one of fold elements, each whole runs of `inner`: nothing is
- * written by two, and an element's places are added in one order, so that results do not depend on
- * threads. */
+ * Both walk along lines, which are of the last axis: neighbouring places of a window are neighbours
+ * in x and in y, so that with a dilation of 1 they are copied or added as one run. A task of unfold
+ * owns windows, one of fold elements: nothing is written by two, and an element's places are added
+ * in one order, so that results do not depend on threads. */
 #include <string.h>
 
 #include "codegen/table.h"
@@ -21,57 +22,84 @@ static const WindowSizes *sizes_of(const RtCall *c) {
     return (const WindowSizes *)(const void *)c->size;
 }
 
-/* Index `i` of [lead, axes...] as its parts; returns the lead. */
-static int64_t split_index(const WindowSizes *s, int64_t i, bool windows, int64_t at[AXES]) {
-    for (int k = AXES - 1; k >= 0; k--) {
-        int64_t n = windows ? s->axis[k].windows : s->axis[k].elements;
-        at[k] = i % n;
-        i /= n;
-    }
-    return i;
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t max_i64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+/* Of any a and a positive b. */
+static int64_t divide_up(int64_t a, int64_t b) {
+    return a <= 0 ? -(-a / b) : (a + b - 1) / b;
+}
+
+/* Some neighbours of the last axis, and where they stand along the others. */
+typedef struct Line {
+    int64_t lead, at[AXES - 1], first, end;
+} Line;
+
+/* The line that index `i` of [lead, axes...] is in, from there to its end or to `end`. */
+static Line line_at(const WindowSizes *s, bool windows, int64_t i, int64_t end) {
+    int64_t n[AXES];
+    for (int k = 0; k < AXES; k++) n[k] = windows ? s->axis[k].windows : s->axis[k].elements;
+    Line l = {.first = i % n[2], .end = min_i64(n[2], i % n[2] + end - i)};
+    l.at[1] = i / n[2] % n[1];
+    l.at[0] = i / n[2] / n[1] % n[0];
+    l.lead = i / n[2] / n[1] / n[0];
+    return l;
+}
+
+/* The element at a place of a window. */
+static int64_t element_of(const WindowSizes *s, int axis, int64_t window, int64_t place) {
+    return window * s->axis[axis].step + place * s->axis[axis].dilate - s->axis[axis].lo;
+}
+
+/* The places of a window along the last axis whose elements lie in [from, to). */
+typedef struct Run {
+    int64_t first, n;
+} Run;
+static Run run_of(const WindowSizes *s, int64_t window, int64_t from, int64_t to) {
+    int64_t at = element_of(s, AXES - 1, window, 0), dilate = s->axis[AXES - 1].dilate;
+    int64_t first = max_i64(0, divide_up(from - at, dilate)),
+            end = min_i64(s->axis[AXES - 1].places, divide_up(to - at, dilate));
+    return (Run){first, max_i64(0, end - first)};
 }
 
 /* ---- unfold */
 
-/* The first place of a window along its last axis whose element is there, and how many follow. */
-static int64_t inside(const WindowSizes *s, int64_t window, int64_t *first) {
-    int64_t step = s->axis[AXES - 1].dilate, n = 0,
-            at = window * s->axis[AXES - 1].step - s->axis[AXES - 1].lo;
-    *first = at >= 0 ? 0 : (-at + step - 1) / step;
-    for (int64_t k = *first; k < s->axis[AXES - 1].places; k++, n++)
-        if (at + k * step >= s->axis[AXES - 1].elements) break;
-    return n;
+static void put_zeros(char *y, int64_t bytes) {
+    if (bytes) memset(y, 0, (size_t)bytes);
 }
 
-/* The places of a window along the last axis; x: where its row of elements begins, NULL: outside.
- */
-static char *put_line(const WindowSizes *s, int64_t window, const char *x, char *y) {
-    int64_t first = 0, places = s->axis[AXES - 1].places, row = s->inner * s->bytes,
-            dilate = s->axis[AXES - 1].dilate, n = x ? inside(s, window, &first) : 0;
-    if (n == 0) {
-        memset(y, 0, (size_t)(places * row));
-        return y + places * row;
-    }
-    x += (window * s->axis[AXES - 1].step - s->axis[AXES - 1].lo + first * dilate) * row;
-    memset(y, 0, (size_t)(first * row));
+/* The places of a window along the last axis; x: where its line of elements begins. */
+static void put_run(const WindowSizes *s, int64_t window, Run run, const char *x, char *y) {
+    int64_t row = s->inner * s->bytes, dilate = s->axis[AXES - 1].dilate,
+            after = s->axis[AXES - 1].places - run.first - run.n;
+    x += element_of(s, AXES - 1, window, run.first) * row;
+    put_zeros(y, run.first * row);
+    y += run.first * row;
     if (dilate == 1)
-        memcpy(y + first * row, x, (size_t)(n * row));
+        memcpy(y, x, (size_t)(run.n * row));
     else
-        for (int64_t k = 0; k < n; k++)
-            memcpy(y + (first + k) * row, x + k * dilate * row, (size_t)row);
-    memset(y + (first + n) * row, 0, (size_t)((places - first - n) * row));
-    return y + places * row;
+        for (int64_t k = 0; k < run.n; k++) memcpy(y + k * row, x + k * dilate * row, (size_t)row);
+    put_zeros(y + run.n * row, after * row);
 }
 
-static void put_window(const WindowSizes *s, const char *x, const int64_t at[AXES], char *y) {
-    int64_t row = s->inner * s->bytes, line = s->axis[2].elements * row;
-    for (int64_t i = 0; i < s->axis[0].places; i++)
-        for (int64_t k = 0; k < s->axis[1].places; k++) {
-            int64_t a = at[0] * s->axis[0].step + i * s->axis[0].dilate - s->axis[0].lo,
-                    b = at[1] * s->axis[1].step + k * s->axis[1].dilate - s->axis[1].lo;
-            bool there = a >= 0 && a < s->axis[0].elements && b >= 0 && b < s->axis[1].elements;
-            y = put_line(s, at[2], there ? x + (a * s->axis[1].elements + b) * line : NULL, y);
+static void put_window(const WindowSizes *s, const Line *l, int64_t window, const char *x,
+                       char *y) {
+    int64_t row = s->inner * s->bytes, line = s->axis[2].elements * row,
+            width = s->axis[2].places * row;
+    Run run = run_of(s, window, 0, s->axis[2].elements);
+    for (int64_t i = 0; i < s->axis[0].places; i++) {
+        int64_t a = element_of(s, 0, l->at[0], i);
+        for (int64_t j = 0; j < s->axis[1].places; j++, y += width) {
+            int64_t b = element_of(s, 1, l->at[1], j);
+            if (run.n && a >= 0 && a < s->axis[0].elements && b >= 0 && b < s->axis[1].elements)
+                put_run(s, window, run, x + (a * s->axis[1].elements + b) * line, y);
+            else
+                put_zeros(y, width);
         }
+    }
 }
 
 static void run_unfold(const RtCall *c, int64_t first, int64_t last) {
@@ -82,10 +110,12 @@ static void run_unfold(const RtCall *c, int64_t first, int64_t last) {
         elements *= s->axis[k].elements;
         windows *= s->axis[k].windows;
     }
-    int64_t end = last * s->part < windows ? last * s->part : windows;
-    for (int64_t i = first * s->part; i < end; i++) {
-        int64_t at[AXES], lead = split_index(s, i, true, at);
-        put_window(s, c->buf[0] + lead * elements * row, at, c->buf[1] + i * places * row);
+    int64_t end = min_i64(last * s->part, windows);
+    for (int64_t i = first * s->part; i < end;) {
+        Line l = line_at(s, true, i, end);
+        const char *x = c->buf[0] + l.lead * elements * row;
+        for (int64_t w = l.first; w < l.end; w++, i++)
+            put_window(s, &l, w, x, c->buf[1] + i * places * row);
     }
 }
 
@@ -115,22 +145,37 @@ static int64_t window_of(const WindowSizes *s, int axis, int64_t element, int64_
     return at >= 0 && at % step == 0 && at / step < s->axis[axis].windows ? at / step : -1;
 }
 
-static void add_element(const WindowSizes *s, const char *y, const int64_t at[AXES], char *x,
-                        AddFn *add) {
-    int64_t row = s->inner * s->bytes, w[AXES];
-    memset(x, 0, (size_t)row);
+/* Adds to a line of elements what a line of windows holds of it at places i and j of the other
+ * axes. x: element 0 of the last axis; y: there, place 0 of window 0. */
+static void add_line(const WindowSizes *s, const Line *l, const char *y, char *x, AddFn *add) {
+    int64_t row = s->inner * s->bytes, dilate = s->axis[2].dilate, step = s->axis[2].step,
+            lo = s->axis[2].lo, reach = (s->axis[2].places - 1) * dilate,
+            apart = s->axis[0].places * s->axis[1].places * s->axis[2].places * row;
+    int64_t w = max_i64(0, divide_up(l->first + lo - reach, step)),
+            end = min_i64(s->axis[2].windows, divide_up(l->end + lo, step));
+    for (; w < end; w++) {
+        Run run = run_of(s, w, l->first, l->end);
+        const char *from = y + w * apart + run.first * row;
+        char *to = x + element_of(s, 2, w, run.first) * row;
+        if (dilate == 1)
+            add(to, from, run.n * s->inner);
+        else
+            for (int64_t k = 0; k < run.n; k++)
+                add(to + k * dilate * row, from + k * row, s->inner);
+    }
+}
+
+/* y: of the line's lead. */
+static void fold_line(const WindowSizes *s, const Line *l, const char *y, char *x, AddFn *add) {
+    int64_t row = s->inner * s->bytes, w[AXES - 1];
+    memset(x + l->first * row, 0, (size_t)((l->end - l->first) * row));
     for (int64_t i = 0; i < s->axis[0].places; i++) {
-        if ((w[0] = window_of(s, 0, at[0], i)) < 0) continue;
+        if ((w[0] = window_of(s, 0, l->at[0], i)) < 0) continue;
         for (int64_t j = 0; j < s->axis[1].places; j++) {
-            if ((w[1] = window_of(s, 1, at[1], j)) < 0) continue;
-            for (int64_t k = 0; k < s->axis[2].places; k++) {
-                if ((w[2] = window_of(s, 2, at[2], k)) < 0) continue;
-                int64_t window = (w[0] * s->axis[1].windows + w[1]) * s->axis[2].windows + w[2];
-                window =
-                    ((window * s->axis[0].places + i) * s->axis[1].places + j) * s->axis[2].places +
-                    k;
-                add(x, y + window * row, s->inner);
-            }
+            if ((w[1] = window_of(s, 1, l->at[1], j)) < 0) continue;
+            int64_t window = (w[0] * s->axis[1].windows + w[1]) * s->axis[2].windows,
+                    place = (window * s->axis[0].places + i) * s->axis[1].places + j;
+            add_line(s, l, y + place * s->axis[2].places * row, x, add);
         }
     }
 }
@@ -143,10 +188,11 @@ static void run_fold(const RtCall *c, int64_t first, int64_t last) {
         whole *= s->axis[k].places * s->axis[k].windows;
         elements *= s->axis[k].elements;
     }
-    int64_t end = last * s->part < elements ? last * s->part : elements;
-    for (int64_t i = first * s->part; i < end; i++) {
-        int64_t at[AXES], lead = split_index(s, i, false, at);
-        add_element(s, c->buf[0] + lead * whole, at, c->buf[1] + i * row, add);
+    int64_t end = min_i64(last * s->part, elements);
+    for (int64_t i = first * s->part; i < end;) {
+        Line l = line_at(s, false, i, end);
+        fold_line(s, &l, c->buf[0] + l.lead * whole, c->buf[1] + (i - l.first) * row, add);
+        i += l.end - l.first;
     }
 }
 
