@@ -115,6 +115,49 @@ static Ref concat_of_const(const Rewrite *r) {
     return rewrite_fill(r, first);
 }
 
+/* ---- windows that share no element and leave none out: views */
+
+/* x and y: sizes of the windowed axes of the elements and of the windows. */
+static bool windows_tile(const Attr *a, const int64_t *x, const int64_t *y) {
+    for (int i = 0; i < a->window.rank; i++) {
+        bool apart = a->window.step[i] == a->window.size[i] || y[i] == 1,
+             whole = a->window.dilate[i] == 1 || a->window.size[i] == 1;
+        if (!apart || !whole || a->window.lo[i] || y[i] * a->window.size[i] != x[i]) return false;
+    }
+    return true;
+}
+
+/* Where windows and places of y are once each axis of x is split into them. */
+static void split_axes(const Attr *a, int rank, int place[RANK]) {
+    int axis = a->window.axis, n = a->window.rank;
+    for (int i = 0; i < rank; i++) place[i] = i;
+    for (int i = 0; i < n; i++) {
+        place[axis + i] = axis + 2 * i;
+        place[axis + n + i] = axis + 2 * i + 1;
+    }
+}
+
+static Ref unfold_tiles(const Rewrite *r) {
+    const Type *x = rewrite_input_type(r, 0), *y = &r->n->type[0];
+    const Attr *a = &r->n->attr;
+    int place[RANK];
+    int64_t dim[RANK];
+    if (!windows_tile(a, x->dim + a->window.axis, y->dim + a->window.axis)) return REF_NONE;
+    split_axes(a, y->rank, place);
+    for (int i = 0; i < y->rank; i++) dim[place[i]] = y->dim[i];
+    return g_transpose(r->g, g_reshape(r->g, r->in[0], y->rank, dim, r->n->span), place,
+                       r->n->span);
+}
+static Ref fold_tiles(const Rewrite *r) {
+    const Type *x = &r->n->type[0], *y = rewrite_input_type(r, 0);
+    const Attr *a = &r->n->attr;
+    int place[RANK], perm[RANK] = {0};
+    if (!windows_tile(a, x->dim + a->window.axis, y->dim + a->window.axis)) return REF_NONE;
+    split_axes(a, y->rank, place);
+    for (int i = 0; i < y->rank; i++) perm[place[i]] = i;
+    return reshape_to(r, g_transpose(r->g, r->in[0], perm, r->n->span));
+}
+
 /* ---- products */
 
 static Ref dot_of_transpose(const Rewrite *r) {
@@ -233,6 +276,8 @@ const Rule shape_rules[] = {
     {OP_pad, pad_of_zeros},
     {OP_concat, concat_of_one},
     {OP_concat, concat_of_const},
+    {OP_unfold, unfold_tiles},
+    {OP_fold, fold_tiles},
     {OP_dot, dot_of_transpose},
     {OP_dot, dot_of_expand},
     {OP_dot, dot_without_sum},
