@@ -12,9 +12,10 @@ enum { SPECIALS = 5, CODES = 0x110000 };
 static const char *const specials[SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
 typedef struct Characters {
-    int32_t id[CODES]; /* by code; -1: none */
-    int32_t *code;     /* by id */
+    int32_t *id;   /* by code; -1: none */
+    int32_t *code; /* by id */
     int64_t n;
+    int32_t codes; /* one more than the largest */
 } Characters;
 
 /* ---- loading */
@@ -30,13 +31,28 @@ static bool add_character(Characters *c, const char *name, size_t at, int32_t co
     return true;
 }
 
-static bool read_characters(Characters *c, const char *name, const char *text, size_t n, Err *e) {
+/* How far the codes go, of which a text of one script has few. */
+static bool find_codes(Characters *c, const char *name, const char *text, size_t n, Err *e) {
     for (size_t at = 0, length; at < n; at += length) {
         int32_t code = 0;
         if (!(length = utf8_char(text, n, at, &code)))
             return err_set(e, "the vocabulary '%s' is not UTF-8: byte %zu is 0x%02X", name, at + 1,
                            (unsigned char)text[at]);
+        if (code >= c->codes) c->codes = code + 1;
+    }
+    return true;
+}
+
+static bool read_characters(Characters *c, const char *name, const char *text, size_t n, Err *e) {
+    if (!find_codes(c, name, text, n, e)) return false;
+    c->id = heap_resize(NULL, (size_t)c->codes * sizeof *c->id);
+    c->code = heap_resize(NULL, (size_t)c->codes * sizeof *c->code);
+    memset(c->id, -1, (size_t)c->codes * sizeof *c->id);
+    for (size_t at = 0; at < n;) {
+        int32_t code = 0;
+        size_t length = utf8_char(text, n, at, &code);
         if (!add_character(c, name, at, code, e)) return false;
+        at += length;
     }
     return true;
 }
@@ -47,9 +63,7 @@ static bool characters_load(Tokenizer *t, const TokenizerSpec *spec, const char 
     if (!n)
         return err_set(e, "the vocabulary '%s' is empty; remove the file to have it made", name);
     Characters *c = t->own = heap_resize(NULL, sizeof *c);
-    memset(c->id, -1, sizeof c->id);
-    c->n = 0;
-    c->code = heap_resize(NULL, (n < CODES ? n : CODES) * sizeof *c->code);
+    *c = (Characters){0};
     if (!read_characters(c, name, text, n, e)) return false;
     t->ids =
         (TokenizerIds){c->n + SPECIALS, c->n, c->n + 1, c->n + 2, c->n + 3, c->n + 4, c->n + 3};
@@ -58,7 +72,9 @@ static bool characters_load(Tokenizer *t, const TokenizerSpec *spec, const char 
 
 static void characters_free(void *own) {
     Characters *c = own;
-    if (c) heap_free(c->code);
+    if (!c) return;
+    heap_free(c->id);
+    heap_free(c->code);
     heap_free(c);
 }
 
@@ -120,7 +136,7 @@ static void characters_encode(const Tokenizer *t, const char *text, size_t n, Id
     for (size_t at = 0, length; at < n; at += length) {
         int32_t code = 0;
         length = utf8_char(text, n, at, &code);
-        int32_t id = length ? c->id[code] : -1;
+        int32_t id = length && code < c->codes ? c->id[code] : -1;
         out->at[out->n++] = id >= 0 ? id : (int32_t)t->ids.unk;
         if (!length) length = 1;
     }
