@@ -4,7 +4,11 @@
  * single-threaded cblas_sgemm (or several in a fixed order, where loops accumulate), so the bits do
  * not depend on the number of threads. GemmOperands are strided: whatever BLAS can take as rows,
  * columns or their transposes is passed as it is, and what it cannot (no unit stride, a stride
- * beyond its integers) is computed by a plain loop. */
+ * beyond its integers) is computed by a plain loop.
+ *
+ * A vector times a matrix, as in generating one token, takes as long as reading the matrix does:
+ * sgemm would pack it first, so it is cblas_sgemv, and tiles are cut by the bytes that they read.
+ */
 #include <cblas.h>
 #include <limits.h>
 #include <string.h>
@@ -14,9 +18,13 @@
 /* Largest tile, and the fewest operations worth a tile of their own. Every tile packs its rows of A
  * and columns of B anew, so small ones cost: with sixteen tiles where now are eight or four, a step
  * of BERT took 3 to 4 % longer on two cores. What a wave holds besides keeps more cores busy. */
-enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32 };
+enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32, VECTOR_STEP = 256 };
 static const double TILE_FLOPS = 8e7; /* 0.7 ms of a core at 117 GFLOP/s */
 static const double TASKS_WANTED = 8; /* to share among threads */
+/* The least that a task of a vector's product reads: 5 us of a core. */
+static const double VECTOR_BYTES = 128 << 10;
+/* A product does several operations in the time that a kernel takes for a byte. */
+static const double FLOPS_A_BYTE = 6;
 
 void gemm_init(void) {
     openblas_set_num_threads(1);
@@ -78,11 +86,25 @@ static CBLAS_TRANSPOSE cblas_trans(const GemmOperand *o) {
     return o->trans ? CblasTrans : CblasNoTrans;
 }
 
+/* y = x B, or y + x B. */
+static void tile_vector(const GemmJob *j, const float *x, const float *b, float *y, int64_t n,
+                        bool add) {
+    const RtGemm *g = &j->g;
+    bool by_rows = j->ob.trans; /* a row of what is stored for each element of y */
+    int64_t rows = by_rows ? n : g->k, cols = by_rows ? g->k : n;
+    cblas_sgemv(CblasRowMajor, by_rows ? CblasNoTrans : CblasTrans, (int)rows, (int)cols, 1, b,
+                (int)j->ob.ld, x, (int)g->ak, add ? 1 : 0, y, (int)g->cn);
+}
+
 static void tile_product(const GemmJob *j, const float *a, const float *b, float *c, int64_t m,
                          int64_t n, bool add) {
     const RtGemm *g = &j->g;
     if (!j->blas || g->k == 0) {
         tile_plain(g, a, b, c, m, n, add);
+        return;
+    }
+    if (j->vector) {
+        tile_vector(j, a, b, c, n, add);
         return;
     }
     int64_t ldc = g->cm > n ? g->cm : n;
@@ -168,43 +190,67 @@ static int64_t outer_count(const RtGemm *g, bool contracted) {
     return n;
 }
 
-/* Equal parts of at most `most`, multiples of TILE_STEP. */
-static int64_t part(int64_t size, int64_t most) {
+/* Equal parts of at most `most`, multiples of `step`. */
+static int64_t part(int64_t size, int64_t most, int64_t step) {
     int64_t parts = (size + most - 1) / most, each = (size + parts - 1) / parts;
-    return (each + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
+    return (each + step - 1) / step * step;
 }
 
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
 static void choose_tiles(GemmJob *j, int64_t outer) {
     const RtGemm *g = &j->g;
-    int64_t m = part(g->m, TILE_M), n = part(g->n, TILE_N);
+    double work = j->vector ? j->cost : j->cost * FLOPS_A_BYTE;
+    double least = j->vector ? VECTOR_BYTES : TILE_FLOPS;
+    int64_t step = j->vector ? VECTOR_STEP : TILE_STEP; /* narrow columns read memory in bits */
+    int64_t m = part(g->m, TILE_M, step), n = part(g->n, TILE_N, step);
     for (;;) {
         j->tile_m = m;
         j->tile_n = n;
         j->ntile_m = (g->m + m - 1) / m;
         j->ntile_n = (g->n + n - 1) / n;
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
-        if (tasks >= TASKS_WANTED || j->flops / tasks < 2 * TILE_FLOPS) return;
-        if (m >= n && m > TILE_STEP)
-            m = part(g->m, m / 2);
-        else if (n > TILE_STEP)
-            n = part(g->n, n / 2);
+        if (tasks >= TASKS_WANTED || work / tasks < 2 * least) return;
+        if (m >= n && m > step)
+            m = part(g->m, m / 2, step);
+        else if (n > step)
+            n = part(g->n, n / 2, step);
         else
             return;
     }
+}
+
+/* A row times a matrix that BLAS takes and that is worth a task; false: it is none. */
+static bool bind_vector(GemmJob *j) {
+    if (j->g.m != 1 && j->g.n != 1) return false;
+    if ((double)(j->g.m * j->g.n * j->g.k) * sizeof(float) < VECTOR_BYTES) return false;
+    GemmJob v = *j;
+    if (v.g.m != 1) transpose_product(&v);
+    if (v.g.k == 1) v.g.ak = 1;
+    if (v.g.n == 1) v.g.cn = 1;
+    v.ob = operand(v.g.k, v.g.n, v.g.bk, v.g.bn);
+    v.blas = v.vector = v.ob.ld && fits(v.ob.ld) && fits(v.g.k) && fits(v.g.n) && v.g.ak > 0 &&
+                        fits(v.g.ak) && v.g.cn > 0 && fits(v.g.cn);
+    if (v.vector) *j = v;
+    return v.vector;
+}
+
+static void bind_matrix(GemmJob *j) {
+    if (j->g.cn != 1 && j->g.n != 1 && (j->g.cm == 1 || j->g.m == 1)) transpose_product(j);
+    const RtGemm *g = &j->g;
+    j->oa = operand(g->m, g->k, g->am, g->ak);
+    j->ob = operand(g->k, g->n, g->bk, g->bn);
+    j->blas = j->oa.ld && j->ob.ld && fits(j->oa.ld) && fits(j->ob.ld) && fits(g->cm) &&
+              fits(g->k) && (g->cn == 1 || g->n == 1) && (g->cm >= g->n || g->m == 1);
 }
 
 GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, const float *s, float *c) {
     GemmJob j = {.g = *g, .a = a, .b = b, .s = s, .c = c};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
-    if (g->cn != 1 && g->n != 1 && (g->cm == 1 || g->m == 1)) transpose_product(&j);
-    j.oa = operand(j.g.m, j.g.k, j.g.am, j.g.ak);
-    j.ob = operand(j.g.k, j.g.n, j.g.bk, j.g.bn);
-    j.blas = j.oa.ld && j.ob.ld && fits(j.oa.ld) && fits(j.ob.ld) && fits(j.g.cm) && fits(j.g.k) &&
-             (j.g.cn == 1 || j.g.n == 1) && (j.g.cm >= j.g.n || j.g.m == 1);
-    j.flops = 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)outer *
-              (double)outer_count(g, true);
+    if (!bind_vector(&j)) bind_matrix(&j);
+    double products =
+        (double)g->m * (double)g->n * (double)g->k * (double)outer * (double)outer_count(g, true);
+    j.cost = products * (j.vector ? sizeof(float) : 2 / FLOPS_A_BYTE);
     choose_tiles(&j, outer);
     j.tasks = outer * j.ntile_m * j.ntile_n;
     return j;

@@ -15,9 +15,9 @@ typedef struct GemmJob {
     float *c;
     GemmOperand oa, ob;
     int64_t tile_m, tile_n, ntile_m, ntile_n;
-    bool blas;
+    bool blas, vector; /* vector: m is 1, and B is read once */
     int64_t tasks;
-    double flops; /* of all tasks */
+    double cost; /* of all tasks, as the bytes that a kernel reads or writes in that time */
 } GemmJob;
 
 void gemm_init(void);             /* once, before any other use of BLAS by the process */

@@ -1,7 +1,7 @@
 /* Sampling with a temperature from the k likeliest tokens (top-k) of which those are kept that make
  * up p of the probability (top-p, Holtzman et al. 2020). Tokens come off a heap in order of their
- * logits, equal ones by number, so only as many are sorted as are asked for. Nothing is allocated
- * once it is made. */
+ * logits, equal ones by number, so only as many are sorted as are asked for, and none where all of
+ * them may be chosen. Nothing is allocated once it is made. */
 #include "runtime/sampler.h"
 
 #include <math.h>
@@ -47,35 +47,51 @@ static void pop(int32_t *heap, int64_t n, const float *logits) {
     sift_down(heap, n - 1, 0, logits);
 }
 
-/* The likeliest `k` at the end of s->id, the first of all last, with their weights; their sum. */
-static double sort_likeliest(Sampler *s, const float *logits, int64_t k) {
-    for (int64_t i = 0; i < s->n; i++) s->id[i] = (int32_t)i;
-    for (int64_t i = s->n / 2; i-- > 0;) sift_down(s->id, s->n, i, logits);
-    double most = logits[s->id[0]], sum = 0;
-    for (int64_t i = s->n; i-- > s->n - k;) {
-        pop(s->id, i + 1, logits);
-        sum += s->weight[i] = exp((logits[s->id[i]] - most) / s->temperature);
-    }
+/* Weights by token; their sum. */
+static double weigh(Sampler *s, const float *logits) {
+    double most = logits[likeliest(logits, s->n)], sum = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        sum += s->weight[i] = exp((logits[i] - most) / s->temperature);
     return sum;
 }
 
-/* Walks tokens from the likeliest until their weights exceed `share` of the sum. */
-static int64_t walk(const Sampler *s, int64_t k, double share, double *sum) {
-    double reached = 0;
-    int64_t i = s->n - 1;
-    for (; i > s->n - k; i--) {
-        reached += s->weight[i];
-        if (reached > share) break;
+/* The likeliest tokens at the end of s->id, the first of all last: at most `k`, and no more than
+ * have a weight above `enough` together. How many they are; `sum`: what they weigh. */
+static int64_t sort_likeliest(Sampler *s, const float *logits, int64_t k, double enough,
+                              double *sum) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->n; i++) s->id[i] = (int32_t)i;
+    for (int64_t i = s->n / 2; i-- > 0;) sift_down(s->id, s->n, i, logits);
+    for (*sum = 0; n < k && !(*sum > enough); n++) {
+        pop(s->id, s->n - n, logits);
+        *sum += s->weight[s->id[s->n - n - 1]];
     }
-    if (sum) *sum = i > s->n - k ? reached : reached + s->weight[i];
+    return n;
+}
+
+/* Of the n likeliest in order, how many it takes for more than `share` together. */
+static int64_t walk(const Sampler *s, int64_t n, double share, double *sum) {
+    int64_t i = 0;
+    for (*sum = 0; i < n && !(*sum > share); i++) *sum += s->weight[s->id[s->n - i - 1]];
     return i;
+}
+
+/* The token at `share` of the weights of all, by number. */
+static int32_t find(const Sampler *s, double share) {
+    int64_t i = 0;
+    for (double sum = s->weight[0]; !(sum > share) && i + 1 < s->n; sum += s->weight[++i]) {
+    }
+    return (int32_t)i;
 }
 
 int32_t sampler_choose(Sampler *s, const float *logits, uint64_t number) {
     if (!all_finite(logits, s->n)) return -1;
     if (s->temperature == 0) return likeliest(logits, s->n);
-    int64_t k = s->top_k > 0 && s->top_k < s->n ? s->top_k : s->n;
-    double sum = sort_likeliest(s, logits, k);
-    if (s->top_p < 1) k = s->n - walk(s, k, s->top_p * sum, &sum);
-    return s->id[walk(s, k, random_uniform(s->key, number, 0) * sum, NULL)];
+    double draw = random_uniform(s->key, number, 0), sum = weigh(s, logits);
+    bool cut = s->top_k > 0 && s->top_k < s->n;
+    if (!cut && s->top_p >= 1) return find(s, draw * sum);
+    double enough = cut ? INFINITY : s->top_p * sum;
+    int64_t n = sort_likeliest(s, logits, cut ? s->top_k : s->n, enough, &sum);
+    if (cut && s->top_p < 1) n = walk(s, n, s->top_p * sum, &sum);
+    return s->id[s->n - walk(s, n, draw * sum, &sum)];
 }

@@ -10,7 +10,7 @@ typedef struct Sampler {
     uint64_t key;              /* of its random numbers */
     int64_t n;                 /* size of the vocabulary */
     int32_t *id;               /* scratch: tokens as a heap, then those in question */
-    double *weight;            /* by place in id */
+    double *weight;            /* by token */
 } Sampler;
 void sampler_init(Sampler *s, Arena *a, int64_t n);
 /* The token number `number` of a text: a function of the logits, the key and the number alone.

@@ -12,8 +12,6 @@
 enum { MAX_STEPS = 64, COPY_PIECE = 256 << 10 };
 /* Bytes and operations of about 5 us: below, waking threads does not pay. */
 static const double INLINE_COST = 1e5;
-/* A product does several operations in the time that a kernel takes for a byte. */
-static const double FLOPS_A_COST = 6;
 
 /* ---- steps */
 static GemmJob bind_product(const RtStep *s, char *const *buf) {
@@ -33,7 +31,7 @@ void step_bind(BoundStep *b, const RtPlan *plan) {
     case RT_GEMM:
         b->gemm = bind_product(s, buf);
         b->tasks = b->gemm.tasks;
-        b->cost = b->tasks ? b->gemm.flops / FLOPS_A_COST / (double)b->tasks : 0;
+        b->cost = b->tasks ? b->gemm.cost / (double)b->tasks : 0;
         return;
     case RT_COPY:
         b->bytes = buf[0] == buf[1] ? 0 : plan->buffer[s->buf[0]].bytes;

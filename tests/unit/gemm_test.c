@@ -98,9 +98,10 @@ static RtGemm matrix(int64_t m, int64_t n, int64_t k, int layout, int64_t slack)
 }
 
 static void check_layouts(Fixture *f) {
-    int64_t size[][3] = {{1, 1, 1},      {1, 7, 5},       {7, 1, 5},      {7, 5, 1},
-                         {1, 1, 300},    {33, 65, 17},    {64, 64, 64},   {530, 40, 70},
-                         {40, 1100, 30}, {700, 1030, 50}, {300, 300, 400}};
+    int64_t size[][3] = {{1, 1, 1},      {1, 7, 5},       {7, 1, 5},       {7, 5, 1},
+                         {1, 1, 300},    {33, 65, 17},    {64, 64, 64},    {530, 40, 70},
+                         {40, 1100, 30}, {700, 1030, 50}, {300, 300, 400}, {1, 600, 200},
+                         {1500, 1, 120}, {1, 300, 999}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         for (int layout = 0; layout < 8; layout++)
             for (int64_t slack = 0; slack < 4; slack += 3) {
