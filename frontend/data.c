@@ -57,6 +57,20 @@ static bool type_rows(Elab *cx, Build *b) {
 }
 #define type_pad type_rows
 
+/* Words lose their blanks and capitals, so nothing says how much of the text they stand for. */
+static bool check_characters(Elab *cx, const Build *b) {
+    int i = b->d.spec.input;
+    while (i >= 0 && !str_eq(cx->decls->data.at[i].spec.stage, "encode"))
+        i = cx->decls->data.at[i].spec.input;
+    const SpecArg *tok = i >= 0 ? spec_arg(&cx->decls->data.at[i].spec, "tok") : NULL;
+    if (!tok || !str_eq(cx->decls->tokenizer.at[tok->i].spec.kind, "wordpiece")) return true;
+    report_error(cx, b->at,
+                 "characters can be counted where texts come back as they were, and of "
+                 "wordpiece they do not");
+    diag_hint(cx->diag, "bpe(...), characters(...) or bytes()");
+    return false;
+}
+
 static bool type_pack(Elab *cx, Build *b) {
     if (!type_rows(cx, b)) return false;
     int64_t seq = spec_int(&b->d.spec, "seq", 0), overlap = spec_int(&b->d.spec, "overlap", 0);
@@ -64,6 +78,9 @@ static bool type_pack(Elab *cx, Build *b) {
         return report_error(cx, b->at, "the overlap of windows of %lld is from 0 to %lld, not %lld",
                             (long long)seq, (long long)seq - 1, (long long)overlap);
     if (spec_int(&b->d.spec, "boundaries", 0)) add_field(cx, b, "document", 1, seq);
+    if (!spec_int(&b->d.spec, "characters", 0)) return true;
+    add_field(cx, b, "characters", 1, seq);
+    if (!check_characters(cx, b)) return false;
     return true;
 }
 
@@ -216,7 +233,7 @@ static bool convert_arg(Elab *cx, const char *stage, const char *name, const Val
     for (size_t i = 0; i < sizeof arg_types / sizeof *arg_types; i++)
         if (str_eq(arg_types[i].name, name)) kind = arg_types[i].kind;
     *out = (SpecArg){.name = name, .kind = kind};
-    if (str_eq(name, "skip_broken") || str_eq(name, "boundaries"))
+    if (str_eq(name, "skip_broken") || str_eq(name, "boundaries") || str_eq(name, "characters"))
         return flag_arg(cx, what, v, at, &out->i);
     switch (kind) {
     case ARG_int: return val_int(cx, v, what, at, &out->i);

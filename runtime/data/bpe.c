@@ -399,6 +399,11 @@ static void bpe_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *ou
     buf_free(&bytes);
 }
 
+static int32_t bpe_characters(const Tokenizer *t, int32_t id) {
+    const Bpe *b = t->own;
+    return id < b->n ? characters_begun(b->piece[id], b->length[id]) : 0;
+}
+
 const Kind bpe_kind = {.name = "bpe",
                        .wants_utf8 = true,
                        .files = 2,
@@ -406,4 +411,5 @@ const Kind bpe_kind = {.name = "bpe",
                        .load = bpe_load,
                        .encode = bpe_encode,
                        .decode = bpe_decode,
+                       .characters = bpe_characters,
                        .free = bpe_free};

@@ -55,5 +55,19 @@ static void bytes_decode(const Tokenizer *t, const int32_t *ids, size_t n, Buf *
     buf_free(&run);
 }
 
-const Kind bytes_kind = {
-    .name = "bytes", .load = bytes_load, .encode = bytes_encode, .decode = bytes_decode};
+int32_t characters_begun(const char *bytes, size_t n) {
+    int32_t count = 0;
+    for (size_t i = 0; i < n; i++) count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static int32_t bytes_characters(const Tokenizer *t, int32_t id) {
+    (void)t;
+    return characters_begun(&(char){(char)id}, 1);
+}
+
+const Kind bytes_kind = {.name = "bytes",
+                         .load = bytes_load,
+                         .encode = bytes_encode,
+                         .decode = bytes_decode,
+                         .characters = bytes_characters};

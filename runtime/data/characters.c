@@ -153,6 +153,12 @@ static void characters_decode(const Tokenizer *t, const int32_t *ids, size_t n, 
     }
 }
 
+/* What is not in the vocabulary is one as well. */
+static int32_t characters_characters(const Tokenizer *t, int32_t id) {
+    const Characters *c = t->own;
+    return id < c->n || id == t->ids.unk;
+}
+
 const Kind characters_kind = {.name = "characters",
                               .wants_utf8 = true,
                               .files = 1,
@@ -160,4 +166,5 @@ const Kind characters_kind = {.name = "characters",
                               .load = characters_load,
                               .encode = characters_encode,
                               .decode = characters_decode,
+                              .characters = characters_characters,
                               .free = characters_free};

@@ -156,6 +156,7 @@ struct Pipeline {
     int nfield;
     int64_t seq, overlap; /* of windows */
     bool boundaries;
+    const int32_t *characters; /* by id: how many it stands for; NULL: nobody asks */
     double random;   /* sentence_pairs: share of second sentences from elsewhere among records that
                         have a choice */
     uint64_t key;    /* of the row stage's choices */
@@ -183,6 +184,7 @@ void pipeline_field(Pipeline *p, const char *name, int64_t dim, const char *dim_
 /* ---- row stages: set records, row and fields. */
 bool rows_pad(Pipeline *p, Err *e);
 bool rows_pack(Pipeline *p, Err *e);
+const int32_t *rows_characters(Pipeline *p); /* of each id of the vocabulary */
 bool rows_pairs(Pipeline *p, Err *e);
 
 /* ---- pictures.c: one record, as the stages after it change them. */
@@ -192,4 +194,7 @@ Got pictures_row(const Pipeline *p, uint64_t i, void *const out[FIELDS], Err *e)
 void pictures_close(Pipeline *p);
 
 bool tokenizer_wants_utf8(const Tokenizer *t);
+/* Of the text that an id stands for: those that begin in it. What marks something has none, and
+ * where texts do not come back as they were all have none. */
+int32_t tokenizer_characters(const Tokenizer *t, int32_t id);
 #endif

@@ -16,7 +16,8 @@ typedef struct Kind {
     bool (*load)(Tokenizer *t, const TokenizerSpec *spec, const char *text, size_t n, Err *e);
     void (*encode)(const Tokenizer *t, const char *text, size_t n, Ids *out);
     void (*decode)(const Tokenizer *t, const int32_t *ids, size_t n, Buf *out);
-    void (*free)(void *own); /* NULL too */
+    int32_t (*characters)(const Tokenizer *t, int32_t id); /* that begin in it; NULL: not known */
+    void (*free)(void *own);                               /* NULL too */
 } Kind;
 
 struct Tokenizer {
@@ -38,6 +39,8 @@ void ids_reserve(Ids *ids, size_t more);
 /* Whole characters as they are; a byte that is part of none becomes U+FFFD, so that the result is
  * text. */
 void put_text(const char *bytes, size_t n, Buf *out);
+/* Bytes that begin a character. */
+int32_t characters_begun(const char *bytes, size_t n);
 /* The text to learn from; says so. NULL: there is none. */
 Source *training_text(const TokenizerSpec *spec, Unit unit, FILE *log, Err *e);
 /* Calls `work` for each of its lines or stretches. */

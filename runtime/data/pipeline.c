@@ -100,6 +100,7 @@ static bool stage_pack(Pipeline *p, const DataSpec *d, int depth, Err *e) {
     if (p->overlap < 0 || p->overlap >= p->seq)
         return err_set(e, "the overlap of windows of %lld is from 0 to %lld, not %lld",
                        (long long)p->seq, (long long)p->seq - 1, (long long)p->overlap);
+    if (spec_int(d, "characters", 0)) p->characters = rows_characters(p);
     return rows_pack(p, e);
 }
 

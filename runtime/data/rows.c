@@ -68,6 +68,15 @@ static void pack_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *con
         if (n < room && p->special.end >= 0) out[0][done++] = (int32_t)p->special.end;
         for (uint64_t k = start; p->boundaries && k < done; k++) out[1][k] = number;
     }
+    int32_t *characters = out[1 + p->boundaries];
+    for (int64_t k = 0; p->characters && k < p->seq; k++) characters[k] = p->characters[out[0][k]];
+}
+
+const int32_t *rows_characters(Pipeline *p) {
+    int32_t *count = NEW_N(p->arena, int32_t, p->special.size + 1);
+    for (int32_t id = 0; id < p->special.size; id++)
+        count[id] = tokenizer_characters(p->corpus->tokenizer, id);
+    return count;
 }
 
 bool rows_pack(Pipeline *p, Err *e) {
@@ -85,5 +94,6 @@ bool rows_pack(Pipeline *p, Err *e) {
     p->row = pack_row;
     pipeline_field(p, "ids", p->seq, "seq");
     if (p->boundaries) pipeline_field(p, "document", p->seq, "seq");
+    if (p->characters) pipeline_field(p, "characters", p->seq, "seq");
     return store_finish(&p->table, e);
 }

@@ -202,6 +202,12 @@ bool tokenizer_wants_utf8(const Tokenizer *t) {
     return t->kind->wants_utf8;
 }
 
+int32_t tokenizer_characters(const Tokenizer *t, int32_t id) {
+    const TokenizerIds *s = &t->ids;
+    bool mark = id == s->pad || id == s->cls || id == s->sep || id == s->mask || id == s->end;
+    return mark || !t->kind->characters ? 0 : t->kind->characters(t, id);
+}
+
 void tokenizer_encode(const Tokenizer *t, const char *text, size_t n, Ids *out) {
     t->kind->encode(t, text, n, out);
 }
