@@ -50,6 +50,8 @@ int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done 
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);
 void build_kernel(Build *b, Kernel *k, const int32_t *buf,
                   Facts facts); /* NULL kernel: the error is already set */
+/* The results of a body, whose `nargs` arguments are the first buffers. */
+void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf);
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);

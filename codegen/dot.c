@@ -1,7 +1,9 @@
 /* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c, and
  * in s, which the result starts from (0 where it is absent); labels that walk all three evenly are
  * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
- * loops. An operand in which no choice has unit stride is copied first; bf16 is computed in f32. */
+ * loops. An operand in which no choice has unit stride is copied first; bf16 is computed in f32.
+ * Long sums with few results, such as gradients of weights, are computed in parts, so that there is
+ * something to share; into how many, sizes alone say. */
 #include <string.h>
 
 #include "codegen/build.h"
@@ -182,6 +184,77 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     return true;
 }
 
+static void build_gemm(Build *b, const Labels *s, const Choice *c, const int32_t buf[OPERANDS],
+                       Facts facts) {
+    RtGemm gemm;
+    if (!fill_gemm(s, c, &gemm)) {
+        err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
+        return;
+    }
+    bool starts = buf[S] >= 0;
+    RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
+                              starts ? 4 : 3, starts ? 3 : 2);
+    step->gemm = gemm;
+    step->tasks = 1;
+    step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
+    step->operations = facts.operations, step->bytes = facts.bytes;
+}
+
+/* ---- long sums in parts */
+enum { PARTS_MOST = 8, PART_LENGTH = 256, FEW_RESULTS = 64 * 1024 };
+static const double PART_FLOPS = 1e7; /* 0.1 ms of a core */
+
+static int64_t count_results(const Labels *s) {
+    int64_t n = 1;
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].role != ROLE_k) n *= s->at[i].size;
+    return n;
+}
+
+static int64_t parts_of(const Labels *s, const Choice *c) {
+    int64_t results = count_results(s), length = size_of(s, c->k), parts = PARTS_MOST;
+    if (results > FEW_RESULTS || s->n > GEMM_LOOPS) return 1;
+    while (parts > 1 && (length % parts || length / parts < PART_LENGTH ||
+                         2.0 * (double)results * (double)length < (double)parts * PART_FLOPS))
+        parts--;
+    return parts;
+}
+
+/* Does what the result starts from lie as the result does? */
+static bool starts_alike(const Labels *s) {
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].stride[S] != s->at[i].stride[C]) return false;
+    return true;
+}
+
+/* One more label, along which each part has results of its own. */
+static void split_sum(Labels *s, const Choice *c, int64_t parts) {
+    Label *k = &s->at[c->k];
+    int64_t results = count_results(s);
+    k->size /= parts;
+    s->at[s->n++] = (Label){
+        .role = ROLE_batch,
+        .size = parts,
+        .stride = {[A] = k->stride[A] * k->size, [B] = k->stride[B] * k->size, [C] = results}};
+}
+
+/* parts[parts, results], and what they start from if buf[S] >= 0, summed to buf[C]. */
+static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results,
+                      const int32_t buf[OPERANDS]) {
+    Graph *body = graph_new(b->arena, "parts");
+    Type t = type_make(DT_f32, 2, (int64_t[]){parts, results}),
+         one = type_make(DT_f32, 2, (int64_t[]){1, results});
+    Ref x = graph_add(body, OP_arg, &(Attr){.count = 0}, NULL, 0, &t, b->span);
+    Ref sum = g_reduce(body, OP_sum, x, 1, b->span);
+    bool starts = buf[S] >= 0;
+    if (starts) {
+        Ref y = graph_add(body, OP_arg, &(Attr){.count = 1}, NULL, 0, &one, b->span);
+        sum = g_binary(body, OP_add, y, sum, b->span);
+    }
+    graph_out(body, OUT_value, NULL, 0, sum, b->span);
+    build_body(b, body, starts ? 2 : 1, (int32_t[]){from, buf[starts ? S : C], buf[C]});
+}
+
 static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts facts) {
     Choice c = {-1, -1, -1};
     bool fits[OPERANDS];
@@ -198,18 +271,16 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts fact
             choose(s, &c, fits);
         }
     }
-    RtGemm gemm;
-    if (!fill_gemm(s, &c, &gemm)) {
-        err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
-        return;
+    int64_t parts = buf[S] < 0 || starts_alike(s) ? parts_of(s, &c) : 1;
+    int32_t to[OPERANDS];
+    memcpy(to, buf, sizeof to);
+    if (parts > 1) {
+        to[C] = build_scratch(b, parts * count_results(s) * (int64_t)sizeof(float));
+        to[S] = -1;
+        split_sum(s, &c, parts);
     }
-    bool starts = buf[S] >= 0;
-    RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
-                              starts ? 4 : 3, starts ? 3 : 2);
-    step->gemm = gemm;
-    step->tasks = 1;
-    step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
-    step->operations = facts.operations, step->bytes = facts.bytes;
+    build_gemm(b, s, &c, to, facts);
+    if (parts > 1) build_sum(b, to[C], parts, count_results(s) / parts, buf);
     if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 

@@ -120,7 +120,7 @@ void build_copy(Build *b, DType t, const View *src, int32_t from, const View *ds
     build_kernel(b, kernel_of_copy(b->arena, t, src, dst), src ? both : &to, (Facts){bytes, 0});
 }
 
-static void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf) {
+void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf) {
     build_kernel(b, kernel_of_body(b->arena, body, nargs, b->err), buf, body_facts(body));
 }
 

@@ -330,6 +330,13 @@ static void test_dots(void) {
             }
 }
 
+/* A sum so long that it is computed in parts. */
+static void test_long_dots(void) {
+    static const int64_t size[8] = {[0] = 16, [1] = 60, [3] = 44, [5] = 256};
+    for (int s = 0; s < STARTS; s++)
+        test_dot(&(DotCase){"bsm", "bsn", "mn"}, DT_f32, size, (Start)s);
+}
+
 /* ---- groups as programs have them. `kernels`: how many steps fusion may leave */
 #define AT                                                                                         \
     (Span) {                                                                                       \
@@ -622,6 +629,7 @@ int main(void) {
     test_windows();
     test_fault();
     test_dots();
+    test_long_dots();
     test_groups();
     test_initial_values();
     test_cache();
