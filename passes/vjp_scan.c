@@ -193,6 +193,18 @@ static Ref sum_dot(Back *b, const Node *n) {
     return g_dot(b->after, x, y, la, lb, n->attr.dot.out, n->span);
 }
 
+/* Rows added to an empty table, with those of all turns. */
+static Ref sum_rows(Back *b, const Node *n) {
+    Ref index = all_turns(b, n->in[1]), rows = all_turns(b, n->in[2]);
+    Ref table = g_fill(b->after, &n->type[0], 0, n->span);
+    return graph_copy_node(b->after, n, (Ref[]){table, index, rows});
+}
+
+static bool adds_rows(const Graph *g, const Node *n) {
+    double v;
+    return n->op == OP_put_add && n->attr.axis == 0 && const_value(g, n->in[0], &v) && v == 0;
+}
+
 static bool same_shapes(const Graph *g, const Node *n) {
     for (int k = 0; k < n->nin; k++)
         if (!type_same_shape(graph_type(g, n->in[k]), &n->type[0])) return false;
@@ -222,6 +234,7 @@ static Ref total(Back *b, Ref r) {
     if (n->op == OP_reshape || n->op == OP_neg) sum = total(b, n->in[0]);
     if (n->op == OP_neg) return g_unary(b->after, OP_neg, sum, n->span);
     if (n->op == OP_dot && has_room(g, n)) return sum_dot(b, n);
+    if (adds_rows(g, n) && has_room(g, n)) return sum_rows(b, n);
     if (n->op == OP_sum && has_room(g, n) && dtype_is_float(t->dtype))
         sum = sum_turns(b, n->in[0], n->attr.axes, n->span);
     if (!ref_is(sum)) sum = sum_turns(b, r, 0, n->span);

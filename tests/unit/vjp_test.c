@@ -185,6 +185,24 @@ static Ref recurrence_back(Graph *g, Op op, const Ref *x) {
     (void)op;
     return recurred(g, x, true);
 }
+/* h = tanh(h w + the row of a table that the turn's number says), of which rows are used once, and
+ * one more often. */
+static Ref looked_up(Graph *g, Op op, const Ref *x) {
+    (void)op;
+    Arena *a = arena_new();
+    Loop l = loop_new(a, "rows", false);
+    Ref at = g_binary(g, OP_mod, iota(g, 2, (int64_t[]){4, 2}, 0), integer(g, 3), nowhere);
+    Ref h = loop_input(&l, g, LOOP_carry, x[0], NULL), i = loop_input(&l, g, LOOP_slice, at, NULL),
+        table = loop_input(&l, g, LOOP_whole, x[1], NULL),
+        w = loop_input(&l, g, LOOP_whole, x[2], NULL);
+    Ref row = graph_add(l.body, OP_take, &(Attr){.axis = 0}, (Ref[]){table, i}, 2, NULL, nowhere);
+    Ref z = g_binary(l.body, OP_add, g_dot(l.body, h, w, "bi", "ij", "bj", nowhere), row, nowhere);
+    loop_carry(&l, g_unary(l.body, OP_tanh, z, nowhere));
+    loop_keep(&l);
+    Ref loop = loop_finish(&l, g, nowhere);
+    arena_free(a);
+    return loop;
+}
 /* The sum over a loop within is the next carry; b is in no product of matrices. */
 static Ref nested_loops(Graph *g, Op op, const Ref *x) {
     (void)op;
@@ -317,6 +335,11 @@ static const Case cases[] = {
      recurrence_back,
      3,
      {ANY_SIGN(2, {2, 3}), ANY_SIGN(3, {4, 2, 3}), ANY_SIGN(2, {3, 3})}},
+    {OP_scan,
+     "scan of rows",
+     looked_up,
+     3,
+     {ANY_SIGN(2, {2, 3}), ANY_SIGN(2, {4, 3}), ANY_SIGN(2, {3, 3})}},
     {OP_scan,
      "scan of scans",
      nested_loops,
