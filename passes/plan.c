@@ -291,6 +291,17 @@ static void order_copies(Planner *cx) {
     for (size_t i = 0; i < nstate; i++) vec_push(cx->arena, &cx->copy, state[i]);
 }
 
+/* What a loop's body needs of the arena while it runs, beside what lives then. */
+static void make_room_for_loops(Planner *cx) {
+    for (size_t i = 0; i < cx->g->n; i++) {
+        const Node *n = cx->g->node[i];
+        if (!cx->reached[i] || n->op != OP_scan) continue;
+        int64_t bytes = plan_body(cx->arena, cx->program, n->attr.scan.body)->arena_bytes;
+        int64_t end = plan_room(cx->plan, (int)i, NULL, 0, bytes) + bytes;
+        if (end > cx->plan->arena_bytes) cx->plan->arena_bytes = end;
+    }
+}
+
 static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
     CHECK(g->n < INT_MAX / 2);
     Planner cx = {.arena = a, .program = p, .g = g, .body = body, .plan = NEW(a, Plan)};
@@ -309,6 +320,7 @@ static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
     cx.plan->arena_bytes = pack_blocks(a, cx.groups.at, n);
     fill_buffers(&cx);
     (body ? copy_results : order_copies)(&cx);
+    make_room_for_loops(&cx);
     cx.plan->field = cx.field.at;
     cx.plan->nfield = (int)cx.field.n;
     cx.plan->copy = cx.copy.at;
@@ -404,6 +416,16 @@ static const char *how_shared(const Plan *plan, uint32_t node, int out) {
     return op_info[plan->graph->node[node]->op].lower == LOWER_VIEW ? "  view" : "  in place";
 }
 
+static void print_copies(Buf *b, const Program *p, const Plan *plan) {
+    for (int i = 0; i < plan->ncopy; i++) {
+        buf_puts(b, "  copy ");
+        print_place(b, p, plan, &plan->copy[i].source);
+        buf_puts(b, " to ");
+        print_place(b, p, plan, &plan->copy[i].target);
+        buf_printf(b, "  %lld bytes\n", (long long)plan->copy[i].source.bytes);
+    }
+}
+
 static void print_value(Buf *b, const Program *p, const Plan *plan, size_t node, int out) {
     const Node *n = plan->graph->node[node];
     const PlanBuffer *at = &plan->buffer[plan->first[node] + out];
@@ -420,11 +442,11 @@ void plan_print(Buf *b, const Program *p, const Plan *plan) {
                (long long)plan->arena_bytes, (long long)plan->lower_bound, plan->ncopy);
     for (size_t i = 0; i < plan->graph->n; i++)
         for (int o = 0; o < plan->graph->node[i]->nout; o++) print_value(b, p, plan, i, o);
-    for (int i = 0; i < plan->ncopy; i++) {
-        buf_puts(b, "  copy ");
-        print_place(b, p, plan, &plan->copy[i].source);
-        buf_puts(b, " to ");
-        print_place(b, p, plan, &plan->copy[i].target);
-        buf_printf(b, "  %lld bytes\n", (long long)plan->copy[i].source.bytes);
+    print_copies(b, p, plan);
+    Arena *scratch = arena_new();
+    for (size_t i = 0; i < plan->graph->n; i++) { /* the loops' bodies, each once for all turns */
+        const Node *n = plan->graph->node[i];
+        if (n->op == OP_scan) plan_print(b, p, plan_body(scratch, p, n->attr.scan.body));
     }
+    arena_free(scratch);
 }

@@ -216,7 +216,8 @@ static Ref flip(Vjp *v, Ref x, uint32_t axes) {
 static void vjp_slice(Vjp *v) {
     const Type *t = type_of(v, v->x[0]);
     uint32_t back = 0;
-    for (int i = 0; i < t->rank; i++) back |= (uint32_t)(v->n->attr.slice.step[i] < 0) << i;
+    for (int i = 0; i < v->n->attr.slice.rank && i < RANK; i++)
+        if (v->n->attr.slice.step[i] < 0) back |= 1u << i;
     Ref g = flip(v, v->gy, back);
     Attr pad = {.pad.rank = t->rank};
     for (int i = 0; i < t->rank; i++) {

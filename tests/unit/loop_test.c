@@ -112,8 +112,9 @@ static void test_nested(void) {
 /* No two turns draw the same, and a loop the other way draws the same at each place. */
 static void test_random(void) {
     Array *all[2];
+    Case both[2] = {case_new("random"), case_new("random back")};
     for (int reverse = 0; reverse < 2; reverse++) {
-        Case c = case_new("random");
+        Case c = both[reverse];
         Err e = {0};
         Loop l = loop_new(c.a, "draws", reverse);
         loop_input(&l, c.g, LOOP_slice, input(&c, DT_f32, DIMS(TURNS)), NULL);
@@ -127,6 +128,7 @@ static void test_random(void) {
         EXPECT(there[i] == back[i], "place %d is drawn anew", i);
         for (int k = 0; k < i; k++) EXPECT(there[i] != there[k], "%d and %d are one draw", k, i);
     }
+    for (int i = 0; i < 2; i++) arena_free(both[i].a);
 }
 
 /* What nobody reads is neither computed nor handed in. */
@@ -138,6 +140,7 @@ static void test_trim(void) {
     const Node *n = graph_node(g, g->out[0].ref);
     EXPECT(n->nout == 2 && n->nin == 4 && n->attr.scan.slices == 1, "%d results of %d inputs left",
            n->nout, n->nin);
+    arena_free(c.a);
 }
 
 /* A fault within a body names it, and the steps of a turn keep their places. */
