@@ -73,7 +73,7 @@ typedef struct Session {
     RtProgram *code;
     const char *name; /* base name of the file: names the run */
     Times *times;     /* NULL: nobody asked */
-    bool uncounted;   /* nothing will be evaluated: the records of features need not be known */
+    bool unevaluated; /* eval and features entries are left out */
     bool only_check;  /* nothing is written, no vocabulary either */
     FILE *log;        /* training of vocabularies reports here; NULL: nowhere */
 } Session;

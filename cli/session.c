@@ -9,8 +9,6 @@
 #include "cli/cli.h"
 #include "cli/stdlib.h"
 
-enum { UNCOUNTED = 1 << 20 };
-
 static const char *host_module(void *cx, const char *name, size_t *n, const char **path) {
     Session *s = cx;
     const char *dir = getenv("UPT_STD");
@@ -48,12 +46,9 @@ static bool host_fields(void *cx, DataSpec *source, Err *e) {
     return source_fields(source, source->field, &source->nfield, e);
 }
 
-/* Verbs that evaluate nothing need no data to be there. */
 static bool host_records(void *cx, const Spec *spec, int data, int64_t *n, Err *e) {
     const Session *s = cx;
     ReaderOptions o = {.spec = spec, .tokenizer = s->tokenizer.at, .data = data, .batch = 1};
-    *n = UNCOUNTED;
-    if (s->uncounted) return true;
     Reader *r = reader_open(&o, e);
     if (!r) return false;
     *n = reader_records(r);
@@ -133,8 +128,8 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     s->name = session_name(s->arena, path);
     s->diag = diag_new(s->arena);
     if (!file_read(s->arena, path, &text, &n, &e)) return fail("%s", e.msg), false;
-    s->uncounted |= o->only != NULL;
-    FrontendHost host = {s, host_module, host_tokenizer, host_fields, host_records};
+    FrontendHost host = {s,           host_module,  host_tokenizer,
+                         host_fields, host_records, .unevaluated = s->unevaluated || o->only};
     s->program = frontend_compile(s->arena, s->diag, path, text, n, &host,
                                   split_defines(s->arena, &o->define), o->define.n);
     if (s->program) settle_run(s, o);

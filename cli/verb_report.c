@@ -36,7 +36,7 @@ static int run(Arena *a, const void *options, const char *file) {
     int code;
     const char *path = session_path(a, file, &o->c, &dir, &code);
     if (!path) return code;
-    Session s = {.arena = a, .only_check = true, .uncounted = true};
+    Session s = {.arena = a, .only_check = true, .unevaluated = true};
     code = open_program(&s, path, &o->c) ? write_page(&s, dir) : EXIT_FAILED;
     session_close(&s);
     return code;

@@ -226,6 +226,8 @@ bool do_entry(Elab *cx, Exec *x, const Stmt *s) {
         [WORD_sample] = ENTRY_sample,   [WORD_generate] = ENTRY_generate,
         [WORD_predict] = ENTRY_predict, [WORD_features] = ENTRY_features};
     Entry e = {.kind = kinds[s->entry.word], .span = s->span, .data = -1, .batch = 1};
+    bool evaluates = e.kind == ENTRY_eval || e.kind == ENTRY_features;
+    if (evaluates && cx->host && cx->host->unevaluated) return true;
     const DataDecl *data = NULL;
     e.name = entry_name(cx, s, e.kind);
     if (!only_one(cx, s, e.kind)) return false;

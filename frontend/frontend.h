@@ -23,6 +23,7 @@ typedef struct FrontendHost {
     bool (*fields)(void *cx, DataSpec *source, Err *e);
     /* How many records a pipeline yields. False: `e` says why it cannot be known. */
     bool (*records)(void *cx, const Spec *spec, int data, int64_t *n, Err *e);
+    bool unevaluated; /* eval and features entries are left out, and their data need not be there */
 } FrontendHost;
 typedef struct Define { /* -D d=256, -D pre.d=256 */
     const char *name, *value;

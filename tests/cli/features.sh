@@ -41,6 +41,9 @@ eval on held {
     z = encode(pixels(image))
     report knn = knn(z, label, (codes, labels), k = 5), linear = linear_probe(z, label, (codes, labels), classes = 3)
     report records = codes.dim(0), total = sum(bright), labels = sum(labels), first = bright[0], last = bright[-1]
+    (near, place) = nearest(unit(z), unit(codes), 5)
+    (parted, placed) = nearest(unit(z), unit(codes), 5, part = 4)
+    report parts = all(place == placed) & all(near == parted)
     report shared = sum(pixels(image) over B) @ alone[0]
 }
 
