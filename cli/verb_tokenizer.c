@@ -82,7 +82,8 @@ static int decode_line(Line *l) {
     }
     Buf b = {0};
     tokenizer_decode(l->t, ids.at, ids.n, &b);
-    printf("%s\n", b.data ? b.data : "");
+    buf_puts(&b, "\n");
+    fwrite(b.data, 1, b.n, stdout);
     buf_free(&b);
     return EXIT_OK;
 }

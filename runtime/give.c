@@ -22,12 +22,18 @@ typedef struct Give {
 } Give;
 
 /* ---- rows */
+static bool cannot_write(const Give *g, Err *e) {
+    const char *why = strerror(errno);
+    return g->o->out ? err_set(e, "cannot write '%s': %s", g->o->out, why)
+                     : err_set(e, "cannot write to standard output: %s", why);
+}
+
 static bool rows_open(Give *g, Err *e) {
     g->out = g->run.o->out ? g->run.o->out : stdout;
     if (!g->o->out) return true;
     g->out = fopen(g->o->out, "w");
     g->own = g->out != NULL;
-    return g->own || err_set(e, "cannot write '%s': %s", g->o->out, strerror(errno));
+    return g->own || cannot_write(g, e);
 }
 
 static bool rows_put(Give *g, int64_t rows, Err *e) {
@@ -35,8 +41,7 @@ static bool rows_put(Give *g, int64_t rows, Err *e) {
     rows_json(g->run.x, g->entry->step, g->run.tok, rows, &b);
     bool ok = fwrite(b.data, 1, b.n, g->out) == b.n;
     if (!ok)
-        err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
-                strerror(errno));
+        cannot_write(g, e);
     buf_free(&b);
     return ok;
 }
@@ -44,8 +49,7 @@ static bool rows_put(Give *g, int64_t rows, Err *e) {
 static bool rows_close(Give *g, bool ok, Err *e) {
     bool closed = g->own ? fclose(g->out) == 0 : !g->out || fflush(g->out) == 0;
     if (ok && !closed)
-        err_set(e, "cannot write '%s': %s", g->o->out ? g->o->out : "standard output",
-                strerror(errno));
+        cannot_write(g, e);
     return ok && closed;
 }
 

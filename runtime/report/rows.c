@@ -39,7 +39,7 @@ static json_t *value_json(const RtOutput *o, const void *at, int axis, int64_t *
 static json_t *text_json(const RtOutput *o, const int32_t *ids, const Tokenizer *t) {
     Buf b = {0};
     tokenizer_decode(t, ids, (size_t)o->width, &b);
-    json_t *s = json_string(b.data ? b.data : "");
+    json_t *s = json_stringn(b.data ? b.data : "", b.n);
     buf_free(&b);
     return s ? s : json_null();
 }
