@@ -55,7 +55,22 @@ static bool type_rows(Elab *cx, Build *b) {
     add_field(cx, b, "ids", 1, spec_int(&b->d.spec, "seq", 0));
     return true;
 }
-#define type_pad type_rows
+
+/* The vocabulary of the ids that come in. */
+static const TokenizerInfo *vocabulary_of(Elab *cx, const Build *b) {
+    for (int i = b->d.spec.input; i >= 0; i = cx->decls->data.at[i].spec.input) {
+        const SpecArg *tok = spec_arg(&cx->decls->data.at[i].spec, "tok");
+        if (tok) return &cx->decls->tokenizer.at[tok->i].info;
+    }
+    BUG("ids of no vocabulary");
+}
+
+static bool type_pad(Elab *cx, Build *b) {
+    if (vocabulary_of(cx, b)->pad >= 0) return type_rows(cx, b);
+    report_error(cx, b->at, "pad fills up with tok.pad, and this vocabulary has none");
+    diag_hint(cx->diag, "| pack(seq) puts texts end to end");
+    return false;
+}
 
 /* Words lose their blanks and capitals, so nothing says how much of the text they stand for. */
 static bool check_characters(Elab *cx, const Build *b) {
@@ -144,6 +159,10 @@ static bool type_grayscale(Elab *cx, Build *b) {
 
 /* [CLS] a [SEP] b [SEP], of which each sentence has at least one piece. */
 static bool type_sentence_pairs(Elab *cx, Build *b) {
+    const TokenizerInfo *v = vocabulary_of(cx, b);
+    if (v->pad < 0 || v->cls < 0 || v->sep < 0)
+        return report_error(cx, b->at,
+                            "sentence_pairs needs a vocabulary with [CLS], [SEP] and [PAD]");
     if (!check_seq(cx, b, 5) || !type_share(cx, b, "random", false)) return false;
     int64_t seq = spec_int(&b->d.spec, "seq", 0);
     b->d.kind = DATA_rows;

@@ -22,10 +22,7 @@ static void pad_row(const Pipeline *p, uint64_t epoch, uint64_t i, int32_t *cons
 }
 
 bool rows_pad(Pipeline *p, Err *e) {
-    if (p->special.pad < 0)
-        return err_set(
-            e,
-            "pad needs a vocabulary with the piece [PAD], which bpe has not; pack(seq) needs none");
+    if (p->special.pad < 0) return err_set(e, "pad needs a vocabulary with the line [PAD]");
     p->records = view_all(p->arena, p->documents->n);
     p->row = pad_row;
     pipeline_field(p, "ids", p->seq, "seq");

@@ -120,3 +120,5 @@ try uptc show runs/words/last.safetensors
 cmp -s whole runs/words/step-2.safetensors && echo "the step is there"
 sed 's/pack(4)/pad(4)/' words.upm >pad.upm
 try uptc check pad.upm
+sed 's/pack(4)/sentence_pairs(8)/; s/lines/documents/' words.upm >pad.upm
+try uptc check pad.upm

@@ -323,8 +323,7 @@ static void test_vocabulary_messages(Arena *a) {
     Program *p = text_program(a, t, "documents", write_text(a, "bare.txt", "w0 w1\nw1\n"));
     stage(p, "pad", int_arg("seq", WIDTH), no_arg);
     ReaderOptions o = options(p, 1, true, ids_field, 1);
-    expect_refused(
-        &o, "pad needs a vocabulary with the piece [PAD], which bpe has not; pack(seq) needs none");
+    expect_refused(&o, "pad needs a vocabulary with the line [PAD]");
     p->data[2].stage = "sentence_pairs";
     expect_refused(&o, "sentence_pairs needs a vocabulary with the lines [CLS], [SEP] and [PAD]");
     tokenizer_free(t);
