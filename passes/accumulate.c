@@ -74,7 +74,6 @@ static void copy_node(Accumulate *a, Arena *scratch, uint32_t at) {
 }
 
 static Graph *accumulate_graph(const Program *p, const Graph *g, PassCx *cx) {
-    (void)p;
     Arena *scratch = arena_new();
     Accumulate a = {.g = g,
                     .to = graph_new(cx->arena, g->name),
@@ -88,7 +87,7 @@ static Graph *accumulate_graph(const Program *p, const Graph *g, PassCx *cx) {
     refmap_outputs(&a.map, g, a.to);
     Graph *out = graph_prune(cx->arena, a.to, g->name, NULL);
     arena_free(scratch);
-    return out;
+    return loops_map(p, out, cx, accumulate_graph);
 }
 
 Program *pass_accumulate(const Program *in, PassCx *cx) {

@@ -113,8 +113,8 @@ Graph *fuse_graph(Arena *scratch, const Graph *g, RefMap *value, PassCx *cx) {
 
 /* Of a loop: its inputs are there from the start. */
 static Graph *fuse_body(const Program *p, const Graph *g, PassCx *cx) {
-    (void)p;
     Arena *scratch = arena_new();
+    g = loops_map(p, g, cx, fuse_body);
     Fuse f = fuse_new(scratch, g);
     Graph *to = graph_new(cx->arena, g->name);
     RefMap value = refmap_new(scratch, g);

@@ -37,14 +37,14 @@ void refmap_outputs(const RefMap *m, const Graph *from, Graph *to); /* all of th
 
 /* Tables as in `in`; entries still hold the old graphs. */
 Program *program_like(const Program *in);
-/* Every graph of the program, and every body of a loop, through `fn`; NULL when it returns NULL for
+/* Every graph of the program through `fn`; NULL when it returns NULL for
  * one (which it has reported). */
 typedef Graph *GraphFn(const Program *p, const Graph *g, PassCx *cx);
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
 
 /* ---- loops (loops.c) */
-/* The graph with every loop's body through `fn`, and the loops in those. */
-Graph *loops_map(const Program *p, Graph *g, PassCx *cx, GraphFn *fn);
+/* The graph with every loop's body through `fn`, whose business the loops in those are. */
+Graph *loops_map(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn);
 Graph *loops_trim(Graph *g);    /* without results that nobody reads, and what they come from */
 bool loops_mix(const Graph *g); /* samples are put together within a loop */
 Graph *loops_unroll(Graph *g);  /* every turn written out; the same numbers */

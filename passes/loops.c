@@ -9,8 +9,8 @@ static bool has_loop(const Graph *g) {
     return false;
 }
 
-Graph *loops_map(const Program *p, Graph *g, PassCx *cx, GraphFn *fn) {
-    if (!has_loop(g)) return g;
+Graph *loops_map(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn) {
+    if (!has_loop(g)) return (Graph *)g; /* graphs do not change any more */
     Arena *scratch = arena_new();
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);
@@ -18,7 +18,7 @@ Graph *loops_map(const Program *p, Graph *g, PassCx *cx, GraphFn *fn) {
     for (uint32_t i = 0; i < g->n && ok; i++) {
         Node n = *g->node[i];
         Graph *body = n.op == OP_scan ? fn(p, n.attr.scan.body, cx) : NULL;
-        if (n.op == OP_scan) ok = body && (n.attr.scan.body = loops_map(p, body, cx, fn));
+        if (n.op == OP_scan) ok = (n.attr.scan.body = body);
         if (ok)
             refmap_set_node(&map, g, i, graph_copy_node(to, &n, refmap_inputs(&map, &n, scratch)));
     }

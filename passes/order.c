@@ -188,7 +188,7 @@ static Graph *order_graph(const Program *p, const Graph *g, PassCx *cx) {
     for (size_t i = 0; i < g->nout; i++) copy_leaf(&o, g->out[i].ref);
     refmap_outputs(&o.map, g, o.to);
     arena_free(scratch);
-    return o.to;
+    return loops_map(p, o.to, cx, order_graph);
 }
 
 Program *pass_order(const Program *in, PassCx *cx) {

@@ -50,19 +50,14 @@ Program *program_like(const Program *in) {
     return p;
 }
 
-static Graph *map_graph(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn) {
-    Graph *to = fn(p, g, cx);
-    return to ? loops_map(p, to, cx, fn) : NULL;
-}
-
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn) {
     Program *p = program_like(in);
     bool ok = true;
-    if (in->init) ok = (p->init = map_graph(in, in->init, cx, fn)) && ok;
+    if (in->init) ok = (p->init = fn(in, in->init, cx)) && ok;
     for (size_t i = 0; i < in->nentry; i++) {
         Entry *e = &p->entry[i];
         for (int k = 0; k < ENTRY_GRAPHS; k++)
-            if (e->graph[k]) ok = (e->graph[k] = map_graph(in, e->graph[k], cx, fn)) && ok;
+            if (e->graph[k]) ok = (e->graph[k] = fn(in, e->graph[k], cx)) && ok;
     }
     return ok ? p : NULL;
 }

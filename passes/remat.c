@@ -88,7 +88,7 @@ static bool may_repeat(const Remat *r, uint32_t at) {
 }
 
 static void find_costs(Remat *r) {
-    for (uint32_t i = 0; i <= r->cut; i++) {
+    for (uint32_t i = 0; i <= r->cut && i < r->g->n; i++) {
         if (!may_repeat(r, i)) continue;
         Facts f = node_facts(r->g, r->g->node[i]);
         r->cost[i] = 1 + f.bytes + f.operations / OPERATIONS_A_BYTE;

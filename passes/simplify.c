@@ -146,7 +146,6 @@ static Graph *one_round(const Graph *from, Arena *scratch, size_t *fired) {
 }
 
 static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
-    (void)p, (void)cx;
     Graph *g = graph_prune(from->arena, from, from->name, NULL);
     size_t fired = 1;
     for (int round = 0; round < MOST_ROUNDS && fired; round++) {
@@ -155,7 +154,8 @@ static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
         g = one_round(g, scratch, &fired);
         arena_free(scratch);
     }
-    return loops_trim(graph_prune(from->arena, g, from->name, NULL));
+    g = loops_trim(graph_prune(from->arena, g, from->name, NULL));
+    return loops_map(p, g, cx, simplify_graph);
 }
 
 Program *pass_simplify(const Program *in, PassCx *cx) {
