@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "runtime/report/npy.h"
 #include "runtime/report/picture.h"
@@ -40,16 +41,14 @@ static bool rows_put(Give *g, int64_t rows, Err *e) {
     Buf b = {0};
     rows_json(g->run.x, g->entry->step, g->run.tok, rows, &b);
     bool ok = fwrite(b.data, 1, b.n, g->out) == b.n;
-    if (!ok)
-        cannot_write(g, e);
+    if (!ok) cannot_write(g, e);
     buf_free(&b);
     return ok;
 }
 
 static bool rows_close(Give *g, bool ok, Err *e) {
     bool closed = g->own ? fclose(g->out) == 0 : !g->out || fflush(g->out) == 0;
-    if (ok && !closed)
-        cannot_write(g, e);
+    if (ok && !closed) cannot_write(g, e);
     return ok && closed;
 }
 
@@ -150,16 +149,23 @@ static bool sample_batches(Give *g, Err *e) {
     return true;
 }
 
-static bool names_npy(const char *path) {
-    size_t n = path ? strlen(path) : 0;
-    return n >= 4 && str_eq(path + n - 4, ".npy");
+static bool ends_in(const char *path, const char *ending) {
+    size_t n = path ? strlen(path) : 0, m = strlen(ending);
+    return n >= m && !strcasecmp(path + n - m, ending);
+}
+
+/* A sheet of pictures is a PNG, so it is called nothing else. */
+static bool check_name(const Give *g, Err *e) {
+    const char *out = g->o->out;
+    if (!out || g->npy || !count_kept(g) || ends_in(out, ".png")) return true;
+    return err_set(e, "pictures are written as a PNG: let -o end in .png (or .npy), not '%s'", out);
 }
 
 /* What goes to -o: what is kept, such as a sheet of pictures, or else the rows. */
 static bool sample_all(Give *g, Err *e) {
     g->total = g->o->count > 0 ? g->o->count : g->entry->batch;
-    g->npy = names_npy(g->o->out);
-    bool ok = kept_new(g, e);
+    g->npy = ends_in(g->o->out, ".npy");
+    bool ok = check_name(g, e) && kept_new(g, e);
     if (count_kept(g) > 0)
         g->out = g->run.o->out ? g->run.o->out : stdout;
     else

@@ -70,6 +70,8 @@ try uptc generate give.upx --prompt a --top-p 2
 try uptc generate give.upx --prompt a --temperature warm
 try uptc generate give.upx --prompt a --checkpoint prompts
 try uptc sample give.upx -o no/such/folder.png
+try uptc sample give.upx -o six.jpg
+try uptc sample give.upx -o .
 make_tiny
 try uptc generate tiny.upm --dir runs/give
 try uptc compile tiny.upm >log
