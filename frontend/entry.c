@@ -54,11 +54,10 @@ static bool entry_counts(Elab *cx, Scope *scope, const Stmt *s, Entry *e) {
     if (e->kind == ENTRY_sample)
         return entry_count(cx, scope, s->entry.count, "the number of samples", MAX_BATCH, 1,
                            &e->batch);
-    if (e->kind == ENTRY_features && !features_count(cx, s, e)) return false;
     int64_t usual = !train && cx->decls->train_batch ? cx->decls->train_batch : DEFAULT_BATCH;
     if (!entry_count(cx, scope, s->entry.batch, "the batch", MAX_BATCH, usual, &e->batch))
         return false;
-    if (!train) return true;
+    if (!train) return e->kind != ENTRY_features || features_count(cx, s, e);
     if (s->entry.steps && s->entry.epochs)
         return report_error(cx, s->entry.epochs->span,
                             "a train entry has steps or epochs, not both");

@@ -9,16 +9,21 @@
 
 #include <string.h>
 
-enum { RECORDS_UNCOUNTED = 64 }; /* without a host, in tests */
+/* Records without a host, in tests; batches, since the number of one is an f32. */
+enum { RECORDS_UNCOUNTED = 64, BATCHES_MOST = 1 << 24 };
 
 bool features_count(Elab *cx, const Stmt *s, Entry *e) {
     const FrontendHost *host = cx->host;
     Err why = {0};
     e->steps = RECORDS_UNCOUNTED;
     if (!host || !host->records) return true;
+    Span at = s->entry.on->span;
     program_spec(cx);
-    return host->records(host->cx, &cx->program->spec, e->data, &e->steps, &why) ||
-           report_error(cx, s->entry.on->span, "%s", why.msg);
+    if (!host->records(host->cx, &cx->program->spec, e->data, &e->steps, &why))
+        return report_error(cx, at, "%s", why.msg);
+    return (e->steps <= INT32_MAX && e->steps / e->batch < BATCHES_MOST) ||
+           report_error(cx, at, "%lld records in batches of %lld are too many for features",
+                        (long long)e->steps, (long long)e->batch);
 }
 
 /* ---- a bank */

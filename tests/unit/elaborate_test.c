@@ -302,6 +302,46 @@ static void test_entries(void) {
     done(&t);
 }
 
+static const char features_text[] =
+    HEAD "param w[6] = 1\nparam unread[6] = 1\n"
+         "train on text batch 7 steps 5 { minimize mean((cast(ids, f32) - w)^2) with sgd(0.1) }\n"
+         "eval on text { (z, first) = bank\n report a = mean(z), b = sum(first) }\n"
+         "features bank on text { return cast(ids, f32) * w, first = ids[:, 0] }\n"
+         "features alone on text { return cast(ids, f32) * unread }\n";
+
+/* Without a host there are 64 records. */
+static void test_features(void) {
+    Test t = compile(features_text);
+    if (!t.p) return;
+    const Entry *e = &t.p->entry[1];
+    EXPECT(t.p->nentry == 3 && e->kind == ENTRY_features && str_eq(e->name, "bank") &&
+               e->batch == 7 && e->steps == 64,
+           "what an eval reads is gathered before it, by batches of train");
+    EXPECT(find_tensor(t.p, "alone.0") < 0 && find_tensor(t.p, "unread") < 0,
+           "what no eval reads is not made");
+    int z = find_tensor(t.p, "bank.0"), first = find_tensor(t.p, "bank.first");
+    EXPECT(z >= 0 && t.p->tensor[z].kind == TENSOR_bank && t.p->tensor[z].type.dim[0] == 64 &&
+               t.p->tensor[z].type.dim[1] == 6,
+           "a row a record");
+    EXPECT(first >= 0 && t.p->tensor[first].type.dtype == DT_i32 &&
+               t.p->tensor[first].type.rank == 1,
+           "of any type");
+    EXPECT(count_out(e->step, OUT_state) == 2 && count_out(t.p->init, OUT_state) == 2,
+           "banks have no initial value, w and its count have one");
+    done(&t);
+}
+
+/* A host that evaluates nothing. */
+static void test_unevaluated(void) {
+    Test t = {.arena = arena_new()};
+    t.diag = diag_new(t.arena);
+    FrontendHost host = {.cx = t.arena, .module = read_module, .unevaluated = true};
+    t.p = frontend_compile(t.arena, t.diag, "test.upm", features_text, strlen(features_text), &host,
+                           NULL, 0);
+    EXPECT(t.p && t.p->nentry == 1 && t.p->entry[0].kind == ENTRY_train, "only train is left");
+    done(&t);
+}
+
 static void test_remat(void) {
     Test t = compile(HEAD "a = Linear(6, 6)\nb = Linear(6, 6)\n"
                           "train on text batch 4 steps 5 { minimize "
@@ -463,6 +503,8 @@ int main(void) {
     test_freeze();
     test_report_updates();
     test_entries();
+    test_features();
+    test_unevaluated();
     test_remat();
     test_places();
     test_defines();
