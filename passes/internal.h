@@ -45,6 +45,7 @@ Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
 /* ---- loops (loops.c) */
 /* The graph with every loop's body through `fn`, whose business the loops in those are. */
 Graph *loops_map(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn);
+bool has_loops(const Graph *g);
 Graph *loops_trim(Graph *g);    /* without results that nobody reads, and what they come from */
 bool loops_mix(const Graph *g); /* samples are put together within a loop */
 Graph *loops_unroll(Graph *g);  /* every turn written out; the same numbers */

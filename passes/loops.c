@@ -3,14 +3,14 @@
 #include "ir/loop.h"
 #include "passes/internal.h"
 
-static bool has_loop(const Graph *g) {
+bool has_loops(const Graph *g) {
     for (size_t i = 0; i < g->n; i++)
         if (g->node[i]->op == OP_scan) return true;
     return false;
 }
 
 Graph *loops_map(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn) {
-    if (!has_loop(g)) return (Graph *)g; /* graphs do not change any more */
+    if (!has_loops(g)) return (Graph *)g; /* graphs do not change any more */
     Arena *scratch = arena_new();
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);
@@ -67,7 +67,7 @@ static void trim(Graph *to, const Graph *g, uint32_t i, const bool *read, RefMap
 }
 
 Graph *loops_trim(Graph *g) {
-    if (!has_loop(g)) return g;
+    if (!has_loops(g)) return g;
     Arena *scratch = arena_new();
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);
@@ -141,7 +141,7 @@ static Ref **all_turns(Graph *to, const Node *n, const Ref *in, Arena *scratch) 
 }
 
 Graph *loops_unroll(Graph *g) {
-    if (!has_loop(g)) return g;
+    if (!has_loops(g)) return g;
     Arena *scratch = arena_new();
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);

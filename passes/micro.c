@@ -272,7 +272,7 @@ static void build_graphs(Micro *m) {
 
 static bool split_batch(Program *p, Entry *e, Diag *diag) {
     Arena *scratch = arena_new();
-    const Graph *g = loops_unroll(e->logged ? e->logged : e->step); /* into what samples can part */
+    const Graph *g = e->logged ? e->logged : e->step;
     Micro m = {.p = p, .entry = e, .from = g, .diag = diag, .scratch = scratch};
     m.pieces = e->batch / p->spec.run.micro;
     m.reached = graph_reached(g, scratch);
@@ -299,8 +299,25 @@ static bool split_batch(Program *p, Entry *e, Diag *diag) {
     return !m.failed;
 }
 
+/* Samples part in what is computed turn by turn, not in loops. */
+static Graph *unroll(const Program *p, const Graph *g, PassCx *cx) {
+    (void)p, (void)cx;
+    return loops_unroll((Graph *)g);
+}
+static Program *without_loops(const Program *in, Diag *diag) {
+    PassCx cx = {.arena = in->arena, .diag = diag};
+    for (size_t i = 0; i < in->nentry; i++)
+        for (int k = 0; k < ENTRY_GRAPHS; k++)
+            if (in->entry[i].graph[k] && has_loops(in->entry[i].graph[k]))
+                return pass_simplify(program_map(in, &cx, unroll), &cx);
+    return program_like(in);
+}
+
 static Program *split_all(const Program *in, int64_t samples, Diag *diag) {
-    Program *p = program_like(in);
+    bool splits = false;
+    for (size_t i = 0; i < in->nentry; i++)
+        splits = splits || (in->entry[i].kind == ENTRY_train && in->entry[i].batch > samples);
+    Program *p = splits ? without_loops(in, diag) : program_like(in);
     bool ok = true;
     p->spec.run.micro = samples;
     for (size_t i = 0; i < p->nentry; i++)
