@@ -112,8 +112,9 @@ const char *cache_folder(Arena *a, const char **why);
 /* ---- files.c */
 /* What `uptc doctor` measured of this machine, in `a`; NULL: it has not. */
 Machine *machine_known(Arena *a);
-/* The newest .upx in a folder; NULL: there is none. */
-const char *newest_upx(Arena *a, const char *folder);
+/* The newest .upx in a folder; NULL, and that or `none` is said, where it cannot be read or there
+ * is none. */
+const char *newest_upx(Arena *a, const char *folder, const char *none);
 bool is_folder(const char *path);
 /* A file that the verb takes whose name is nearest to the one given; NULL: there is none near. */
 const char *file_meant(Arena *a, const Verb *v, const char *given);

@@ -1,6 +1,7 @@
 /* Files that a person means: the newest .upx here, and for a name that is not there the one that
  * comes closest to it. */
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,11 +17,12 @@ static const char *in_folder(Arena *a, const char *folder, const char *name) {
     return str_eq(folder, ".") ? arena_strdup(a, name) : arena_printf(a, "%s/%s", folder, name);
 }
 
-const char *newest_upx(Arena *a, const char *folder) {
+const char *newest_upx(Arena *a, const char *folder, const char *none) {
     DIR *d = opendir(folder);
+    if (!d) return fail("cannot read the folder '%s': %s", folder, strerror(errno)), NULL;
     const char *best = NULL;
     struct timespec when = {0};
-    for (struct dirent *f; d && (f = readdir(d));) {
+    for (struct dirent *f; (f = readdir(d));) {
         struct stat st;
         if (!name_ends(f->d_name, ".upx")) continue;
         const char *path = in_folder(a, folder, f->d_name);
@@ -31,7 +33,8 @@ const char *newest_upx(Arena *a, const char *folder) {
         best = path;
         when = st.st_mtim;
     }
-    if (d) closedir(d);
+    closedir(d);
+    if (!best) fail("%s", none);
     return best;
 }
 

@@ -233,21 +233,18 @@ static const char *changes_program(const CompileOptions *c) {
 }
 
 static const char *program_of_run(Arena *a, const char *folder, const char **dir) {
-    const char *path = newest_upx(a, folder);
-    if (!path)
-        fail("'%s' holds no .upx: it is not the folder of a run; name the program, and the folder "
-             "with --dir",
-             folder);
     if (!*dir) *dir = folder;
-    return path;
+    return newest_upx(a, folder,
+                      arena_printf(a,
+                                   "'%s' holds no .upx: it is not the folder of a run; name the "
+                                   "program, and the folder with --dir",
+                                   folder));
 }
 
 static const char *program_here(Arena *a) {
-    const char *path = newest_upx(a, ".");
-    if (!path)
-        fail("there is no .upx here; compile one first: uptc compile FILE.upm (or name a .upm or "
-             ".upx)");
-    return path;
+    return newest_upx(a, ".",
+                      "there is no .upx here; compile one first: uptc compile FILE.upm (or name a "
+                      ".upm or .upx)");
 }
 
 /* runs/bert/ is runs/bert, and / is /. */
