@@ -47,9 +47,20 @@ void images_list(Arena *a, const char *dir, Images *out) {
     if (out->n) qsort(out->at, out->n, sizeof *out->at, in_order);
 }
 
+/* What a killed run was writing. */
+static void remove_aside(Arena *a, const char *dir) {
+    DIR *d = opendir(arena_printf(a, "%s/" FOLDER, dir));
+    if (!d) return;
+    for (struct dirent *f; (f = readdir(d));)
+        if (strstr(f->d_name, SUFFIX FILE_ASIDE))
+            unlink(arena_printf(a, "%s/" FOLDER "/%s", dir, f->d_name));
+    closedir(d);
+}
+
 void images_cut_back(const char *dir, int64_t upto) {
     Arena *a = arena_new();
     Images all = {0};
+    remove_aside(a, dir);
     images_list(a, dir, &all);
     for (size_t i = 0; i < all.n; i++)
         if (all.at[i].step > upto) unlink(all.at[i].path);

@@ -73,9 +73,11 @@ static void each_name(RunDir *d, void (*visit)(RunDir *d, const char *name, void
 
 /* Whoever wrote it is gone: the lock is ours. */
 static void remove_aside(RunDir *d, const char *name, void *cx) {
+    static const char *const of[] = {STEP_SUFFIX FILE_ASIDE, PROGRAM_SUFFIX FILE_ASIDE,
+                                     ".html" FILE_ASIDE, ".svg" FILE_ASIDE};
     (void)cx;
-    if (strstr(name, STEP_SUFFIX FILE_ASIDE) || strstr(name, PROGRAM_SUFFIX FILE_ASIDE))
-        unlink(arena_printf(d->arena, "%s/%s", d->path, name));
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (strstr(name, of[i])) unlink(arena_printf(d->arena, "%s/%s", d->path, name));
 }
 
 const char *rundir_step(RunDir *d, int64_t step) {

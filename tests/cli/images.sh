@@ -42,7 +42,7 @@ echo "=== in pieces; and going on from step 4, as if it had never stopped"
 uptc run shown.upm --quiet --micro 2 --dir runs/pieces
 cmp runs/shown/images/first-6.png runs/pieces/images/first-6.png && echo "the same pictures in pieces"
 cp runs/shown/step-4.safetensors runs/shown/last.safetensors
-touch runs/shown/images/mine.png runs/shown/images/other-1.txt
+touch runs/shown/images/mine.png runs/shown/images/other-1.txt runs/shown/images/first-5.png.tmp7 # as a killed run leaves it
 uptc run shown.upm --quiet --steps 5
 ls runs/shown/images
 rm runs/shown/images/mine.png runs/shown/images/other-1.txt

@@ -270,8 +270,9 @@ static void test_rundir(const char *folder) {
            "last.safetensors is not the last");
     EXPECT(count_files(path) == 3, "%d files", count_files(path));
     rundir_close(&d);
-    const char *aside[] = {"step-50.safetensors.tmp123", "last.safetensors.tmp"};
-    for (int i = 0; i < 2; i++) {
+    const char *aside[] = {"step-50.safetensors.tmp123", "last.safetensors.tmp", "tiny.upx.tmp4",
+                           "report.html.tmp5", "curves.svg.tmp6"};
+    for (size_t i = 0; i < sizeof aside / sizeof *aside; i++) {
         snprintf(half, sizeof half, "%s/%s", path, aside[i]);
         spill(half, "x", 1);
         EXPECT(rundir_open(&d, path, &e), "the lock was not given back: %s", e.msg);
