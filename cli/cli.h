@@ -18,9 +18,9 @@ typedef enum OptKind {
     OPT_some,  /* one of at least 1 */
     OPT_maybe, /* the same, but only after a `=`; without one it is what `arg` says: "10" */
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
-    OPT_real, /* a number of at least 0, a double */
+    OPT_real,  /* a number of at least 0, a double */
     OPT_str,
-    OPT_text, /* the same, which may be empty */
+    OPT_text,   /* the same, which may be empty */
     OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
     OPT_define, /* name=value; may repeat */
 } OptKind;
@@ -38,7 +38,7 @@ typedef struct StrList {
 enum { ENDINGS = 2 };
 typedef struct Verb {
     const char *name, *what; /* the name may be two words */
-    const char *takes; /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
+    const char *takes;       /* its one argument, as help shows it: "FILE.upm"; NULL: it has none */
     const char *ending[ENDINGS]; /* what the argument may end in; none: anything */
     bool may_lack;               /* the argument may be left out */
     bool folder;                 /* it may be the folder of a run */
@@ -60,8 +60,8 @@ int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);  /* "uptc: ..." on stderr; ret
 int usage(const char *fmt, ...) PRINTF_LIKE(1, 2); /* the same; returns EXIT_USAGE */
 
 extern const Verb verb_compile, verb_run, verb_check, verb_eval, verb_sample, verb_generate,
-    verb_predict, verb_report, verb_show, verb_tokenizer_encode, verb_tokenizer_decode, verb_tokenizer_train,
-    verb_doctor;
+    verb_predict, verb_report, verb_show, verb_tokenizer_encode, verb_tokenizer_decode,
+    verb_tokenizer_train, verb_doctor;
 
 /* ---- sessions */
 typedef struct Session {

@@ -154,9 +154,7 @@ static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
     case OPT_word: return store_word(a, o, value, at);
     case OPT_str:
         if (!*value) return no_value(o); /* fall through */
-    case OPT_text:
-        memcpy(at, &value, sizeof value);
-        return EXIT_OK;
+    case OPT_text: memcpy(at, &value, sizeof value); return EXIT_OK;
     case OPT_flag: break;
     }
     BUG("%s takes no value", o->name);

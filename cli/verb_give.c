@@ -168,7 +168,8 @@ static const Opt sample_opts[] = {
     COMMON_OPTS,
 };
 static const Opt generate_opts[] = {
-    OPT("--prompt", OPT_text, "text", "go on from this text (default: from standard input)", prompt),
+    OPT("--prompt", OPT_text, "text", "go on from this text (default: from standard input)",
+        prompt),
     OPT("--prompts", OPT_str, "file", "go on from each line of a file", prompts),
     OPT("--json", OPT_flag, NULL, "a line of JSON for each (as --prompts does in a pipe)", json),
     OPT("--tokens", OPT_some, "n", "tokens to make (default: 200)", tokens),

@@ -16,8 +16,7 @@ _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report 
 _Static_assert((int)RT_PLANS == ENTRY_GRAPHS, "graphs of an entry");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
                    (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc &&
-                   (int)RT_TENSOR_cache == TENSOR_cache &&
-                   (int)RT_TENSOR_bank == TENSOR_bank,
+                   (int)RT_TENSOR_cache == TENSOR_cache && (int)RT_TENSOR_bank == TENSOR_bank,
                "kinds of tensors");
 _Static_assert((int)RT_ENTRY_train == ENTRY_train && (int)RT_ENTRY_eval == ENTRY_eval &&
                    (int)RT_ENTRY_sample == ENTRY_sample &&

@@ -57,16 +57,16 @@ static bool type_rows(Elab *cx, Build *b) {
 }
 
 /* The vocabulary of the ids that come in. */
-static const TokenizerInfo *vocabulary_of(Elab *cx, const Build *b) {
+static const TokenizerDecl *vocabulary_of(Elab *cx, const Build *b) {
     for (int i = b->d.spec.input; i >= 0; i = cx->decls->data.at[i].spec.input) {
         const SpecArg *tok = spec_arg(&cx->decls->data.at[i].spec, "tok");
-        if (tok) return &cx->decls->tokenizer.at[tok->i].info;
+        if (tok) return &cx->decls->tokenizer.at[tok->i];
     }
     BUG("ids of no vocabulary");
 }
 
 static bool type_pad(Elab *cx, Build *b) {
-    if (vocabulary_of(cx, b)->pad >= 0) return type_rows(cx, b);
+    if (vocabulary_of(cx, b)->info.pad >= 0) return type_rows(cx, b);
     report_error(cx, b->at, "pad fills up with tok.pad, and this vocabulary has none");
     diag_hint(cx->diag, "| pack(seq) puts texts end to end");
     return false;
@@ -74,11 +74,7 @@ static bool type_pad(Elab *cx, Build *b) {
 
 /* Words lose their blanks and capitals, so nothing says how much of the text they stand for. */
 static bool check_characters(Elab *cx, const Build *b) {
-    int i = b->d.spec.input;
-    while (i >= 0 && !str_eq(cx->decls->data.at[i].spec.stage, "encode"))
-        i = cx->decls->data.at[i].spec.input;
-    const SpecArg *tok = i >= 0 ? spec_arg(&cx->decls->data.at[i].spec, "tok") : NULL;
-    if (!tok || !str_eq(cx->decls->tokenizer.at[tok->i].spec.kind, "wordpiece")) return true;
+    if (!str_eq(vocabulary_of(cx, b)->spec.kind, "wordpiece")) return true;
     report_error(cx, b->at,
                  "characters can be counted where texts come back as they were, and of "
                  "wordpiece they do not");
@@ -95,8 +91,7 @@ static bool type_pack(Elab *cx, Build *b) {
     if (spec_int(&b->d.spec, "boundaries", 0)) add_field(cx, b, "document", 1, seq);
     if (!spec_int(&b->d.spec, "characters", 0)) return true;
     add_field(cx, b, "characters", 1, seq);
-    if (!check_characters(cx, b)) return false;
-    return true;
+    return check_characters(cx, b);
 }
 
 static bool type_share(Elab *cx, Build *b, const char *name, bool open) {
@@ -159,7 +154,7 @@ static bool type_grayscale(Elab *cx, Build *b) {
 
 /* [CLS] a [SEP] b [SEP], of which each sentence has at least one piece. */
 static bool type_sentence_pairs(Elab *cx, Build *b) {
-    const TokenizerInfo *v = vocabulary_of(cx, b);
+    const TokenizerInfo *v = &vocabulary_of(cx, b)->info;
     if (v->pad < 0 || v->cls < 0 || v->sep < 0)
         return report_error(cx, b->at,
                             "sentence_pairs needs a vocabulary with [CLS], [SEP] and [PAD]");

@@ -160,15 +160,15 @@ struct Elab {
     Program *program;
     Module *main;
     Frame *frame;
-    int depth;     /* of calls; more than 200 is an error that shows the chain */
-    int nesting;   /* of eval_expr: bounds the machine's stack */
-    int64_t spent; /* steps of compiling so far, see spend() */
-    Graph *g;      /* of the entry at hand; NULL outside entries */
-    bool training; /* in train, and not inside still() */
-    bool in_train; /* the entry is `train`: step and steps are values, updates happen */
+    int depth;        /* of calls; more than 200 is an error that shows the chain */
+    int nesting;      /* of eval_expr: bounds the machine's stack */
+    int64_t spent;    /* steps of compiling so far, see spend() */
+    Graph *g;         /* of the entry at hand; NULL outside entries */
+    bool training;    /* in train, and not inside still() */
+    bool in_train;    /* the entry is `train`: step and steps are values, updates happen */
     bool in_generate; /* caches are values, and updates of them happen */
     bool in_eval;     /* banks are values */
-    int64_t batch; /* B of the entry */
+    int64_t batch;    /* B of the entry */
     VEC(PTensor) tensor;
     Ref *current; /* by tensor: its value now in this entry (REF_NONE: not yet read) */
     Module *core; /* what every file sees: normal_init and uniform_init are found in its scope */

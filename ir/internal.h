@@ -5,8 +5,8 @@
 #include "ir/ir.h"
 
 enum {
-    MAX_DIM_LOG = 40,    /* a tensor has at most 2^40 elements */
-    MAX_NODES = 1 << 24  /* of a graph */
+    MAX_DIM_LOG = 40,   /* a tensor has at most 2^40 elements */
+    MAX_NODES = 1 << 24 /* of a graph */
 };
 
 /* A type as text, for messages: type_text(&t).s lives to the end of the full expression. */

@@ -70,8 +70,8 @@ const char *const stage_names[4] = {"built", "primitive", "whole_set", "fused"};
 const char *const out_kind_names[OUT_KINDS] = {"value", "state", "loss", "report",
                                                "text",  "watch", "image"};
 const char *const tensor_kind_names[TENSOR_KINDS] = {"param", "state", "optim",
-                                                   "acc",   "cache", "bank"};
-const char *const entry_kind_names[ENTRY_KINDS] = {"train", "eval", "sample", "generate",
-                                                   "predict", "features"};
+                                                     "acc",   "cache", "bank"};
+const char *const entry_kind_names[ENTRY_KINDS] = {"train",    "eval",    "sample",
+                                                   "generate", "predict", "features"};
 const char *const entry_graph_names[ENTRY_GRAPHS] = {"step", "logged", "ahead", "piece",
                                                      "piece_logged"};

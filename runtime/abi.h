@@ -182,8 +182,9 @@ typedef struct RtEntry {
     const Field *field; /* the batch's fields, in the order of RT_FIELD indices; dims with the batch
                            in front are [batch, dim...] */
     int nfield;
-    /* train: quiet and logged. eval: accumulate, and report, and `ahead` once before. A batch in pieces goes through `ahead`
-     * (or NULL), then through piece or piece_logged, then comes step or logged once. */
+    /* train: quiet and logged. eval: accumulate, and report, and `ahead` once before. A batch in
+     * pieces goes through `ahead` (or NULL), then through piece or piece_logged, then comes step or
+     * logged once. */
     union {
         struct {
             RtPlan *step, *logged, *ahead, *piece, *piece_logged;

@@ -51,7 +51,8 @@ bool state_save(const char *path, const State *s, const Position *at, Err *e);
 /* To go on with a run: everything the program keeps must be there with its dtype and shape, and
  * nothing else; the marks are those of the run so far. */
 bool state_resume(const char *path, const State *s, Position *at, Err *e);
-/* To evaluate, sample and so on: optimiser state and what else the file has may differ. Sets step and seed. */
+/* To evaluate, sample and so on: optimiser state and what else the file has may differ. Sets step
+ * and seed. */
 bool state_read(const char *path, const State *s, Position *at, Err *e);
 
 /* ---- load.c: the program's `load` declarations, then clones. Reports to `log` (NULL: silent). */
