@@ -80,6 +80,19 @@ static void start_times(Session *s, const CompileOptions *o) {
     if (o->time && !s->times) s->times = times_new(s->arena);
 }
 
+/* Whether products of bf16 are worth making: $UPT_BF16 says so where the processor has none. */
+static bool multiplies_bf16(void) {
+    const char *cpu = getenv("UPT_CPU"), *always = getenv("UPT_BF16");
+    return (always && *always) || codegen_has_bf16(cpu && *cpu ? cpu : NULL);
+}
+
+static void settle_precision(Session *s, RunSpec *run) {
+    if (!run->precision || !str_eq(run->precision, "bf16") || multiplies_bf16()) return;
+    diag_warn(s->diag, (Span){0},
+              "precision = bf16: this processor has no products of bf16: computed in f32");
+    run->precision = "f32";
+}
+
 /* What the flags say in place of the program, and whether its entries can follow. */
 static void settle_run(Session *s, const CompileOptions *o) {
     const Program *p = s->program;
@@ -89,8 +102,7 @@ static void settle_run(Session *s, const CompileOptions *o) {
     if (o->keep) run->keep = o->keep;
     if (o->order) run->alternate = str_eq(o->order, "alternate");
     if (o->precision) run->precision = o->precision;
-    if (o->precision && !str_eq(o->precision, "f32"))
-        diag_warn(s->diag, (Span){0}, "--precision %s: this version computes in f32", o->precision);
+    if (p->stage == STAGE_BUILT) settle_precision(s, run); /* a .upx is made of bf16 already */
     for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
             diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",

@@ -54,7 +54,8 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf,
 void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf);
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
-void build_cast(Build *b, DType from_type, int32_t from, DType to_type, int32_t to, int64_t count);
+/* From the first of these types through all to the last. */
+void build_casts(Build *b, const DType *type, int ntype, int32_t from, int32_t to, int64_t count);
 
 void build_node(Build *b, uint32_t at);
 int32_t build_buffer(Build *b, const PlanBuffer *p);

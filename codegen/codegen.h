@@ -25,5 +25,7 @@ RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e);
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e);
 /* Why compiled kernels could not be kept for the next run; NULL: they were, or need not be. */
 const char *codegen_note(const Codegen *c);
+/* Whether the processor multiplies bf16 faster than f32. cpu: as in CodegenOptions. */
+bool codegen_has_bf16(const char *cpu);
 size_t codegen_kernels(const Codegen *c); /* structures compiled so far */
 #endif

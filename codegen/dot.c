@@ -1,7 +1,8 @@
 /* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c, and
  * in s, which the result starts from (0 where it is absent); labels that walk all three evenly are
  * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
- * loops. An operand in which no choice has unit stride is copied first; bf16 is computed in f32.
+ * loops. An operand in which no choice has unit stride is copied first; bf16 is widened first, and
+ * what a product rounds is rounded before.
  * Long sums with few results, such as gradients of weights, are computed in parts, so that there is
  * something to share; into how many, sizes alone say. */
 #include <string.h>
@@ -284,13 +285,14 @@ static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts fact
     if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
 }
 
-/* An operand in f32. */
-static int32_t build_f32(Build *b, Ref r) {
+/* An operand in f32, with no more digits than bf16 has where it is rounded. */
+static int32_t build_f32(Build *b, Ref r, bool round) {
     const Type *t = graph_type(b->g, r);
     int32_t kept = build_value(b, r);
-    if (t->dtype == DT_f32) return kept;
+    if (t->dtype == DT_f32 && !round) return kept;
     int32_t wide = build_scratch(b, type_count(t) * (int64_t)sizeof(float));
-    build_cast(b, t->dtype, kept, DT_f32, wide, type_count(t));
+    const DType type[] = {t->dtype, round ? DT_bf16 : DT_f32, DT_f32};
+    build_casts(b, type, 3, kept, wide, type_count(t));
     return wide;
 }
 
@@ -298,11 +300,15 @@ void build_dot(Build *b, const Node *n, Ref result) {
     Labels s = read_labels(b->g, n);
     DType t = n->type[0].dtype;
     int32_t buf[OPERANDS] = {[S] = -1}, out = build_value(b, result);
-    for (int i = 0; i < n->nin; i++) buf[operand_of(n, i)] = build_f32(b, n->in[i]);
+    for (int i = 0; i < n->nin; i++) {
+        int operand = operand_of(n, i);
+        buf[operand] = build_f32(b, n->in[i], n->attr.dot.round && operand != S);
+    }
     int32_t computed = buf[C] =
         t == DT_f32 ? out : build_scratch(b, type_count(&n->type[0]) * (int64_t)sizeof(float));
     Facts facts = node_facts(b->g, n);
     facts.bytes *= (double)sizeof(float) / (double)dtype_size(t);
     build_product(b, &s, buf, facts);
-    if (t != DT_f32) build_cast(b, DT_f32, computed, t, out, type_count(&n->type[0]));
+    if (t != DT_f32)
+        build_casts(b, (DType[]){DT_f32, t}, 2, computed, out, type_count(&n->type[0]));
 }

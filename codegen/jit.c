@@ -270,3 +270,11 @@ size_t jit_count(const Jit *j) {
 const char *jit_note(const Jit *j) {
     return j->note.msg[0] ? j->note.msg : NULL;
 }
+
+bool codegen_has_bf16(const char *cpu) {
+    Host host = {0};
+    Err e = {0};
+    bool has = host_init(&host, cpu, &e) && host_has_bf16(&host);
+    host_free(&host);
+    return has;
+}

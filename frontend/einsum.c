@@ -118,13 +118,19 @@ static void operand_labels(char *label, int leads, const bool *drop, int axes, c
     label[n++] = column;
 }
 
+/* The IR sums products of bf16 to f32; here a result has the type of the operands. */
+static TVal add_dot(Elab *cx, const Attr *attr, const TVal in[2], Span at) {
+    TVal t = tensor_add(cx, OP_dot, attr, in, 2, NULL, at);
+    return tensor_ok(&t) ? tensor_cast(cx, &t, in[0].type.dtype, at) : t;
+}
+
 static TVal matmul_dot(Elab *cx, const Matmul *m, Span at) {
     TVal in[2] = {m->a, m->b};
     Attr attr = {0};
     memcpy(attr.dot.a, m->la, sizeof attr.dot.a);
     memcpy(attr.dot.b, m->lb, sizeof attr.dot.b);
     memcpy(attr.dot.out, m->lo, sizeof attr.dot.out);
-    TVal t = tensor_add(cx, OP_dot, &attr, in, 2, NULL, at);
+    TVal t = add_dot(cx, &attr, in, at);
     memcpy(t.name, m->named.name, sizeof t.name);
     return t;
 }
@@ -370,7 +376,7 @@ static bool contract(Einsum *es, Term *acc, int i) {
     memcpy(attr.dot.b, b->lab, sizeof attr.dot.b);
     memcpy(attr.dot.out, result.lab, sizeof attr.dot.out);
     TVal in[2] = {acc->t, b->t};
-    result.t = tensor_add(es->cx, OP_dot, &attr, in, 2, NULL, es->at);
+    result.t = add_dot(es->cx, &attr, in, es->at);
     *acc = result;
     return tensor_ok(&acc->t);
 }

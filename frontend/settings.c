@@ -114,9 +114,6 @@ static bool set_precision(const RunCx *r) {
     size_t which;
     if (!run_word(r, words, 2, &which)) return false;
     r->run->precision = words[which];
-    if (which == 1)
-        diag_warn(r->cx->diag, r->arg->value->span,
-                  "this version computes in f32 where bf16 is asked for");
     return true;
 }
 

@@ -168,8 +168,18 @@ static int64_t contracted_offsets(Eval *ev, const Array *in, int64_t **oa, int64
     return count;
 }
 
+/* The operand as the product takes it. */
+static const double *rounded(const Eval *ev, const Array *in) {
+    if (!ev->n->attr.dot.round || ev->cx->f64) return in->at;
+    int64_t n = type_count(&in->type);
+    double *to = NEW_N(ev->cx->arena, double, n);
+    for (int64_t i = 0; i < n; i++) to[i] = bf16_to_float(bf16_from_float((float)in->at[i]));
+    return to;
+}
+
 /* Of operands in[0] and in[1], onto what the result has. */
 static void add_products(Eval *ev, const Array *in) {
+    const double *left = rounded(ev, &in[0]), *right = rounded(ev, &in[1]);
     const Type *t = &ev->n->type[0];
     int64_t *oa, *ob, inner = contracted_offsets(ev, in, &oa, &ob), stride[RANK];
     Walk w = walk_new(t);
@@ -179,7 +189,7 @@ static void add_products(Eval *ev, const Array *in) {
     walk_add(&w, stride);
     int64_t count = type_count(t);
     for (int64_t i = 0; i < count; i++, walk_next(&w)) {
-        const double *a = in[0].at + w.offset[0], *b = in[1].at + w.offset[1];
+        const double *a = left + w.offset[0], *b = right + w.offset[1];
         double sum = ev->out[0].at[i];
         for (int64_t k = 0; k < inner; k++) sum += a[oa[k]] * b[ob[k]];
         ev->out[0].at[i] = sum;

@@ -113,7 +113,8 @@ typedef struct Attr {
         struct { int rank; int64_t start[RANK], step[RANK], size[RANK]; } slice; /* SLICE */
         /* PAD: gap zeros between neighbours */
         struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;
-        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; } dot; /* DOT: a letter an axis */
+        /* DOT: a letter an axis; round: both operands are rounded to bf16 first */
+        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; bool round; } dot;
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
         struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK], lo[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
@@ -227,13 +228,15 @@ Ref g_expand(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
 Ref g_transpose(Graph *g, Ref x, const int *perm, Span at);
 Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at);
 Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at);
+/* The product `n` of other operands, with other labels. */
+Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *lb, const char *lo);
 /* Undoes broadcasting: sums edges and reshapes. */
 Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 
 /* ---- programs */
 /* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
- * batch; cache: what one generation keeps, zero at its start; bank: a value of every record of a set.
- * These three are never saved and have no initial value. */
+ * batch; cache: what one generation keeps, zero at its start; bank: a value of every record of a
+ * set. These three are never saved and have no initial value. */
 typedef enum TensorKind {
     TENSOR_param,
     TENSOR_state,
@@ -281,8 +284,8 @@ typedef struct Entry {
      * after `whole_set`, what each batch adds to the sums, and the reports from them.
      * After `micro` a train entry's batch goes through `piece` (or piece_logged) in equal pieces,
      * which add to accumulators; step and logged run once, after all of them, and `ahead` adds up,
-     * before, what a sample has to know of the whole batch. Of an eval `ahead` runs once, before the
-     * first batch: what comes of banks alone. */
+     * before, what a sample has to know of the whole batch. Of an eval `ahead` runs once, before
+     * the first batch: what comes of banks alone. */
     union {
         struct {
             Graph *step, *logged, *ahead, *piece, *piece_logged;

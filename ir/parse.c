@@ -221,6 +221,7 @@ static bool parse_value(Parser *ps, const Key *k, char *base, bool same_rank) {
     case KEY_hex: return parse_hex(ps, at);
     case KEY_double: return parse_double(ps, at);
     case KEY_bool:
+    case KEY_flag:
         if (!parse_word(ps, bools, 2, "true or false", &word)) return false;
         *(bool *)at = word;
         return true;
@@ -239,6 +240,7 @@ bool parse_record(Parser *ps, const Record *r, void *base) {
     if (!parse_expect(ps, '{')) return false;
     for (int i = 0; i < RECORD_MAX && r->key[i].name; i++) {
         const Key *k = &r->key[i];
+        if (k->kind == KEY_flag && !parse_is(ps, ',')) continue;
         if (i && !parse_expect(ps, ',')) return false;
         if (!parse_accept_word(ps, k->name))
             return parse_error(ps, ps->tok.span, "expected '%s='", k->name);

@@ -63,7 +63,8 @@ static void print_value(Buf *b, const Key *k, const char *base) {
     case KEY_int64: buf_printf(b, "%lld", (long long)*(const int64_t *)at); return;
     case KEY_hex: buf_printf(b, "0x%llx", (unsigned long long)*(const uint64_t *)at); return;
     case KEY_double: print_double(b, *(const double *)at); return;
-    case KEY_bool: buf_puts(b, *(const bool *)at ? "true" : "false"); return;
+    case KEY_bool:
+    case KEY_flag: buf_puts(b, *(const bool *)at ? "true" : "false"); return;
     case KEY_str: print_str(b, *(const char *const *)at); return;
     case KEY_dtype: buf_puts(b, dtype_name(*(const DType *)at)); return;
     case KEY_mask: print_mask(b, *(const uint32_t *)at); return;
@@ -79,6 +80,8 @@ static void print_record(Buf *b, const Record *r, const void *base) {
     if (!r->key[0].name) return;
     buf_puts(b, " {");
     for (int i = 0; i < RECORD_MAX && r->key[i].name; i++) {
+        bool set = r->key[i].kind != KEY_flag || *(const bool *)((const char *)base + r->key[i].at);
+        if (!set) continue;
         buf_printf(b, "%s%s=", i ? ", " : "", r->key[i].name);
         print_value(b, &r->key[i], base);
     }

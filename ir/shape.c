@@ -373,11 +373,18 @@ static int dot_batch(const Type *t, const char *labels, const char *out) {
     return at >= 0 ? at : NO_BATCH;
 }
 
+static bool dot_takes(DType t) {
+    return dtype_is_float(t);
+}
+
+/* Sums of products are f32 at least, whatever they are products of. */
 static bool dot_result(Infer *cx, const Type *a, const Type *b) {
     const char *la = cx->attr->dot.a, *lb = cx->attr->dot.b, *lo = cx->attr->dot.out;
     if (!labels_valid(cx, la) || !labels_valid(cx, lb) || !labels_valid(cx, lo)) return false;
-    if (!dtype_is_float(a->dtype) || a->dtype != b->dtype)
-        return FAIL(cx, "takes two of one float type, not %s and %s", TEXT(a), TEXT(b));
+    bool f64 = a->dtype == DT_f64;
+    if (!dot_takes(a->dtype) || !dot_takes(b->dtype) || f64 != (b->dtype == DT_f64))
+        return FAIL(cx, "takes floats, both f64 or neither, not %s and %s", TEXT(a), TEXT(b));
+    if (f64 && cx->attr->dot.round) return FAIL(cx, "f64 is not rounded to bf16");
     if (!dot_operand(cx, la, lb, a) || !dot_operand(cx, lb, la, b)) return false;
     for (int i = 0; la[i]; i++) {
         int k = label_at(lb, la[i]);
@@ -385,7 +392,7 @@ static bool dot_result(Infer *cx, const Type *a, const Type *b) {
             return FAIL(cx, "label '%c' is %lld in %s and %lld in %s", la[i], (long long)a->dim[i],
                         TEXT(a), (long long)b->dim[k], TEXT(b));
     }
-    Type r = type_make(a->dtype, (int)strlen(lo), (const int64_t[RANK]){0});
+    Type r = type_make(f64 ? DT_f64 : DT_f32, (int)strlen(lo), (const int64_t[RANK]){0});
     for (int i = 0; lo[i]; i++) {
         int ka = label_at(la, lo[i]), kb = label_at(lb, lo[i]);
         if (ka < 0 && kb < 0) return FAIL(cx, "label '%c' of the result is in no operand", lo[i]);

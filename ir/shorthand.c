@@ -63,14 +63,26 @@ Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at) {
     return axes ? graph_add(g, op, &(Attr){.axes = axes}, &x, 1, NULL, at) : x;
 }
 
-Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at) {
+static Attr dot_labels(const char *la, const char *lb, const char *lo) {
     Attr attr;
     memset(&attr, 0, sizeof attr);
     CHECK(strlen(la) <= RANK && strlen(lb) <= RANK && strlen(lo) <= RANK);
     memcpy(attr.dot.a, la, strlen(la));
     memcpy(attr.dot.b, lb, strlen(lb));
     memcpy(attr.dot.out, lo, strlen(lo));
+    return attr;
+}
+
+Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at) {
+    Attr attr = dot_labels(la, lb, lo);
     return graph_add(g, OP_dot, &attr, (Ref[]){a, b}, 2, NULL, at);
+}
+
+Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *lb,
+             const char *lo) {
+    Attr attr = dot_labels(la, lb, lo);
+    attr.dot.round = n->attr.dot.round;
+    return graph_add(g, OP_dot, &attr, (Ref[]){a, b}, 2, NULL, n->span);
 }
 
 /* An axis is summed where `shape` lacks it or has 1 in its place. One of size 1 needs no sum,

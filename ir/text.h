@@ -11,6 +11,7 @@ typedef enum KeyKind {
     KEY_hex,    /* uint64_t */
     KEY_double, /* double */
     KEY_bool,   /* bool */
+    KEY_flag,   /* bool, last of a record, which is not written where it is false */
     KEY_str,    /* const char *; `none` is NULL */
     KEY_dtype,  /* DType */
     KEY_mask,   /* uint32_t of axes, as a list */

@@ -19,7 +19,7 @@ typedef struct Logged {
     Arena *arena;
 } Logged;
 
-static bool *reached_by(Arena *scratch, const Graph *g, const bool *out) {
+bool *reached_by(Arena *scratch, const Graph *g, const bool *out) {
     bool *reached = NEW_N(scratch, bool, g->n);
     for (size_t i = 0; i < g->nout; i++) reached[g->out[i].ref.node] |= out[i];
     for (size_t i = g->n; i-- > 0;)
@@ -108,8 +108,7 @@ static Graph *join_reports(Logged *l, PassCx *cx) {
     return to;
 }
 
-/* A loss, or a state that the quiet step changes. */
-static bool *quiet_outputs(Arena *scratch, const Graph *logged, const Graph *step) {
+bool *quiet_outputs(Arena *scratch, const Graph *logged, const Graph *step) {
     bool *quiet = NEW_N(scratch, bool, logged->nout + 1);
     for (size_t i = 0; i < logged->nout; i++) {
         const Output *o = &logged->out[i];

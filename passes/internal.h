@@ -13,7 +13,7 @@
 #include "passes/passes.h"
 
 PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_ahead, pass_simplify,
-    pass_micro, pass_accumulate, pass_fuse, pass_order, pass_fit;
+    pass_micro, pass_round, pass_accumulate, pass_fuse, pass_order, pass_fit;
 
 /* ---- rebuilding */
 
@@ -49,6 +49,11 @@ bool has_loops(const Graph *g);
 Graph *loops_trim(Graph *g);    /* without results that nobody reads, and what they come from */
 bool loops_mix(const Graph *g); /* samples are put together within a loop */
 Graph *loops_unroll(Graph *g);  /* every turn written out; the same numbers */
+
+/* ---- quiet and logged steps (fuse_logged.c) */
+/* Which outputs of the logged step are the quiet one's too: losses, and states that it changes. */
+bool *quiet_outputs(Arena *scratch, const Graph *logged, const Graph *step);
+bool *reached_by(Arena *scratch, const Graph *g, const bool *out); /* nodes */
 
 /* The value of a constant, seen through the shape operators that keep it one. */
 bool const_value(const Graph *g, Ref r, double *v);

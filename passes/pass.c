@@ -27,6 +27,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(micro, "compute a batch in pieces, if the program says so",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
+    PASS(round, "make products of training from bf16, if the program says so",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(accumulate, "let products start from what is added to them",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(fuse, "group pointwise and reduction chains into kernels",

@@ -63,7 +63,7 @@ static Ref transpose_of_dot(const Rewrite *r) { /* unless the product is also re
     if (x->op != OP_dot || r->uses[r->n->in[0].node] != 1) return REF_NONE;
     for (int i = 0; i < r->n->attr.perm.rank; i++)
         out[i] = x->attr.dot.out[r->n->attr.perm.axis[i]];
-    return g_dot(r->g, x->in[0], x->in[1], x->attr.dot.a, x->attr.dot.b, out, r->n->span);
+    return g_dot_as(r->g, x, x->in[0], x->in[1], x->attr.dot.a, x->attr.dot.b, out);
 }
 
 /* ---- slice, pad, concat */
@@ -169,7 +169,7 @@ static Ref dot_of_transpose(const Rewrite *r) {
         for (int k = 0; k < x->attr.perm.rank; k++) label[x->attr.perm.axis[k]] = own[k];
         const char *la = i == 0 ? label : r->n->attr.dot.a, *lb = i == 1 ? label : r->n->attr.dot.b;
         Ref a = i == 0 ? x->in[0] : r->in[0], b = i == 1 ? x->in[0] : r->in[1];
-        return g_dot(r->g, a, b, la, lb, r->n->attr.dot.out, r->n->span);
+        return g_dot_as(r->g, r->n, a, b, la, lb, r->n->attr.dot.out);
     }
     return REF_NONE;
 }
@@ -196,16 +196,16 @@ static Ref drop_repeats(const Rewrite *r, int i) {
     }
     if (rank == wide->rank || before != type_count(t)) return REF_NONE;
     Ref small = g_reshape(r->g, x->in[0], rank, dim, r->n->span);
-    if (i == 0) return g_dot(r->g, small, r->in[1], label, other, r->n->attr.dot.out, r->n->span);
-    return g_dot(r->g, r->in[0], small, other, label, r->n->attr.dot.out, r->n->span);
+    if (i == 0) return g_dot_as(r->g, r->n, small, r->in[1], label, other, r->n->attr.dot.out);
+    return g_dot_as(r->g, r->n, r->in[0], small, other, label, r->n->attr.dot.out);
 }
 static Ref dot_of_expand(const Rewrite *r) {
     Ref to = drop_repeats(r, 0);
     return ref_is(to) ? to : drop_repeats(r, 1);
 }
 
-/* The operand with its axes in the order of the result's labels and 1 for those it lacks: ready to
- * broadcast. */
+/* The operand with its axes in the order of the result's labels and 1 for those it lacks, in the
+ * result's type: ready to broadcast. */
 static Ref line_up(const Rewrite *r, Ref x, const char *label, const char *out) {
     const Type *t = graph_type(r->g, x);
     int perm[RANK] = {0}, rank = 0;
@@ -215,8 +215,9 @@ static Ref line_up(const Rewrite *r, Ref x, const char *label, const char *out) 
         dim[i] = at ? t->dim[at - label] : 1;
         if (at) perm[rank++] = (int)(at - label);
     }
-    return g_reshape(r->g, g_transpose(r->g, x, perm, r->n->span), (int)strlen(out), dim,
-                     r->n->span);
+    x = g_reshape(r->g, g_transpose(r->g, x, perm, r->n->span), (int)strlen(out), dim, r->n->span);
+    if (r->n->attr.dot.round) x = g_cast(r->g, x, DT_bf16, r->n->span);
+    return g_cast(r->g, x, r->n->type[0].dtype, r->n->span);
 }
 static Ref
 dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with broadcasting */

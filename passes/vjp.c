@@ -279,8 +279,12 @@ static void vjp_min(Vjp *v) {
  * kind. */
 static void vjp_dot(Vjp *v) {
     const char *la = v->n->attr.dot.a, *lb = v->n->attr.dot.b, *lo = v->n->attr.dot.out;
-    if (vjp_wants(v, 0)) vjp_give(v, 0, g_dot(v->g, v->gy, v->x[1], lo, lb, la, v->at));
-    if (vjp_wants(v, 1)) vjp_give(v, 1, g_dot(v->g, v->x[0], v->gy, la, lo, lb, v->at));
+    for (int i = 0; i < 2; i++) {
+        if (!vjp_wants(v, i)) continue;
+        Ref d = i == 0 ? g_dot(v->g, v->gy, v->x[1], lo, lb, la, v->at)
+                       : g_dot(v->g, v->x[0], v->gy, la, lo, lb, v->at);
+        vjp_give(v, i, g_cast(v->g, d, type_of(v, v->x[i])->dtype, v->at));
+    }
 }
 
 /* ---- tables */

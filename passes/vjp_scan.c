@@ -190,7 +190,7 @@ static Ref sum_dot(Back *b, const Node *n) {
     snprintf(la, sizeof la, "%c%s", turn, n->attr.dot.a);
     snprintf(lb, sizeof lb, "%c%s", turn, n->attr.dot.b);
     Ref x = all_turns(b, n->in[0]), y = all_turns(b, n->in[1]);
-    return g_dot(b->after, x, y, la, lb, n->attr.dot.out, n->span);
+    return g_dot_as(b->after, n, x, y, la, lb, n->attr.dot.out);
 }
 
 /* Rows added to an empty table, with those of all turns. */

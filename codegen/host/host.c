@@ -3,6 +3,7 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
+#include <string.h>
 
 LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
     LLVMTargetRef target;
@@ -33,6 +34,13 @@ bool host_init(Host *h, const char *cpu, Err *e) {
     LLVMDisposeTargetData(data);
     LLVMDisposeTargetMachine(m);
     return true;
+}
+
+bool host_has_bf16(const Host *h) {
+    static const char *const feature[] = {"+avx512bf16", "+amx-bf16"};
+    for (size_t i = 0; i < sizeof feature / sizeof *feature; i++)
+        if (strstr(h->features, feature[i])) return true;
+    return false;
 }
 
 void host_free(Host *h) {

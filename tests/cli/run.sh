@@ -42,10 +42,12 @@ cmp -s seed4/last.safetensors q/last.safetensors || echo "another seed, other nu
 sed -i 's/^run .*/run { seed = 3; keep = 1; save every 5 }/' tiny.upm
 uptc run tiny.upm --dir k1 --quiet && ls k1
 uptc run tiny.upm --dir k2 --quiet --keep 4 && ls k2
-try uptc run tiny.upm --dir p --quiet --precision bf16
-try uptc check tiny.upm --precision bf16
-uptc compile tiny.upm --precision bf16 --emit=ir 2>/dev/null | grep -o 'precision="[a-z0-9]*"'
-cmp p/last.safetensors k1/last.safetensors && echo "and the same bytes"
+try env UPT_CPU=x86-64-v3 uptc run tiny.upm --dir p --quiet --precision bf16
+try env UPT_CPU=x86-64-v3 uptc check tiny.upm --precision bf16
+try env UPT_BF16=1 uptc check tiny.upm --precision bf16
+UPT_BF16=1 uptc compile tiny.upm --precision bf16 --emit=ir 2>/dev/null | grep -o 'precision="[a-z0-9]*"'
+UPT_CPU=x86-64-v3 uptc run tiny.upm --dir f32 --quiet
+cmp p/last.safetensors f32/last.safetensors && echo "and the same bytes"
 
 echo "=== places for results"
 touch file

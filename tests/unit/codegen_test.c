@@ -284,8 +284,9 @@ typedef enum Start { START_none, START_full, START_row, START_product, STARTS } 
 
 /* What the product starts from: nothing, a value that stays, one broadcast along the last axis, or
  * another product, which it may be written over. */
-static Ref started_dot(Case *c, const DotCase *d, const Ref *in, Start start) {
-    Ref x = g_dot(c->g, in[0], in[1], d->a, d->b, d->out, (Span){0});
+static Ref started_dot(Case *c, const DotCase *d, const Ref *in, bool round, Start start) {
+    Node like = {.attr.dot.round = round};
+    Ref x = g_dot_as(c->g, &like, in[0], in[1], d->a, d->b, d->out);
     const Type *t = graph_type(c->g, x);
     Attr attr = graph_node(c->g, x)->attr;
     if (start == START_none) return x;
@@ -294,19 +295,25 @@ static Ref started_dot(Case *c, const DotCase *d, const Ref *in, Start start) {
     return graph_add(c->g, OP_dot_add, &attr, (Ref[]){x, in[0], in[1]}, 3, NULL, (Span){0});
 }
 
-static void test_dot(const DotCase *d, DType t, const int64_t *size, Start start) {
+typedef struct DotTypes {
+    DType a, b;
+    bool round;
+} DotTypes;
+static const DotTypes of_f32 = {DT_f32, DT_f32, false};
+
+static void test_dot(const DotCase *d, DotTypes t, const int64_t *size, Start start) {
     static const char letters[] = "bmkntshea";
     Case c = case_new("");
-    snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %d", d->a, d->b, d->out, dtype_name(t),
-             (int)start);
+    snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %s %d %d", d->a, d->b, d->out,
+             dtype_name(t.a), dtype_name(t.b), t.round, (int)start);
     Ref in[2];
     for (int o = 0; o < 2; o++) {
         const char *labels = o ? d->b : d->a;
         int64_t dim[RANK];
         for (int i = 0; labels[i]; i++) dim[i] = size[(strchr(letters, labels[i]) - letters) % 8];
-        in[o] = input(&c, t, (int)strlen(labels), dim);
+        in[o] = input(&c, o ? t.b : t.a, (int)strlen(labels), dim);
     }
-    output(&c, started_dot(&c, d, in, start));
+    output(&c, started_dot(&c, d, in, t.round, start));
     c.positive = true;
     c.tolerance = 1e-5;
     case_run(&c);
@@ -322,19 +329,23 @@ static void test_dots(void) {
         {"bmk", "bkn", "mnb"}, {"mbk", "nkb", "bnm"},    {"b", "bn", "nb"},
     };
     static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
+    static const DotTypes types[] = {{DT_f32, DT_f32, false},
+                                     {DT_bf16, DT_bf16, false},
+                                     {DT_f32, DT_bf16, false},
+                                     {DT_f32, DT_f32, true},
+                                     {DT_bf16, DT_f32, true}};
     for (size_t d = 0; d < sizeof dots / sizeof *dots; d++)
         for (int t = 0; t < 2; t++)
-            for (int s = 0; s < STARTS; s++) {
-                test_dot(&dots[d], DT_f32, sizes[t], (Start)s);
-                test_dot(&dots[d], DT_bf16, sizes[t], (Start)s);
-            }
+            for (int s = 0; s < STARTS; s++)
+                for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+                    test_dot(&dots[d], types[k], sizes[t], (Start)s);
 }
 
 /* A sum so long that it is computed in parts. */
 static void test_long_dots(void) {
     static const int64_t size[8] = {[0] = 16, [1] = 60, [3] = 44, [5] = 256};
     for (int s = 0; s < STARTS; s++)
-        test_dot(&(DotCase){"bsm", "bsn", "mn"}, DT_f32, size, (Start)s);
+        test_dot(&(DotCase){"bsm", "bsn", "mn"}, of_f32, size, (Start)s);
 }
 
 /* ---- groups as programs have them. `kernels`: how many steps fusion may leave */

@@ -306,6 +306,19 @@ static void test_dot(void) {
     computes(OP_dot, (Attr){.dot = {"i", "j", "ij"}},
              INPUTS(array(DT_f32, DIMS(2), VALUES(1, 2)), array(DT_f32, DIMS(2), VALUES(3, 4))),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(3, 4, 6, 8))));
+    /* 0x1.02p0 lies between two numbers of bf16; the sum 515 would be between two as well */
+    Array fine = array(DT_f32, DIMS(2), VALUES(0x1.010002p0, 257)),
+          coarse = array(DT_bf16, DIMS(2), VALUES(0x1.02p0, 258));
+    computes(OP_dot, (Attr){.dot = {"k", "k", "", true}}, INPUTS(fine, fine),
+             INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.02p0 + 256 * 256))));
+    computes(OP_dot, (Attr){.dot = {"k", "k", ""}}, INPUTS(coarse, fine),
+             INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.010002p0 + 258 * 257))));
+    computes(OP_dot, (Attr){.dot = {"k", "k", ""}}, INPUTS(coarse, coarse),
+             INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.02p0 + 258 * 258))));
+    Err e = {0};
+    Array *exact = evaluate(OP_dot, (Attr){.dot = {"k", "k", "", true}}, INPUTS(fine, fine), NULL,
+                            (EvalCx){.live = -1, .f64 = true}, &e);
+    EXPECT(exact->at[0] == 0x1.010002p0 * 0x1.010002p0 + 257 * 257, "f64 rounds nothing");
 }
 
 static void test_dot_add(void) {

@@ -107,6 +107,15 @@ static void test_other_shapes(void) {
     infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc"}}, IN("f32[8*,3]", "f32[8*,3]"));
     infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn"}},
            IN("f32[8*,2,3]", "f32[8*,2,3,5]"));
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("bf16[8*,3]", "bf16[3,5]"));
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
+           IN("f32[8*,3]", "bf16[3,5]"));
+    infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("f64[8*,3]", "f64[3,5]"));
+    infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}},
+           IN("f64[8*,3]", "f32[3,5]"));
+    infers("~f64 is not rounded", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
+           IN("f64[8*,3]", "f64[3,5]"));
+    infers("~takes floats", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("i32[8*,3]", "i32[3,5]"));
     infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", ""}}, IN("f32[3]", "f32[4]"));
     infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", ""}},
            IN("f32[2,3]", "f32[3]"));
