@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/times.h"
-#include "codegen/loops.h"
 #include "codegen/sources.h"
+#include "runtime/abi.h"
 
 static const char PASSES[] = "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa("
                              "licm),early-cse,simplifycfg";
@@ -21,10 +21,10 @@ const char *compile_settings(Arena *a, const Host *h) {
                         ABI_VERSION, PASSES, h->triple, h->cpu, h->features);
 }
 
-static void verify(LLVMModuleRef m, const Kernel *k) {
+static void verify(LLVMModuleRef m, const Source *s) {
     char *message = NULL;
     if (LLVMVerifyModule(m, LLVMReturnStatusAction, &message))
-        BUG("invalid LLVM IR: %s\nof the kernel\n%s", message, k->key.data);
+        BUG("invalid LLVM IR: %s\nof\n%s", message, s->key);
     LLVMDisposeMessage(message);
 }
 
@@ -90,14 +90,14 @@ static bool start_compiler(Compiler *c, Err *e) {
     return c->machine != NULL;
 }
 
-bool compile_kernel(Compiler *c, const Kernel *k, const char *symbol, Object *o, Err *e) {
+bool compile_source(Compiler *c, const Source *s, const char *symbol, Object *o, Err *e) {
     double start = clock_seconds();
     if (!start_compiler(c, e)) return false;
     LLVMContextRef cx = LLVMContextCreate();
-    Emit *emit = emit_new(c->arena, c->host, cx, symbol);
-    loops_emit(emit, k, c->arena);
+    Emit *emit = emit_module(c->arena, c->host, cx, symbol);
+    s->emit(emit, s->of, c->arena);
     emit_free(emit);
-    verify(emit->module, k);
+    verify(emit->module, s);
     c->emission += clock_seconds() - start;
     bool ok = make_object(c, emit->module, o, e);
     LLVMDisposeModule(emit->module);

@@ -8,8 +8,7 @@
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
-#include "codegen/host/host.h"
-#include "codegen/kernel.h"
+#include "codegen/emit.h"
 
 typedef struct Compiler { /* of one thread */
     Arena *arena;         /* objects live here */
@@ -20,17 +19,23 @@ typedef struct Compiler { /* of one thread */
     double emission, passes, generation; /* seconds so far */
 } Compiler;
 
+typedef struct Source { /* of one object */
+    const char *key;    /* says all that the object depends on, besides compile_settings */
+    void (*emit)(Emit *e, const void *of, Arena *a); /* defines the symbol e->name */
+    const void *of;
+} Source;
+
 typedef struct Object {
     void *data;
     size_t size;
     const char *llvm, *assembly; /* NULL: not asked for */
 } Object;
 
-/* `o` gets an object with the one function `symbol`. */
-bool compile_kernel(Compiler *c, const Kernel *k, const char *symbol, Object *o, Err *e);
+/* `o` gets an object that defines `symbol`, which the emitter gave a function or a table. */
+bool compile_source(Compiler *c, const Source *s, const char *symbol, Object *o, Err *e);
 /* Frees all but the arena. */
 void compiler_free(Compiler *c);
-/* All besides the kernel's structure that an object depends on, as text. */
+/* All besides the source's key that an object depends on, as text. */
 const char *compile_settings(Arena *a, const Host *h);
 
 #endif

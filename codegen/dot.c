@@ -196,6 +196,7 @@ static void build_gemm(Build *b, const Labels *s, const Choice *c, const int32_t
     RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
                               starts ? 4 : 3, starts ? 3 : 2);
     step->gemm = gemm;
+    step->tiles = b->tiles;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
     step->operations = facts.operations, step->bytes = facts.bytes;

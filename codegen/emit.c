@@ -30,8 +30,10 @@ static void add_attribute(Emit *e, const char *key, const char *value) {
     LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
+Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
     Emit *e = NEW(a, Emit);
+    e->host = h;
+    e->name = name;
     e->cx = cx;
     e->avx512 = strstr(h->features, "+avx512f") != NULL;
     e->module = LLVMModuleCreateWithNameInContext(name, cx);
@@ -39,17 +41,29 @@ Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
     LLVMSetDataLayout(e->module, h->layout);
     e->b = LLVMCreateBuilderInContext(cx);
     name_types(e);
-    LType param[] = {e->ptr, e->i64, e->i64};
-    e->fn =
-        LLVMAddFunction(e->module, name, LLVMFunctionType(LLVMVoidTypeInContext(cx), param, 3, 0));
-    add_attribute(e, "target-cpu", h->cpu);
-    add_attribute(e, "target-features", h->features);
+    return e;
+}
+
+void emit_function(Emit *e, const char *name, const LType *param, unsigned n) {
+    LType type = LLVMFunctionType(LLVMVoidTypeInContext(e->cx), (LType *)param, n, 0);
+    e->fn = LLVMAddFunction(e->module, name, type);
+    add_attribute(e, "target-cpu", e->host->cpu);
+    add_attribute(e, "target-features", e->host->features);
     add_attribute(e, "prefer-vector-width", "512");
-    e->entry = LLVMAppendBasicBlockInContext(cx, e->fn, "entry");
-    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(cx, e->fn, "start");
+    e->entry = LLVMAppendBasicBlockInContext(e->cx, e->fn, "entry");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e->cx, e->fn, "start");
     LLVMPositionBuilderAtEnd(e->b, e->entry);
     LLVMBuildBr(e->b, start);
     LLVMPositionBuilderAtEnd(e->b, start);
+}
+
+void emit_kernel(Emit *e, const char *name) {
+    emit_function(e, name, (LType[]){e->ptr, e->i64, e->i64}, 3);
+}
+
+Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name) {
+    Emit *e = emit_module(a, h, cx, name);
+    emit_kernel(e, name);
     return e;
 }
 

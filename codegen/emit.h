@@ -21,6 +21,8 @@ typedef LLVMValueRef Value;
 typedef LLVMTypeRef LType;
 
 typedef struct Emit {
+    const Host *host;
+    const char *name; /* of the module */
     LLVMContextRef cx;
     LLVMModuleRef module;
     LLVMBuilderRef b;
@@ -30,8 +32,13 @@ typedef struct Emit {
     LType vf32, vf64, vi1, vi8, vi16, vi32, vi64, vptr;
     bool avx512; /* the processor is known to have AVX-512F */
 } Emit;
-/* A module with one empty kernel function `name(call, first, last)`, the builder at its start. */
+/* A module, as yet empty. */
+Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name);
+/* The next function of it, which returns nothing, the builder at its start. */
+void emit_function(Emit *e, const char *name, const LType *param, unsigned n);
+/* A module with one empty kernel function `name(call, first, last)`. */
 Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name);
+void emit_kernel(Emit *e, const char *name); /* that function, in a module */
 void emit_free(Emit *e); /* the builder; module and context are the caller's */
 
 /* ---- constants, in the type of `like` (scalar or vector) */

@@ -20,13 +20,13 @@ struct Jit {
     Host host;
     uint64_t settings[2]; /* hash of all that objects depend on besides their kernel's text */
     LLVMOrcLLJITRef lljit;
-    Map known; /* text of a kernel -> RtKernel * */
+    Map known; /* key of a source -> address of its symbol */
     Err note;
 };
 
 /* One kernel on its way. */
 typedef struct Job {
-    const Kernel *kernel;
+    const Source *source;
     const char *symbol;
     Object object;
     bool found; /* in the cache */
@@ -45,8 +45,8 @@ typedef struct Worker {
 
 /* ---- objects (on any thread) */
 
-static void cache_key(const Jit *j, const Kernel *k, uint64_t key[2]) {
-    for (unsigned i = 0; i < 2; i++) key[i] = hash_mix(j->settings[i], hash_str(k->key.data, i));
+static void cache_key(const Jit *j, const Source *s, uint64_t key[2]) {
+    for (unsigned i = 0; i < 2; i++) key[i] = hash_mix(j->settings[i], hash_str(s->key, i));
 }
 
 static void look_up(Worker *w, Job *job, const uint64_t key[2]) {
@@ -71,10 +71,10 @@ static void *work(void *p) {
     for (size_t i; (i = atomic_fetch_add(w->next, 1)) < w->n;) {
         Job *job = &w->job[i];
         uint64_t key[2];
-        cache_key(w->jit, job->kernel, key);
+        cache_key(w->jit, job->source, key);
         look_up(w, job, key);
         if (!job->found &&
-            compile_kernel(&w->compiler, job->kernel, job->symbol, &job->object, &job->err))
+            compile_source(&w->compiler, job->source, job->symbol, &job->object, &job->err))
             keep(w, job, key);
     }
     return NULL;
@@ -130,28 +130,28 @@ static bool link_job(Jit *j, const Job *job, Err *e) {
     if (!add_object(j, job, e) ||
         !take_error(LLVMOrcLLJITLookup(j->lljit, &address, job->symbol), "look-up", e))
         return false;
-    map_set(&j->known, job->kernel->key.data, (void *)(uintptr_t)address);
+    map_set(&j->known, job->source->key, (void *)(uintptr_t)address);
     return true;
 }
 
 /* ---- structures that are not known yet */
 
 /* A name by what it computes: equal structures have equal objects, whoever compiled them. */
-static const char *symbol_name(Arena *a, const Kernel *k) {
-    return arena_printf(a, "upt_%016llx%016llx", (unsigned long long)hash_str(k->key.data, 0),
-                        (unsigned long long)hash_str(k->key.data, 1));
+static const char *symbol_name(Arena *a, const Source *s) {
+    return arena_printf(a, "upt_%016llx%016llx", (unsigned long long)hash_str(s->key, 0),
+                        (unsigned long long)hash_str(s->key, 1));
 }
 
-static Job *find_jobs(const Jit *j, Kernel *const *kernel, size_t n, Arena *a, size_t *count) {
+static Job *find_jobs(const Jit *j, const Source *source, size_t n, Arena *a, size_t *count) {
     Job *job = NEW_N(a, Job, n);
     Map fresh;
     map_init(&fresh, a);
     *count = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *key = kernel[i]->key.data;
+        const char *key = source[i].key;
         if (map_has(&j->known, key) || map_has(&fresh, key)) continue;
-        map_set(&fresh, key, kernel[i]);
-        job[(*count)++] = (Job){.kernel = kernel[i], .symbol = symbol_name(a, kernel[i])};
+        map_set(&fresh, key, (void *)&source[i]);
+        job[(*count)++] = (Job){.source = &source[i], .symbol = symbol_name(a, &source[i])};
     }
     return job;
 }
@@ -188,10 +188,10 @@ static bool make_objects(Jit *j, Job *job, size_t n, Worker *w, int threads) {
     return found < n;
 }
 
-bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e) {
+bool jit_addresses(Jit *j, const Source *source, size_t n, void **at, Err *e) {
     Arena *scratch = arena_new();
     size_t count;
-    Job *job = find_jobs(j, kernel, n, scratch, &count);
+    Job *job = find_jobs(j, source, n, scratch, &count);
     int threads = thread_count(j, count);
     Worker *worker = NEW_N(scratch, Worker, threads);
     bool fresh = make_objects(j, job, count, worker, threads), ok = true;
@@ -203,8 +203,7 @@ bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *
         compiler_free(&worker[i].compiler);
         arena_free(worker[i].compiler.arena);
     }
-    for (size_t i = 0; ok && i < n; i++)
-        fn[i] = (RtKernel *)(uintptr_t)map_get(&j->known, kernel[i]->key.data);
+    for (size_t i = 0; ok && i < n; i++) at[i] = map_get(&j->known, source[i].key);
     arena_free(scratch);
     return ok;
 }
@@ -261,6 +260,10 @@ void jit_free(Jit *j) {
     if (j->lljit) LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
     host_free(&j->host);
     arena_free(j->arena);
+}
+
+const Host *jit_host(const Jit *j) {
+    return &j->host;
 }
 
 size_t jit_count(const Jit *j) {

@@ -4,13 +4,15 @@
 #define UPT_JIT_H
 
 #include "codegen/codegen.h"
-#include "codegen/kernel.h"
+#include "codegen/compile.h"
 
 typedef struct Jit Jit;
 Jit *jit_new(const CodegenOptions *o, Err *e);
 void jit_free(Jit *j);
-/* Sets fn[i] to the function of kernel[i]; those not yet known are compiled, on several threads. */
-bool jit_functions(Jit *j, Kernel *const *kernel, size_t n, RtKernel **fn, Err *e);
+/* Sets at[i] to where the symbol of source[i] lies; those not yet known are compiled, on several
+ * threads. */
+bool jit_addresses(Jit *j, const Source *source, size_t n, void **at, Err *e);
+const Host *jit_host(const Jit *j);
 size_t jit_count(const Jit *j);
 const char *jit_note(const Jit *j); /* why objects were not kept; NULL: they were */
 

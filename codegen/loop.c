@@ -51,6 +51,7 @@ static void build_turn(Turns *l) {
                  .plan = plan_body(b->arena, b->program, body),
                  .out = b->out,
                  .pending = &l->pending,
+                 .tiles = b->tiles,
                  .err = b->err};
     t->arena_bytes = t->plan->arena_bytes;
     t->phases = phases_all(b->arena, body, b->phases.node[l->at]);

@@ -296,7 +296,9 @@ static void choose_kept(Loops *l, Arena *a) {
     }
 }
 
-void loops_emit(Emit *e, const Kernel *k, Arena *a) {
+void loops_emit(Emit *e, const void *of, Arena *a) {
+    const Kernel *k = of;
+    emit_kernel(e, e->name);
     size_t n = k->instr.n;
     Loops l = {.e = e, .k = k};
     l.reg = NEW_N(a, Lanes, n);

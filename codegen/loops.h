@@ -2,10 +2,13 @@
 #ifndef UPT_LOOPS_H
 #define UPT_LOOPS_H
 
-#include "codegen/emit.h"
+#include "codegen/compile.h"
 #include "codegen/kernel.h"
 
-/* Fills the function of `e`. */
-void loops_emit(Emit *e, const Kernel *k, Arena *a);
+/* The kernel function `e->name`. `of` is the Kernel. */
+void loops_emit(Emit *e, const void *of, Arena *a);
+static inline Source loops_source(const Kernel *k) {
+    return (Source){k->key.data, loops_emit, k};
+}
 
 #endif

@@ -6,7 +6,9 @@
 #include "codegen/build.h"
 #include "codegen/facts.h"
 #include "codegen/jit.h"
+#include "codegen/loops.h"
 #include "codegen/table.h"
+#include "codegen/tiles.h"
 
 enum { MAX_RESULTS_SPLIT = 64 };
 _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report &&
@@ -30,6 +32,8 @@ struct Codegen {
     Arena *arena;
     Times *times;
     PendingList pending;
+    RtTiles tiles; /* where there are products */
+    bool products;
     double planning; /* seconds */
     int steps;
 };
@@ -342,6 +346,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .plan = plan,
                .out = out,
                .pending = &c->pending,
+               .tiles = &c->tiles,
                .err = e};
     b.arena_bytes = plan->arena_bytes;
     b.field = number_fields(a, plan, entry);
@@ -358,6 +363,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
     out->step = b.step.at, out->nstep = (int)b.step.n;
     c->steps += out->nstep;
+    for (int i = 0; i < out->nstep; i++) c->products |= out->step[i].kind == RT_GEMM;
     out->arena_bytes = b.arena_bytes;
     out->pieces = 1;
     return e->msg[0] ? NULL : out;
@@ -367,17 +373,18 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
 static bool compile_pending(Codegen *c, Err *e) {
     PendingList *pending = &c->pending;
     Arena *scratch = arena_new();
-    Kernel **kernel = NEW_N(scratch, Kernel *, pending->n);
-    RtKernel **fn = NEW_N(scratch, RtKernel *, pending->n);
-    for (size_t i = 0; i < pending->n; i++) kernel[i] = pending->at[i].kernel;
-    bool ok = !e->msg[0] && jit_functions(c->jit, kernel, pending->n, fn, e);
+    Source *source = NEW_N(scratch, Source, pending->n);
+    void **fn = NEW_N(scratch, void *, pending->n);
+    for (size_t i = 0; i < pending->n; i++) source[i] = loops_source(pending->at[i].kernel);
+    bool ok = !e->msg[0] && jit_addresses(c->jit, source, pending->n, fn, e);
+    if (c->products) ok = ok && tiles_make(c->jit, &c->tiles, e);
     for (size_t i = 0; i < pending->n; i++) {
         const Pending *p = &pending->at[i];
         for (int k = 0; ok && k < p->times; k++)
-            p->plan->step[p->step + k * p->apart].kernel = fn[i];
+            p->plan->step[p->step + k * p->apart].kernel = (RtKernel *)(uintptr_t)fn[i];
     }
     for (size_t i = 0; i < pending->n; i++)
-        if (!pending->at[i].borrowed) kernel_free(kernel[i]);
+        if (!pending->at[i].borrowed) kernel_free(pending->at[i].kernel);
     arena_free(scratch);
     c->pending = (PendingList){0};
     return ok;

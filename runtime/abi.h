@@ -52,6 +52,33 @@ typedef struct RtGemm {
     } loop[GEMM_LOOPS];
 } RtGemm;
 
+/* Pieces of products made for the processor (codegen/tiles.c): micro-kernels that hold up to `rows`
+ * rows by 16 `vectors` columns of C in registers, and what lays their operands out for them.
+ *
+ * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, one
+ * multiply-add a term, whichever tile makes it. */
+enum { TILE_LANES = 16, TILE_ROWS = 14, TILE_VECTORS = 2 };
+typedef struct RtTile {     /* C = A B, or S + A B where S is not NULL; S may be C */
+    const float *a, *b;     /* rows of A at each k, vectors of B, side by side; */
+    int64_t a_step, b_step; /* so far from one k to the next */
+    int64_t k, cols;        /* the first `cols` columns are written */
+    float *c;
+    const float *s;
+    int64_t c_row, s_row;
+} RtTile;
+typedef void RtTileFn(const RtTile *t);
+/* `width` (1 to 16) lines of k numbers each go to out[k * step + line]; what is written may go as
+ * far as the 16th line and the next 16 k, which is why panels are laid out in order. pack_along:
+ * lines lie next to each other, and `stride` leads to the next k; pack_across: a line's numbers do,
+ * and `stride` leads to the next line. */
+typedef void RtPackFn(const float *x, int64_t stride, int64_t width, int64_t k, float *out,
+                      int64_t step);
+typedef struct RtTiles {
+    int rows, vectors; /* of the largest */
+    RtTileFn *tile[TILE_VECTORS][TILE_ROWS];
+    RtPackFn *pack_along, *pack_across;
+} RtTiles;
+
 /* Loops that show what the processor can do (codegen/probe.c), over vectors [first, last) of 16
  * floats; buf: c, a, b, each aligned to a vector. */
 typedef enum RtProbe {
@@ -93,10 +120,11 @@ typedef struct RtShift {
 } RtShift;
 typedef struct RtStep {
     RtStepKind kind;
-    RtKernel *kernel; /* RT_KERNEL */
-    RtGemm gemm;      /* RT_GEMM: buffers A, B, C or A, B, S, C. RT_COPY: 0 to 1 */
-    int32_t *buf;     /* indices in RtPlan.buffer */
-    int nbuf, nread;  /* the first nread are only read, the others written */
+    RtKernel *kernel;     /* RT_KERNEL */
+    RtGemm gemm;          /* RT_GEMM: buffers A, B, C or A, B, S, C. RT_COPY: 0 to 1 */
+    const RtTiles *tiles; /* of it; NULL: BLAS makes it */
+    int32_t *buf;         /* indices in RtPlan.buffer */
+    int nbuf, nread;      /* the first nread are only read, the others written */
     int64_t *size;
     int nsize;
     RtShift *shift; /* nshift of them */

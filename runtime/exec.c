@@ -213,6 +213,10 @@ Exec *exec_new(const RtProgram *p, Pool *pool, Err *e) {
         return NULL;
     }
     gemm_init();
+    if (!pool_rooms(pool, GEMM_ROOM, e)) {
+        exec_free(x);
+        return NULL;
+    }
     x->bound = NEW_N(small, Bound, count_bound(p));
     bind_plan(x, p->init, -1);
     for (int i = 0; i < p->nentry; i++) {

@@ -34,6 +34,17 @@ const char *gemm_processor(void) {
     return openblas_get_corename();
 }
 
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Equal parts of at most `most`, multiples of `step`. */
+static int64_t part(int64_t size, int64_t most, int64_t step) {
+    int64_t parts = (size + most - 1) / most;
+    int64_t each = parts ? (size + parts - 1) / parts : step;
+    return (each + step - 1) / step * step;
+}
+
 /* ---- operands */
 
 static bool fits(int64_t n) {
@@ -67,6 +78,154 @@ static void transpose_product(GemmJob *j) {
     swap_i64(&g->cm, &g->cn);
     swap_i64(&g->sm, &g->sn);
     for (int i = 0; i < g->nloop; i++) swap_i64(&g->loop[i].a, &g->loop[i].b);
+}
+
+/* ---- panels and micro-kernels */
+
+/* Blocks of K and N, and panels of A packed at a time. */
+enum { BLOCK_K = 256, BLOCK_N = 1024, GROUP = 8 };
+enum { PACK_K = 32 }; /* so many k of all panels, then the next, where memory is read along lines */
+enum { GAP = TILE_LANES }; /* floats that packing may write beyond a panel */
+enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
+enum { PANELS_B = BLOCK_N / TILE_LANES };
+/* The last block of numbers that are turned over is 16 k long, whatever is left. */
+enum { ROOM_B = (BLOCK_K + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
+enum { ROOM_A = (BLOCK_K + TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
+_Static_assert((ROOM_A + ROOM_B) * sizeof(float) <= GEMM_ROOM, "room of a thread");
+
+typedef struct Panel { /* of one operand, as a tile reads it */
+    const float *at;
+    int64_t step; /* to the next k */
+} Panel;
+
+/* `width` lines of k numbers, lines and numbers so far apart, to out[k * step + line]. */
+static void pack(const RtTiles *t, const float *x, int64_t line, int64_t next, int64_t width,
+                 int64_t k, float *out, int64_t step) {
+    if (line == 1) {
+        t->pack_along(x, next, width, k, out, step);
+    } else if (next == 1) {
+        t->pack_across(x, line, width, k, out, step);
+    } else {
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t l = 0; l < width; l++) out[i * step + l] = x[l * line + i * next];
+    }
+}
+
+typedef struct Block { /* of a product: m by n, and so much of k */
+    const GemmJob *job;
+    const float *a, *b, *s; /* s NULL: starts from nothing */
+    float *c, *room;
+    int64_t m, n, k, s_row;
+    Panel panel_a[GROUP], panel_b[PANELS_B];
+} Block;
+
+static int64_t panel_rows(const Block *b, int64_t from) {
+    return min_i64(b->job->tiles->rows, b->m - from);
+}
+static int64_t panel_vectors(const Block *b, int64_t from) {
+    return min_i64(b->job->tiles->vectors, (b->n - from + TILE_LANES - 1) / TILE_LANES);
+}
+
+/* Of an operand whose lines lie so far apart. */
+static int64_t k_at_once(const Block *b, int64_t line) {
+    return line == 1 ? PACK_K : b->k;
+}
+
+/* Rows [from, to) of A, a group of panels at most, for all k of the block. */
+static void pack_a(Block *b, int64_t from, int64_t to) {
+    const RtGemm *g = &b->job->g;
+    const RtTiles *t = b->job->tiles;
+    bool in_place = g->am == 1 && b->n <= FEW_PANELS * TILE_LANES * t->vectors;
+    for (int64_t k = 0, most = k_at_once(b, g->am); k < b->k; k += most) {
+        float *out = b->room;
+        Panel *panel = b->panel_a;
+        for (int64_t i = from, rows; i < to; i += rows, panel++) {
+            const float *x = b->a + i * g->am;
+            rows = panel_rows(b, i);
+            *panel = in_place ? (Panel){x, g->ak} : (Panel){out, rows};
+            if (!in_place)
+                pack(t, x + k * g->ak, g->am, g->ak, rows, min_i64(most, b->k - k), out + k * rows,
+                     rows);
+            out += rows * b->k + GAP;
+        }
+    }
+}
+
+/* What is read for a few rows of A, and lies in rows itself, is read where it is. */
+static bool b_in_place(const Block *b, int64_t from, int64_t width) {
+    return b->job->g.bn == 1 && from + width <= b->n && b->m <= FEW_PANELS * b->job->tiles->rows;
+}
+
+static void pack_b(Block *b, float *room) {
+    const RtGemm *g = &b->job->g;
+    for (int64_t k = 0, most = k_at_once(b, g->bn); k < b->k; k += most) {
+        float *out = room;
+        Panel *panel = b->panel_b;
+        for (int64_t from = 0, width; from < b->n; from += width, panel++) {
+            width = panel_vectors(b, from) * TILE_LANES;
+            bool in_place = b_in_place(b, from, width);
+            *panel = in_place ? (Panel){b->b + from, g->bk} : (Panel){out, width};
+            for (int64_t v = from; v < from + width && !in_place; v += TILE_LANES)
+                pack(b->job->tiles, b->b + v * g->bn + k * g->bk, g->bn, g->bk,
+                     min_i64(TILE_LANES, b->n - v), min_i64(most, b->k - k),
+                     out + k * width + v - from, width);
+            out += width * b->k + GAP;
+        }
+    }
+}
+
+/* One panel of A, which the level-1 cache holds, meets all of B. */
+static void row_of_tiles(const Block *b, int64_t i, const Panel *a) {
+    const RtTiles *t = b->job->tiles;
+    int64_t row = b->job->g.cm;
+    RtTile tile = {.a = a->at, .a_step = a->step, .k = b->k, .c_row = row, .s_row = b->s_row};
+    const Panel *panel = b->panel_b;
+    for (int64_t l = 0, vectors; l < b->n; l += vectors * TILE_LANES, panel++) {
+        vectors = panel_vectors(b, l);
+        tile.b = panel->at, tile.b_step = panel->step;
+        tile.cols = b->n - l;
+        tile.c = b->c + i * row + l;
+        tile.s = b->s ? b->s + i * b->s_row + l : NULL;
+        t->tile[vectors - 1][panel_rows(b, i) - 1](&tile);
+    }
+}
+
+static void block_run(Block *b) {
+    int64_t rows = b->job->tiles->rows, group = GROUP * rows;
+    for (int64_t from = 0; from < b->m; from += group) {
+        int64_t to = min_i64(b->m, from + group);
+        pack_a(b, from, to);
+        for (int64_t i = from; i < to; i += rows)
+            row_of_tiles(b, i, &b->panel_a[(i - from) / rows]);
+    }
+}
+
+typedef struct Start { /* C, and what it starts from: NULL for nothing */
+    float *c;
+    const float *s;
+    int64_t s_row;
+} Start;
+
+/* C = A B or S + A B, where the rows of C and S have unit stride. */
+static void tile_packed(const GemmJob *j, const float *a, const float *b, const Start *to,
+                        int64_t m, int64_t n) {
+    const RtGemm *g = &j->g;
+    float *room_b = (float *)(void *)pool_room();
+    int64_t block_k = part(g->k, BLOCK_K, TILE_LANES);
+    Block x = {.job = j, .m = m, .room = room_b + ROOM_B};
+    for (int64_t l = 0; l < n; l += x.n) {
+        x.n = min_i64(BLOCK_N, n - l);
+        x.c = to->c + l;
+        for (int64_t p = 0; p < g->k || p == 0; p += x.k + !x.k) {
+            x.k = min_i64(block_k, g->k - p);
+            x.a = a + p * g->ak;
+            x.b = b + p * g->bk + l * g->bn;
+            x.s = p ? x.c : to->s ? to->s + l : NULL;
+            x.s_row = p ? g->cm : to->s_row;
+            pack_b(&x, room_b);
+            block_run(&x);
+        }
+    }
 }
 
 /* ---- one tile */
@@ -129,7 +288,11 @@ typedef struct Tile { /* where its operands begin, in elements */
  * there is something to add to, and the rest add. */
 static void tile_run(const GemmJob *j, const Tile *t) {
     const RtGemm *g = &j->g;
-    if (j->s && j->s != j->c) tile_start(g, j->s + t->s, j->c + t->c, t->m, t->n);
+    Start from = {j->c + t->c, j->s ? j->s + t->s : NULL, g->sm};
+    if (from.s && from.s != from.c && !(j->packed && g->sn == 1)) {
+        tile_start(g, from.s, from.c, t->m, t->n);
+        from.s = from.c, from.s_row = g->cm;
+    }
     int64_t total = 1;
     for (int i = 0; i < g->nloop; i++)
         if (g->loop[i].c == 0) total *= g->loop[i].size;
@@ -142,17 +305,17 @@ static void tile_run(const GemmJob *j, const Tile *t) {
             da += x * g->loop[i].a;
             db += x * g->loop[i].b;
         }
-        tile_product(j, j->a + t->a + da, j->b + t->b + db, j->c + t->c, t->m, t->n,
-                     j->s || at > 0);
+        const float *a = j->a + t->a + da, *b = j->b + t->b + db;
+        if (j->packed)
+            tile_packed(j, a, b, &from, t->m, t->n);
+        else
+            tile_product(j, a, b, from.c, t->m, t->n, from.s);
+        from.s = from.c, from.s_row = g->cm;
     }
     if (total == 0 && !j->s) { /* an empty sum */
         for (int64_t i = 0; i < t->m; i++)
             for (int64_t k = 0; k < t->n; k++) j->c[t->c + i * g->cm + k * g->cn] = 0;
     }
-}
-
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 /* Task numbers: outer loops slowest, then rows of tiles, then columns. */
@@ -190,19 +353,14 @@ static int64_t outer_count(const RtGemm *g, bool contracted) {
     return n;
 }
 
-/* Equal parts of at most `most`, multiples of `step`. */
-static int64_t part(int64_t size, int64_t most, int64_t step) {
-    int64_t parts = (size + most - 1) / most, each = (size + parts - 1) / parts;
-    return (each + step - 1) / step * step;
-}
-
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
 static void choose_tiles(GemmJob *j, int64_t outer) {
     const RtGemm *g = &j->g;
     double work = j->vector ? j->cost : j->cost * FLOPS_A_BYTE;
     double least = j->vector ? VECTOR_BYTES : TILE_FLOPS;
     int64_t step = j->vector ? VECTOR_STEP : TILE_STEP; /* narrow columns read memory in bits */
-    int64_t m = part(g->m, TILE_M, step), n = part(g->n, TILE_N, step);
+    int64_t step_m = j->packed ? j->tiles->rows : step;
+    int64_t m = part(g->m, TILE_M, step_m), n = part(g->n, TILE_N, step);
     for (;;) {
         j->tile_m = m;
         j->tile_n = n;
@@ -210,8 +368,8 @@ static void choose_tiles(GemmJob *j, int64_t outer) {
         j->ntile_n = (g->n + n - 1) / n;
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
         if (tasks >= TASKS_WANTED || work / tasks < 2 * least) return;
-        if (m >= n && m > step)
-            m = part(g->m, m / 2, step);
+        if (m >= n && m > step_m)
+            m = part(g->m, m / 2, step_m);
         else if (n > step)
             n = part(g->n, n / 2, step);
         else
@@ -241,10 +399,12 @@ static void bind_matrix(GemmJob *j) {
     j->ob = operand(g->k, g->n, g->bk, g->bn);
     j->blas = j->oa.ld && j->ob.ld && fits(j->oa.ld) && fits(j->ob.ld) && fits(g->cm) &&
               fits(g->k) && (g->cn == 1 || g->n == 1) && (g->cm >= g->n || g->m == 1);
+    j->packed = j->tiles && (g->cn == 1 || g->n == 1);
 }
 
-GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, const float *s, float *c) {
-    GemmJob j = {.g = *g, .a = a, .b = b, .s = s, .c = c};
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+                 const float *s, float *c) {
+    GemmJob j = {.g = *g, .tiles = tiles, .a = a, .b = b, .s = s, .c = c};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
     if (!bind_vector(&j)) bind_matrix(&j);
@@ -260,7 +420,8 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
     gemm_tasks(job, first, last);
 }
 
-void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c) {
-    GemmJob j = gemm_job(g, a, b, NULL, c);
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+              float *c) {
+    GemmJob j = gemm_job(g, tiles, a, b, NULL, c);
     pool_run(p, j.tasks, run_tasks, &j);
 }

@@ -9,22 +9,29 @@ typedef struct GemmOperand { /* as BLAS takes it; ld 0: it cannot */
     int64_t ld;
 } GemmOperand;
 
+/* What a thread needs to make tiles in: see pool_rooms. */
+enum { GEMM_ROOM = 4 << 20 };
+
 typedef struct GemmJob {
     RtGemm g; /* with rows of C at unit stride */
+    const RtTiles *tiles;
     const float *a, *b, *s;
     float *c;
     GemmOperand oa, ob;
     int64_t tile_m, tile_n, ntile_m, ntile_n;
-    bool blas, vector; /* vector: m is 1, and B is read once */
+    bool packed, blas, vector; /* packed: made of `tiles`; vector: m is 1, and B is read once */
     int64_t tasks;
     double cost; /* of all tasks, as the bytes that a kernel reads or writes in that time */
 } GemmJob;
 
 void gemm_init(void);             /* once, before any other use of BLAS by the process */
 const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
-/* Work is cut into tiles by its sizes alone. s NULL: nothing is added. */
-GemmJob gemm_job(const RtGemm *g, const float *a, const float *b, const float *s, float *c);
+/* Work is cut into tiles by its sizes alone. tiles NULL: BLAS makes them. s NULL: nothing is added.
+ */
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+                 const float *s, float *c);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
-void gemm_run(Pool *p, const RtGemm *g, const float *a, const float *b, float *c); /* at once */
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+              float *c); /* at once */
 
 #endif

@@ -122,7 +122,7 @@ typedef struct Product {
 
 static void product_go(void *cx) {
     const Product *p = cx;
-    gemm_run(p->t->pool, &p->g, p->t->array[0], p->t->array[1], p->t->array[2]);
+    gemm_run(p->t->pool, &p->g, NULL, p->t->array[0], p->t->array[1], p->t->array[2]);
 }
 
 static void measure_product(Measure *t, FigureId f, RtGemm g) {

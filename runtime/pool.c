@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ enum {
     MAX_THREADS = 1024,
     SPIN_NS = 10 * 1000 * 1000,
     SPINS_A_LOOK = 256,
-    LOOKS_TO_YIELD = 20
+    LOOKS_TO_YIELD = 20,
+    ROOM_STEP = 2 << 20 /* a huge page */
 };
 
 typedef struct Worker {
@@ -34,6 +36,7 @@ typedef struct Worker {
     Pool *pool;
     int number;
     pthread_t thread;
+    char *room;         /* in Pool.rooms */
     double begun, done; /* while the pool is watched: of this job; begun 0: has had no task */
 } Worker;
 
@@ -45,6 +48,8 @@ struct Pool {
     void (*fn)(void *cx, int64_t first, int64_t last);
     void *cx;
     int64_t tasks, grain; /* grain: tasks a piece */
+    char *rooms;
+    size_t rooms_bytes;
     bool watched;
     _Alignas(CACHE_LINE) _Atomic uint32_t epoch;   /* changes when there is something new to do */
     _Alignas(CACHE_LINE) _Atomic int64_t finished; /* pieces of this job */
@@ -98,8 +103,15 @@ static bool range_steal(_Atomic uint64_t *range, uint32_t *first, uint32_t *n) {
     }
 }
 
+static _Thread_local char *room; /* of the thread, while it works on a job */
+
+char *pool_room(void) {
+    return room;
+}
+
 static void run_pieces(Pool *p, Worker *self, uint32_t first, uint32_t n) {
     int64_t begin = first * p->grain, end = begin + n * p->grain;
+    room = self->room;
     if (p->watched && self->begun == 0) self->begun = clock_seconds();
     p->fn(p->cx, begin, end < p->tasks ? end : p->tasks);
     if (p->watched) self->done = clock_seconds();
@@ -167,10 +179,16 @@ static void wait_finished(Pool *p, int64_t pieces) {
     }
 }
 
+void pool_run_here(const Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last),
+                   void *cx) {
+    room = p->worker[0].room;
+    fn(cx, 0, tasks);
+}
+
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx) {
     if (tasks <= 0) return;
     if (p->threads == 1 || tasks == 1) {
-        fn(cx, 0, tasks);
+        pool_run_here(p, tasks, fn, cx);
         return;
     }
     p->fn = fn;
@@ -199,6 +217,30 @@ bool pool_watched(const Pool *p, int worker, double *begun, double *done) {
     *begun = w->begun;
     *done = w->done;
     return w->begun > 0;
+}
+
+/* ---- rooms */
+
+static void free_rooms(Pool *p) {
+    if (p->rooms) munmap(p->rooms, p->rooms_bytes);
+    p->rooms = NULL;
+}
+
+bool pool_rooms(Pool *p, size_t bytes, Err *e) {
+    size_t each = (bytes + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP, all;
+    if (p->rooms && p->rooms_bytes >= each * (size_t)p->threads) return true;
+    free_rooms(p);
+    if (__builtin_mul_overflow(each, (size_t)p->threads, &all))
+        return err_set(e, "no machine has the memory that %d threads would need", p->threads);
+    char *at = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return err_set(e, "cannot get %.0f MB of memory for %d threads: %s", (double)all / 1e6,
+                       p->threads, strerror(errno));
+    madvise(at, all, MADV_HUGEPAGE);
+    p->rooms = at;
+    p->rooms_bytes = all;
+    for (int i = 0; i < p->threads; i++) p->worker[i].room = at + (size_t)i * each;
+    return true;
 }
 
 /* ---- threads and cores */
@@ -283,6 +325,7 @@ void pool_free(Pool *p) {
     atomic_store(&p->quit, true);
     announce(p);
     for (int i = 1; i < p->threads; i++) pthread_join(p->worker[i].thread, NULL);
+    free_rooms(p);
     free(p->worker);
     free(p);
 }

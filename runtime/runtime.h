@@ -21,7 +21,14 @@ void pool_pin_caller(Pool *p, bool pin);
  * end of its last, in clock_seconds. False: it had none. */
 void pool_watch(Pool *p, bool on);
 bool pool_watched(const Pool *p, int worker, double *begun, double *done);
+/* Every thread gets so much memory of its own, which its tasks find by pool_room; what was there is
+ * lost. */
+bool pool_rooms(Pool *p, size_t bytes, Err *e);
+char *pool_room(void);
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
+/* All of it on the thread that calls, for what is too little to share. */
+void pool_run_here(const Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last),
+                   void *cx);
 
 /* ---- executor: persistent tensors and the arena of one program */
 typedef struct Exec Exec;
@@ -33,7 +40,8 @@ char *const *exec_fields(Exec *x, const RtEntry *entry);
 typedef struct Profile Profile; /* runtime/profile.h */
 typedef struct ProfileCx ProfileCx;
 void exec_profile(Exec *x, Profile *p); /* records every step of the plans that run from now on */
-/* Runs a plan once, for one piece of the batch if it is one of several. False: a fault, named in `e` by its source line. */
+/* Runs a plan once, for one piece of the batch if it is one of several. False: a fault, named in
+ * `e` by its source line. */
 bool exec_plan(Exec *x, const RtPlan *plan, const RtClock *clock, Err *e);
 /* The same for steps [first, last) of it. */
 bool exec_steps(Exec *x, const RtPlan *plan, const RtClock *clock, int first, int last, Err *e);
@@ -100,7 +108,8 @@ typedef struct GiveOptions {
     const char *out;        /* file; NULL: sample.png in the run's folder, or standard output */
     int64_t count;          /* samples; 0: as many as the entry makes */
 } GiveOptions;
-/* `sample`: pictures to a PNG, anything else as lines of JSON. `predict`: a line of JSON a record. */
+/* `sample`: pictures to a PNG, anything else as lines of JSON. `predict`: a line of JSON a record.
+ */
 int run_sample(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o, const GiveOptions *g,
                Err *e);
 int run_predict(const RtProgram *p, Tokenizer *const *tok, const RunOptions *o,

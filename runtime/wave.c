@@ -16,7 +16,7 @@ static const double INLINE_COST = 1e5;
 /* ---- steps */
 static GemmJob bind_product(const RtStep *s, char *const *buf) {
     const float *start = s->nbuf > 3 ? (const float *)(void *)buf[2] : NULL;
-    return gemm_job(&s->gemm, (const float *)(void *)buf[0], (const float *)(void *)buf[1], start,
+    return gemm_job(&s->gemm, s->tiles, (const float *)(void *)buf[0], (const float *)(void *)buf[1], start,
                     (float *)(void *)buf[s->nbuf - 1]);
 }
 
@@ -116,7 +116,7 @@ void wave_run(const Wave *w, Pool *pool) {
     int64_t tasks = w->end[w->n - 1];
     Wave cx = *w;
     if (w->cost < INLINE_COST)
-        wave_tasks(&cx, 0, tasks);
+        pool_run_here(pool, tasks, wave_tasks, &cx);
     else
         pool_run(pool, tasks, wave_tasks, &cx);
 }

@@ -20,13 +20,21 @@ LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
     return m;
 }
 
+/* LLVM knows what a processor has, but does not say it through this interface; of these two levels
+ * of x86-64 it is known anyway. */
+static const char *features_of(const char *cpu) {
+    if (strcmp(cpu, "x86-64-v3") == 0) return "+avx2,+fma";
+    if (strcmp(cpu, "x86-64-v4") == 0) return "+avx2,+fma,+avx512f";
+    return "";
+}
+
 bool host_init(Host *h, const char *cpu, Err *e) {
     if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() ||
         LLVMInitializeNativeAsmParser())
         return err_set(e, "this build of LLVM cannot make code for this machine");
     h->triple = LLVMGetDefaultTargetTriple();
     h->cpu = cpu ? LLVMCreateMessage(cpu) : LLVMGetHostCPUName();
-    h->features = cpu ? LLVMCreateMessage("") : LLVMGetHostCPUFeatures();
+    h->features = cpu ? LLVMCreateMessage(features_of(cpu)) : LLVMGetHostCPUFeatures();
     LLVMTargetMachineRef m = host_machine(h, e);
     if (!m) return false;
     LLVMTargetDataRef data = LLVMCreateTargetDataLayout(m);

@@ -1,10 +1,12 @@
 /* Products against a plain sum in double, in every layout, batched and accumulating; the same bits
- * with one thread and with two. The bound is the classical one: |error| <= 2 k eps sum |a||b|. */
+ * with one thread and with two; made by BLAS, and by tiles for this processor and for others. The
+ * bound is the classical one: |error| <= 2 k eps sum |a||b|. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/tiles.h"
 #include "runtime/gemm.h"
 #include "tests/unit/check.h"
 
@@ -36,17 +38,22 @@ static void product(const RtGemm *g, const float *a, const float *b, double *sum
 
 typedef struct Fixture {
     Pool *one, *two;
+    const RtTiles *maker[5]; /* NULL: BLAS */
+    int nmaker;
     float *a, *b, *c1, *c2;
     double *sum, *size;
 } Fixture;
 
-static void check_product(Fixture *f, const RtGemm *g, const char *what) {
-    memset(f->c1, 0x7f, FLOATS * sizeof(float)); /* what was there must not show */
-    memset(f->c2, 0x7f, FLOATS * sizeof(float));
+static void reference(Fixture *f, const RtGemm *g) {
     for (size_t i = 0; i < FLOATS; i++) f->sum[i] = f->size[i] = 0;
     product(g, f->a, f->b, f->sum, f->size, 0);
-    gemm_run(f->one, g, f->a, f->b, f->c1);
-    gemm_run(f->two, g, f->a, f->b, f->c2);
+}
+
+static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const char *what) {
+    memset(f->c1, 0x7f, FLOATS * sizeof(float)); /* what was there must not show */
+    memset(f->c2, 0x7f, FLOATS * sizeof(float));
+    gemm_run(f->one, g, tiles, f->a, f->b, f->c1);
+    gemm_run(f->two, g, tiles, f->a, f->b, f->c2);
     int64_t terms = g->k, wrong = 0;
     for (int i = 0; i < g->nloop; i++) terms *= g->loop[i].c ? 1 : g->loop[i].size;
     float untouched;
@@ -63,15 +70,17 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
            (long long)g->k);
 }
 
+static void run_tasks(void *job, int64_t first, int64_t last) {
+    gemm_tasks(job, first, last);
+}
+
 /* What it starts from lies where C does, or elsewhere, by its own strides. */
-static void check_start(Fixture *f, RtGemm g, bool in_place, const char *what) {
+static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_place) {
     for (size_t i = 0; i < FLOATS; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
     g.sm = in_place ? g.cm : 0;
     g.sn = in_place ? g.cn : 1;
-    GemmJob j = gemm_job(&g, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
-    gemm_tasks(&j, 0, j.tasks);
-    for (size_t i = 0; i < FLOATS; i++) f->sum[i] = f->size[i] = 0;
-    product(&g, f->a, f->b, f->sum, f->size, 0);
+    GemmJob j = gemm_job(&g, tiles, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
+    pool_run(f->one, j.tasks, run_tasks, &j);
     int64_t wrong = 0;
     for (int64_t m = 0; m < g.m; m++)
         for (int64_t n = 0; n < g.n; n++) {
@@ -80,8 +89,18 @@ static void check_start(Fixture *f, RtGemm g, bool in_place, const char *what) {
             wrong += !(fabs((double)f->c1[at] - want) <=
                        2 * ((double)g.k + 1) * FLT_EPSILON * (f->size[at] + (double)(from % 8)));
         }
-    EXPECT(wrong == 0, "%s m %lld n %lld: %lld wrong", what, (long long)g.m, (long long)g.n,
-           (long long)wrong);
+    EXPECT(wrong == 0, "%s m %lld n %lld: %lld wrong", in_place ? "onto C" : "onto a bias",
+           (long long)g.m, (long long)g.n, (long long)wrong);
+}
+
+static void check_product(Fixture *f, const RtGemm *g, const char *what) {
+    reference(f, g);
+    for (int i = 0; i < f->nmaker; i++) {
+        check_made(f, g, f->maker[i], what);
+        if (g->nloop) continue;
+        check_start(f, *g, f->maker[i], true);
+        check_start(f, *g, f->maker[i], false);
+    }
 }
 
 /* Bits of `layout`: A, B, C by columns. Rows get `slack` elements between them. */
@@ -107,8 +126,6 @@ static void check_layouts(Fixture *f) {
             for (int64_t slack = 0; slack < 4; slack += 3) {
                 RtGemm g = matrix(size[i][0], size[i][1], size[i][2], layout, slack);
                 check_product(f, &g, "matrix");
-                check_start(f, g, true, "onto C");
-                check_start(f, g, false, "onto a bias");
             }
 }
 
@@ -171,11 +188,14 @@ static void check_contracted_loop(Fixture *f) {
     g.loop[1].c = 40 * 30;
     check_product(f, &g, "contracted loop");
     g.loop[0].size = 0;
-    gemm_run(f->two, &g, f->a, f->b, f->c1);
-    EXPECT(f->c1[0] == 0 && f->c1[3 * 40 * 30 - 1] == 0, "an empty sum is %g", (double)f->c1[0]);
     RtGemm empty = matrix(4, 4, 0, 0, 0);
-    gemm_run(f->two, &empty, f->a, f->b, f->c1);
-    EXPECT(f->c1[15] == 0, "k 0 gives %g", (double)f->c1[15]);
+    for (int i = 0; i < f->nmaker; i++) {
+        gemm_run(f->two, &g, f->maker[i], f->a, f->b, f->c1);
+        EXPECT(f->c1[0] == 0 && f->c1[3 * 40 * 30 - 1] == 0, "an empty sum is %g",
+               (double)f->c1[0]);
+        gemm_run(f->two, &empty, f->maker[i], f->a, f->b, f->c1);
+        EXPECT(f->c1[15] == 0, "k 0 gives %g", (double)f->c1[15]);
+    }
 }
 
 static void check_odd_strides(Fixture *f) {
@@ -186,10 +206,31 @@ static void check_odd_strides(Fixture *f) {
     check_product(f, &same, "repeated row");
 }
 
+/* Where the processor lacks what `cpu` has, it is left out. */
+static bool can_run(const char *cpu) {
+#if defined(__x86_64__)
+    if (cpu && strcmp(cpu, "x86-64-v3") == 0) return __builtin_cpu_supports("fma");
+    if (cpu && strcmp(cpu, "x86-64-v4") == 0) return __builtin_cpu_supports("avx512f");
+    return true;
+#else
+    return cpu == NULL;
+#endif
+}
+
+static Jit *add_maker(Fixture *f, RtTiles *tiles, const char *cpu) {
+    Err e = {0};
+    Jit *jit = jit_new(&(CodegenOptions){.cpu = cpu}, &e);
+    bool made = jit && tiles_make(jit, tiles, &e);
+    EXPECT(made, "tiles: %s", e.msg);
+    if (made) f->maker[f->nmaker++] = tiles;
+    return jit;
+}
+
 int main(void) {
     Err e = {0};
     Fixture f = {.one = pool_new(1, &e), .two = pool_new(2, &e)};
     EXPECT(f.one && f.two, "%s", e.msg);
+    EXPECT(pool_rooms(f.one, GEMM_ROOM, &e) && pool_rooms(f.two, GEMM_ROOM, &e), "%s", e.msg);
     gemm_init();
     f.a = random_floats(1, FLOATS);
     f.b = random_floats(2, FLOATS);
@@ -197,10 +238,17 @@ int main(void) {
     f.c2 = malloc(FLOATS * sizeof(float));
     f.sum = malloc(FLOATS * sizeof(double));
     f.size = malloc(FLOATS * sizeof(double));
+    const char *cpu[] = {NULL, "x86-64", "x86-64-v3", "x86-64-v4"};
+    Jit *jit[4] = {NULL};
+    RtTiles tiles[4];
+    f.maker[f.nmaker++] = NULL;
+    for (int i = 0; i < 4; i++)
+        if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
     check_layouts(&f);
     check_batches(&f);
     check_contracted_loop(&f);
     check_odd_strides(&f);
+    for (int i = 0; i < 4; i++) jit_free(jit[i]);
     pool_free(f.two);
     pool_free(f.one);
     free(f.a), free(f.b), free(f.c1), free(f.c2), free(f.sum), free(f.size);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codegen/jit.h"
+#include "codegen/loops.h"
 #include "tests/unit/check.h"
 
 enum { BLOCK = 4096, STRIDE = 97, EDGE = 8, ULP_LIMIT = 4 };
@@ -62,10 +63,13 @@ static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtSte
         in[i] = graph_add(g, OP_arg, &(Attr){.count = i}, NULL, 0, &t, (Span){0});
     graph_out(g, OUT_value, NULL, 0, graph_add(g, op, NULL, in, nin, NULL, (Span){0}), (Span){0});
     Kernel *k = kernel_of_body(a, g, nin, e);
-    RtKernel *fn = NULL;
-    if (k && jit_functions(jit, &k, 1, &fn, e)) kernel_arguments(k, step, a);
-    if (k) kernel_free(k);
-    return fn;
+    void *fn = NULL;
+    if (k) {
+        Source source = loops_source(k);
+        if (jit_addresses(jit, &source, 1, &fn, e)) kernel_arguments(k, step, a);
+        kernel_free(k);
+    }
+    return (RtKernel *)(uintptr_t)fn;
 }
 
 static void call(RtKernel *fn, const RtStep *step, char *const *buf) {
