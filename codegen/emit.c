@@ -109,8 +109,7 @@ Value c_lanes(Emit *e, LType vector) {
 }
 
 /* ---- floats */
-static Value call_intrinsic(Emit *e, const char *name, LType *over, unsigned nover, Value *arg,
-                            unsigned n) {
+Value e_intrinsic(Emit *e, const char *name, LType *over, unsigned nover, Value *arg, unsigned n) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     Value f = LLVMGetIntrinsicDeclaration(e->module, id, over, nover);
     return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->cx, id, over, nover), f, arg, n, "");
@@ -133,7 +132,7 @@ Value v_neg(Emit *e, Value x) {
 }
 Value v_mad(Emit *e, Value x, Value y, Value z) {
     LType t = LLVMTypeOf(x);
-    return call_intrinsic(e, "llvm.fmuladd", &t, 1, (Value[]){x, y, z}, 3);
+    return e_intrinsic(e, "llvm.fmuladd", &t, 1, (Value[]){x, y, z}, 3);
 }
 Value v_addc(Emit *e, Value x, double c) {
     return v_add(e, x, c_float(x, c));
@@ -154,11 +153,11 @@ Value v_cmpc(Emit *e, LLVMRealPredicate p, Value x, double c) {
 }
 Value v_call(Emit *e, const char *intrinsic, Value x) {
     LType t = LLVMTypeOf(x);
-    return call_intrinsic(e, intrinsic, &t, 1, &x, 1);
+    return e_intrinsic(e, intrinsic, &t, 1, &x, 1);
 }
 Value v_copysign(Emit *e, Value size, Value sign) {
     LType t = LLVMTypeOf(size);
-    return call_intrinsic(e, "llvm.copysign", &t, 1, (Value[]){size, sign}, 2);
+    return e_intrinsic(e, "llvm.copysign", &t, 1, (Value[]){size, sign}, 2);
 }
 Value v_min(Emit *e, Value x, Value y) {
     return v_select(e, v_cmp(e, LLVMRealOLT, x, y), x, y);
@@ -301,7 +300,7 @@ Value mem_load(Emit *e, LType element, Value p, Value mask) {
     LType t = e_vector(element);
     if (mask) {
         Value arg[] = {p, align_const(e, element), mask, LLVMConstNull(t)};
-        return call_intrinsic(e, "llvm.masked.load", (LType[]){t, e->ptr}, 2, arg, 4);
+        return e_intrinsic(e, "llvm.masked.load", (LType[]){t, e->ptr}, 2, arg, 4);
     }
     Value v = e_load(e, t, p);
     LLVMSetAlignment(v, element_align(element));
@@ -315,13 +314,13 @@ Value mem_gather(Emit *e, LType element, Value p, Value stride, Value mask) {
     LType t = e_vector(element);
     Value arg[] = {lane_pointers(e, element, p, stride), align_const(e, element),
                    mask ? mask : all_lanes(e), LLVMConstNull(t)};
-    return call_intrinsic(e, "llvm.masked.gather", (LType[]){t, e->vptr}, 2, arg, 4);
+    return e_intrinsic(e, "llvm.masked.gather", (LType[]){t, e->vptr}, 2, arg, 4);
 }
 void mem_store(Emit *e, Value x, Value p, Value mask) {
     LType t = LLVMTypeOf(x), element = LLVMGetElementType(t);
     if (mask) {
         Value arg[] = {x, p, align_const(e, element), mask};
-        call_intrinsic(e, "llvm.masked.store", (LType[]){t, e->ptr}, 2, arg, 4);
+        e_intrinsic(e, "llvm.masked.store", (LType[]){t, e->ptr}, 2, arg, 4);
         return;
     }
     LLVMSetAlignment(LLVMBuildStore(e->b, x, p), element_align(element));
@@ -330,7 +329,7 @@ void mem_scatter(Emit *e, Value x, Value p, Value stride, Value mask) {
     LType t = LLVMTypeOf(x), element = LLVMGetElementType(t);
     Value arg[] = {x, lane_pointers(e, element, p, stride), align_const(e, element),
                    mask ? mask : all_lanes(e)};
-    call_intrinsic(e, "llvm.masked.scatter", (LType[]){t, e->vptr}, 2, arg, 4);
+    e_intrinsic(e, "llvm.masked.scatter", (LType[]){t, e->vptr}, 2, arg, 4);
 }
 
 LType mem_type(const Emit *e, DType t) {

@@ -39,7 +39,7 @@ void emit_function(Emit *e, const char *name, const LType *param, unsigned n);
 /* A module with one empty kernel function `name(call, first, last)`. */
 Emit *emit_new(Arena *a, const Host *h, LLVMContextRef cx, const char *name);
 void emit_kernel(Emit *e, const char *name); /* that function, in a module */
-void emit_free(Emit *e); /* the builder; module and context are the caller's */
+void emit_free(Emit *e);                     /* the builder; module and context are the caller's */
 
 /* ---- constants, in the type of `like` (scalar or vector) */
 Value c_float(Value like, double x);
@@ -104,6 +104,8 @@ Value e_at(Emit *e, LType t, Value p, Value i);        /* &((t *)p)[i] */
 Value e_field(Emit *e, LType t, Value p, size_t byte); /* *(t *)((char *)p + byte) */
 /* Calls a C function that the JIT knows by name. */
 Value e_extern(Emit *e, const char *name, LType result, Value *arg, unsigned n);
+
+Value e_intrinsic(Emit *e, const char *name, LType *over, unsigned nover, Value *arg, unsigned n);
 
 /* ---- memory: 16 elements as they are kept, `mask` NULL for all */
 Value mem_load(Emit *e, LType element, Value p, Value mask);                 /* consecutive */

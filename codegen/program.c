@@ -370,21 +370,31 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
 }
 
 /* ---- kernels of all plans together */
-static bool compile_pending(Codegen *c, Err *e) {
-    PendingList *pending = &c->pending;
-    Arena *scratch = arena_new();
-    Source *source = NEW_N(scratch, Source, pending->n);
-    void **fn = NEW_N(scratch, void *, pending->n);
+static void set_kernel(const Pending *p, void *fn) {
+    for (int k = 0; k < p->times; k++)
+        p->plan->step[p->step + k * p->apart].kernel = (RtKernel *)(uintptr_t)fn;
+}
+
+static bool compile_all(Codegen *c, Arena *scratch, Err *e) {
+    const PendingList *pending = &c->pending;
+    TileSources tiles = {.n = 0};
+    if (c->products) tiles_sources(jit_host(c->jit), false, &tiles);
+    size_t n = pending->n + (size_t)tiles.n;
+    Source *source = NEW_N(scratch, Source, n);
+    void **at = NEW_N(scratch, void *, n);
     for (size_t i = 0; i < pending->n; i++) source[i] = loops_source(pending->at[i].kernel);
-    bool ok = !e->msg[0] && jit_addresses(c->jit, source, pending->n, fn, e);
-    if (c->products) ok = ok && tiles_make(c->jit, &c->tiles, e);
-    for (size_t i = 0; i < pending->n; i++) {
-        const Pending *p = &pending->at[i];
-        for (int k = 0; ok && k < p->times; k++)
-            p->plan->step[p->step + k * p->apart].kernel = (RtKernel *)(uintptr_t)fn[i];
-    }
-    for (size_t i = 0; i < pending->n; i++)
-        if (!pending->at[i].borrowed) kernel_free(pending->at[i].kernel);
+    for (int i = 0; i < tiles.n; i++) source[pending->n + (size_t)i] = tiles.source[i];
+    if (!jit_addresses(c->jit, source, n, at, e)) return false;
+    for (size_t i = 0; i < pending->n; i++) set_kernel(&pending->at[i], at[i]);
+    if (tiles.n) tiles_fill(&tiles, at + pending->n, &c->tiles);
+    return true;
+}
+
+static bool compile_pending(Codegen *c, Err *e) {
+    Arena *scratch = arena_new();
+    bool ok = !e->msg[0] && compile_all(c, scratch, e);
+    for (size_t i = 0; i < c->pending.n; i++)
+        if (!c->pending.at[i].borrowed) kernel_free(c->pending.at[i].kernel);
     arena_free(scratch);
     c->pending = (PendingList){0};
     return ok;

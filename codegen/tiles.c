@@ -28,7 +28,7 @@ static Value lanes_below(Emit *e, Value count) {
 /* ---- a tile of C */
 typedef struct Tile {
     Emit *e;
-    int rows, vectors;
+    int rows, vectors, cell;
     Value sum[TILE_ROWS][TILE_VECTORS]; /* allocas */
 } Tile;
 
@@ -37,6 +37,16 @@ static Value field(const Tile *t, LType type, size_t byte) {
 }
 #define FIELD_PTR(t, f) field(t, (t)->e->ptr, offsetof(RtTile, f))
 #define FIELD_I64(t, f) field(t, (t)->e->i64, offsetof(RtTile, f))
+
+/* sum + x y, or sum + x0 y0 + x1 y1 where cells are pairs of bf16. */
+static Value emit_term(const Tile *t, Value x, Value y, Value sum) {
+    Emit *e = t->e;
+    if (t->cell == 1) return v_mad(e, x, y, sum);
+    LType pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->cx), 2 * LANES);
+    x = e_bits(e, x, pairs);
+    y = e_bits(e, y, pairs);
+    return e_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, (Value[]){sum, x, y}, 3);
+}
 
 static void emit_terms(Tile *t, Value a, Value b) {
     Emit *e = t->e;
@@ -47,7 +57,7 @@ static void emit_terms(Tile *t, Value a, Value b) {
         Value x = e_splat(e, e_load(e, e->f32, floats_at(e, a, c_i64(e, r))));
         for (int v = 0; v < t->vectors; v++) {
             Value sum = e_load(e, e->vf32, t->sum[r][v]);
-            e_store(e, v_mad(e, x, column[v], sum), t->sum[r][v]);
+            e_store(e, emit_term(t, x, column[v], sum), t->sum[r][v]);
         }
     }
 }
@@ -99,9 +109,10 @@ static void emit_either(const Tile *t, const Value *mask) {
 }
 
 /* Masks cost AVX-512 nothing; elsewhere full tiles do without. */
-static void emit_tile(Emit *e, const char *name, int rows, int vectors) {
+static void emit_tile(Emit *e, const char *name, int rows, const TileForm *f) {
+    int vectors = f->vectors;
     emit_function(e, name, &e->ptr, 1);
-    Tile t = {.e = e, .rows = rows, .vectors = vectors};
+    Tile t = {.e = e, .rows = rows, .vectors = vectors, .cell = f->cell};
     emit_sums(&t);
     Value cols = FIELD_I64(&t, cols), mask[TILE_VECTORS], none[TILE_VECTORS] = {NULL};
     for (int v = 0; v < vectors; v++) mask[v] = lanes_below(e, i_sub(e, cols, c_i64(e, v * LANES)));
@@ -120,21 +131,89 @@ static void emit_tile(Emit *e, const char *name, int rows, int vectors) {
 }
 
 /* ---- packing */
-enum { PACK_X, PACK_STRIDE, PACK_WIDTH, PACK_K, PACK_OUT, PACK_STEP, PACK_PARAMS };
+enum { PACK_X, PACK_STRIDE, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PARAMS };
+
+typedef struct Pack {
+    Emit *e;
+    DType from;
+    int cell; /* numbers in one */
+} Pack;
 
 static void begin_pack(Emit *e, const char *name) {
     LType type[PACK_PARAMS] = {e->ptr, e->i64, e->i64, e->i64, e->ptr, e->i64};
     emit_function(e, name, type, PACK_PARAMS);
 }
 
-static void emit_pack_along(Emit *e, const char *name) {
+static Value number_at(const Pack *p, Value i) {
+    return e_at(p->e, mem_type(p->e, p->from), param(p->e, PACK_X), i);
+}
+
+static Value load_numbers(const Pack *p, Value at, Value mask) {
+    return mem_load(p->e, mem_type(p->e, p->from), at, mask);
+}
+
+/* 16 numbers as bits of bf16. */
+static Value as_bf16(const Pack *p, Value x) {
+    Emit *e = p->e;
+    if (p->from == DT_bf16) return x;
+    LType half = e_vector(LLVMBFloatTypeInContext(e->cx));
+    return e_bits(e, LLVMBuildFPTrunc(e->b, x, half, ""), e->vi16);
+}
+
+/* Two times 16 of them as 16 cells: `high` goes beside `low`. */
+static Value beside(const Pack *p, Value low, Value high) {
+    Emit *e = p->e;
+    high = LLVMBuildZExt(e->b, high, e->vi32, "");
+    high = i_shl(e, high, 16);
+    low = LLVMBuildZExt(e->b, low, e->vi32, "");
+    return e_bits(e, i_or(e, low, high), e->vf32);
+}
+
+/* One after the other, the first of each pair low. */
+static Value in_turn(const Pack *p, Value first, Value second) {
+    Emit *e = p->e;
+    Value lane[2 * LANES];
+    for (int i = 0; i < 2 * LANES; i++) lane[i] = LLVMConstInt(e->i32, (unsigned)i, 0);
+    Value order = LLVMConstVector(lane, 2 * LANES);
+    return e_bits(e, LLVMBuildShuffleVector(e->b, first, second, order, ""), e->vf32);
+}
+
+static void store_cells(const Pack *p, Value cells, Value row) {
+    Emit *e = p->e;
+    Value at = i_mul(e, row, param(e, PACK_STEP));
+    mem_store(e, cells, floats_at(e, param(e, PACK_CELL), at), NULL);
+}
+
+/* Row k / cell of cells; `whole`: all the numbers of it are there, else the first alone. */
+static void emit_row(const Pack *p, Value k, Value mask, bool whole) {
+    Emit *e = p->e;
+    Value at = i_mul(e, k, param(e, PACK_STRIDE));
+    Value x = load_numbers(p, number_at(p, at), mask);
+    if (p->cell == 1) {
+        store_cells(p, mem_unpack(e, p->from, x), k);
+        return;
+    }
+    Value y = LLVMConstNull(e->vi16);
+    if (whole) {
+        at = i_add(e, at, param(e, PACK_STRIDE));
+        y = as_bf16(p, load_numbers(p, number_at(p, at), mask));
+    }
+    x = as_bf16(p, x);
+    store_cells(p, beside(p, x, y), i_lshr(e, k, 1));
+}
+
+static void emit_pack_along(Emit *e, const char *name, const Pack *p) {
     begin_pack(e, name);
-    Value mask = lanes_below(e, param(e, PACK_WIDTH));
-    Loop k = loop_begin(e, c_i64(e, 0), param(e, PACK_K), c_i64(e, 1));
-    Value from = floats_at(e, param(e, PACK_X), i_mul(e, k.i, param(e, PACK_STRIDE)));
-    Value to = floats_at(e, param(e, PACK_OUT), i_mul(e, k.i, param(e, PACK_STEP)));
-    mem_store(e, mem_load(e, e->f32, from, mask), to, NULL);
+    Value mask = lanes_below(e, param(e, PACK_WIDTH)), n = param(e, PACK_K);
+    Value whole = i_and(e, n, c_i64(e, -p->cell));
+    Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, p->cell));
+    emit_row(p, k.i, mask, true);
     loop_end(e, &k);
+    if (p->cell > 1) {
+        If odd = if_begin(e, i_cmp(e, LLVMIntNE, n, whole));
+        emit_row(p, whole, mask, false);
+        if_end(e, &odd);
+    }
     LLVMBuildRetVoid(e->b);
 }
 
@@ -202,31 +281,46 @@ static void transpose(Emit *e, Value row[LANES]) {
     }
 }
 
-/* 16 numbers of each line from k on; lines beyond the last repeat it. */
-static void emit_block(Emit *e, Value *line, Value k, Value mask) {
-    Value row[LANES];
-    for (int i = 0; i < LANES; i++) row[i] = mem_load(e, e->f32, floats_at(e, line[i], k), mask);
-    transpose(e, row);
-    for (int i = 0; i < LANES; i++) {
-        Value at = i_mul(e, i_add(e, k, c_i64(e, i)), param(e, PACK_STEP));
-        mem_store(e, row[i], floats_at(e, param(e, PACK_OUT), at), NULL);
-    }
+/* 16 cells of the line at `x`, of which `rest` numbers are there; NULL: all. */
+static Value load_cells(const Pack *p, Value x, Value rest) {
+    Emit *e = p->e;
+    LType number = mem_type(e, p->from);
+    Value mask = rest ? lanes_below(e, rest) : NULL;
+    Value first = load_numbers(p, x, mask);
+    if (p->cell == 1) return mem_unpack(e, p->from, first);
+    if (rest) mask = lanes_below(e, i_sub(e, rest, c_i64(e, LANES)));
+    Value second = load_numbers(p, e_at(e, number, x, c_i64(e, LANES)), mask);
+    first = as_bf16(p, first);
+    second = as_bf16(p, second);
+    return in_turn(p, first, second);
 }
 
-static void emit_pack_across(Emit *e, const char *name) {
+/* 16 cells of each line from number k on. */
+static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
+    Emit *e = p->e;
+    Value row[LANES], first = p->cell > 1 ? i_lshr(e, k, 1) : k;
+    for (int i = 0; i < LANES; i++)
+        row[i] = load_cells(p, e_at(e, mem_type(e, p->from), line[i], k), rest);
+    transpose(e, row);
+    for (int i = 0; i < LANES; i++) store_cells(p, row[i], i_add(e, first, c_i64(e, i)));
+}
+
+/* Lines beyond the last repeat it. */
+static void emit_pack_across(Emit *e, const char *name, const Pack *p) {
     begin_pack(e, name);
     Value line[LANES], last = i_sub(e, param(e, PACK_WIDTH), c_i64(e, 1));
     for (int i = 0; i < LANES; i++) {
-        Value at = i_mul(e, i_min(e, c_i64(e, i), last), param(e, PACK_STRIDE));
-        line[i] = floats_at(e, param(e, PACK_X), at);
+        Value number = i_min(e, c_i64(e, i), last);
+        line[i] = number_at(p, i_mul(e, number, param(e, PACK_STRIDE)));
     }
-    Value n = param(e, PACK_K), whole = i_and(e, n, c_i64(e, -LANES));
-    Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, LANES));
-    emit_block(e, line, k.i, NULL);
+    int block = LANES * p->cell;
+    Value n = param(e, PACK_K), whole = i_and(e, n, c_i64(e, -block));
+    Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, block));
+    emit_block(p, line, k.i, NULL);
     loop_end(e, &k);
     Value rest = i_sub(e, n, whole);
     If some = if_begin(e, i_cmp(e, LLVMIntNE, rest, c_i64(e, 0)));
-    emit_block(e, line, whole, lanes_below(e, rest));
+    emit_block(p, line, whole, rest);
     if_end(e, &some);
     LLVMBuildRetVoid(e->b);
 }
@@ -243,52 +337,65 @@ static Value hidden(Emit *e) {
     return e->fn;
 }
 
-typedef struct Form { /* tiles of so many vectors, of one row to so many */
-    int rows, vectors;
-} Form;
-
 static void emit_tiles(Emit *e, const void *of, Arena *a) {
-    const Form *f = of;
+    const TileForm *f = of;
     Value fn[TILE_ROWS];
     for (int r = 0; r < f->rows; r++) {
-        emit_tile(e, arena_printf(a, "%s_%d", e->name, r + 1), r + 1, f->vectors);
+        emit_tile(e, arena_printf(a, "%s_%d", e->name, r + 1), r + 1, f);
         fn[r] = hidden(e);
     }
     define_table(e, fn, (unsigned)f->rows);
 }
 
 static void emit_packs(Emit *e, const void *of, Arena *a) {
-    (void)of;
-    Value fn[2];
-    emit_pack_along(e, arena_printf(a, "%s_along", e->name));
-    fn[0] = hidden(e);
-    emit_pack_across(e, arena_printf(a, "%s_across", e->name));
-    fn[1] = hidden(e);
-    define_table(e, fn, 2);
-}
-
-/* The largest tile whose sums, and a row of B beside them, stay in registers: 32 of 16 numbers,
- * 16 of 8, or 16 of 4. */
-static Form largest(const Host *h) {
-    if (strstr(h->features, "+avx512f")) return (Form){14, 2};
-    if (strstr(h->features, "+fma")) return (Form){6, 1};
-    return (Form){3, 1};
-}
-
-bool tiles_make(Jit *j, RtTiles *t, Err *e) {
-    Form most = largest(jit_host(j)), form[TILE_VECTORS];
-    Source source[TILE_VECTORS + 1] = {{"packing", emit_packs, NULL}};
-    char key[TILE_VECTORS][64];
-    for (int v = 0; v < most.vectors; v++) {
-        form[v] = (Form){most.rows, v + 1};
-        snprintf(key[v], sizeof key[v], "tiles %d x %d", most.rows, v + 1);
-        source[v + 1] = (Source){key[v], emit_tiles, &form[v]};
+    const DType from[] = {DT_f32, DT_bf16};
+    Value fn[2 * PACKS];
+    for (int i = 0; i < 2; i++) {
+        Pack p = {e, from[i], *(const int *)of};
+        emit_pack_along(e, arena_printf(a, "%s_along_%d", e->name, i), &p);
+        fn[i * PACKS + PACK_along] = hidden(e);
+        emit_pack_across(e, arena_printf(a, "%s_across_%d", e->name, i), &p);
+        fn[i * PACKS + PACK_across] = hidden(e);
     }
-    void *table[TILE_VECTORS + 1];
-    if (!jit_addresses(j, source, (size_t)most.vectors + 1, table, e)) return false;
-    *t = (RtTiles){.rows = most.rows, .vectors = most.vectors};
-    memcpy(&t->pack_along, table[0], 2 * sizeof(RtPackFn *));
+    define_table(e, fn, 2 * PACKS);
+}
+
+/* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, or 16 of 4. */
+static TileForm largest(const Host *h, bool bf16) {
+    if (bf16) return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2} : (TileForm){0};
+    if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1};
+    if (strstr(h->features, "+fma")) return (TileForm){6, 1, 1};
+    return (TileForm){3, 1, 1};
+}
+
+void tiles_sources(const Host *h, bool bf16, TileSources *s) {
+    TileForm most = largest(h, bf16);
+    *s = (TileSources){.largest = most};
+    if (!most.rows) return;
+    snprintf(s->key[0], sizeof s->key[0], "packing of %d", most.cell);
+    s->source[s->n++] = (Source){s->key[0], emit_packs, &s->largest.cell};
+    for (int v = 1; v <= most.vectors; v++) {
+        s->form[v - 1] = (TileForm){most.rows, v, most.cell};
+        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d", most.rows, v, most.cell);
+        s->source[s->n++] = (Source){s->key[v], emit_tiles, &s->form[v - 1]};
+    }
+}
+
+void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
+    TileForm most = s->largest;
+    *t = (RtTiles){.rows = most.rows, .vectors = most.vectors, .cell = most.cell};
+    if (!s->n) return;
+    memcpy(t->from_f32, at[0], sizeof t->from_f32);
+    memcpy(t->from_bf16, (RtPackFn **)at[0] + PACKS, sizeof t->from_bf16);
     for (int v = 0; v < most.vectors; v++)
-        memcpy(t->tile[v], table[v + 1], (size_t)most.rows * sizeof(RtTileFn *));
+        memcpy(t->tile[v], at[v + 1], (size_t)most.rows * sizeof(RtTileFn *));
+}
+
+bool tiles_make(Jit *j, bool bf16, RtTiles *t, Err *e) {
+    TileSources s;
+    void *at[TILE_SOURCES];
+    tiles_sources(jit_host(j), bf16, &s);
+    if (!jit_addresses(j, s.source, (size_t)s.n, at, e)) return false;
+    tiles_fill(&s, at, t);
     return true;
 }

@@ -37,7 +37,8 @@ typedef struct RtCall {
  * sizes alone. */
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
-/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. S may
+/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. A and
+ * B may be bf16 where RtStep.tiles make it. S may
  * lie where C does, with its strides; else it is copied there first. The product goes to BLAS
  * where each operand has unit stride along one of its two dimensions, as code generation arranges;
  * any others are computed by a plain loop. `loop` are the dimensions beyond the matrix, walked
@@ -46,6 +47,7 @@ enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
     int64_t am, ak, bk, bn, cm, cn, sm, sn; /* element strides */
+    DType a, b;                             /* f32 or bf16 */
     int nloop;
     struct {
         int64_t size, a, b, c, s;
@@ -53,30 +55,33 @@ typedef struct RtGemm {
 } RtGemm;
 
 /* Pieces of products made for the processor (codegen/tiles.c): micro-kernels that hold up to `rows`
- * rows by 16 `vectors` columns of C in registers, and what lays their operands out for them.
+ * rows by 16 `vectors` columns of C in registers, and what lays their operands out for them, in
+ * cells of four bytes: a float, or the bf16 of two k, where sums take both at once.
  *
  * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, one
  * multiply-add a term, whichever tile makes it. */
 enum { TILE_LANES = 16, TILE_ROWS = 14, TILE_VECTORS = 2 };
 typedef struct RtTile {     /* C = A B, or S + A B where S is not NULL; S may be C */
-    const float *a, *b;     /* rows of A at each k, vectors of B, side by side; */
-    int64_t a_step, b_step; /* so far from one k to the next */
-    int64_t k, cols;        /* the first `cols` columns are written */
+    const void *a, *b;      /* rows of A at each cell of k, vectors of B, side by side; */
+    int64_t a_step, b_step; /* so many cells from one to the next */
+    int64_t k, cols;        /* cells; the first `cols` columns are written */
     float *c;
     const float *s;
     int64_t c_row, s_row;
 } RtTile;
 typedef void RtTileFn(const RtTile *t);
-/* `width` (1 to 16) lines of k numbers each go to out[k * step + line]; what is written may go as
- * far as the 16th line and the next 16 k, which is why panels are laid out in order. pack_along:
- * lines lie next to each other, and `stride` leads to the next k; pack_across: a line's numbers do,
- * and `stride` leads to the next line. */
-typedef void RtPackFn(const float *x, int64_t stride, int64_t width, int64_t k, float *out,
+/* `width` (1 to 16) lines of k numbers each go to cell[k * step + line]; what is written may go as
+ * far as the 16th line and the next 16 cells, which is why panels are laid out in order. Along:
+ * lines lie next to each other, and `stride` leads to the next k; across: a line's numbers do, and
+ * `stride` leads to the next line. */
+typedef void RtPackFn(const void *x, int64_t stride, int64_t width, int64_t k, void *cell,
                       int64_t step);
+enum { PACK_along, PACK_across, PACKS };
 typedef struct RtTiles {
-    int rows, vectors; /* of the largest */
+    int rows, vectors; /* of the largest; rows 0: this processor has none of this kind */
+    int cell;          /* numbers in a cell: 1 f32, 2 bf16 */
     RtTileFn *tile[TILE_VECTORS][TILE_ROWS];
-    RtPackFn *pack_along, *pack_across;
+    RtPackFn *from_f32[PACKS], *from_bf16[PACKS];
 } RtTiles;
 
 /* Loops that show what the processor can do (codegen/probe.c), over vectors [first, last) of 16

@@ -1,10 +1,9 @@
-/* Matrix products: the one seam to BLAS.
- *
- * A product is cut into tiles by its sizes alone; each tile is one task of the pool and one
- * single-threaded cblas_sgemm (or several in a fixed order, where loops accumulate), so the bits do
- * not depend on the number of threads. GemmOperands are strided: whatever BLAS can take as rows,
- * columns or their transposes is passed as it is, and what it cannot (no unit stride, a stride
- * beyond its integers) is computed by a plain loop.
+/* Matrix products, cut into tiles by their sizes alone: each tile is one task of the pool, made of
+ * what RtTiles hold (runtime/packed.c). This is also the one seam to BLAS, for the products of
+ * vectors and where there are no tiles: one single-threaded call a tile (or several in a fixed
+ * order, where loops accumulate), so the bits do not depend on the number of threads. GemmOperands
+ * are strided: whatever BLAS can take as rows, columns or their transposes is passed as it is, and
+ * what it cannot (no unit stride, a stride beyond its integers) is computed by a plain loop.
  *
  * A vector times a matrix, as in generating one token, takes as long as reading the matrix does:
  * sgemm would pack it first, so it is cblas_sgemv, and tiles are cut by the bytes that they read.
@@ -38,13 +37,6 @@ static int64_t min_i64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Equal parts of at most `most`, multiples of `step`. */
-static int64_t part(int64_t size, int64_t most, int64_t step) {
-    int64_t parts = (size + most - 1) / most;
-    int64_t each = parts ? (size + parts - 1) / parts : step;
-    return (each + step - 1) / step * step;
-}
-
 /* ---- operands */
 
 static bool fits(int64_t n) {
@@ -69,9 +61,12 @@ static void swap_i64(int64_t *a, int64_t *b) {
 /* C in columns is its transpose in rows, C' = B' A'. */
 static void transpose_product(GemmJob *j) {
     RtGemm *g = &j->g;
-    const float *a = j->a;
+    const void *a = j->a;
     j->a = j->b;
     j->b = a;
+    DType type = g->a;
+    g->a = g->b;
+    g->b = type;
     swap_i64(&g->m, &g->n);
     swap_i64(&g->am, &g->bn);
     swap_i64(&g->ak, &g->bk);
@@ -80,158 +75,15 @@ static void transpose_product(GemmJob *j) {
     for (int i = 0; i < g->nloop; i++) swap_i64(&g->loop[i].a, &g->loop[i].b);
 }
 
-/* ---- panels and micro-kernels */
-
-/* Blocks of K and N, and panels of A packed at a time. */
-enum { BLOCK_K = 256, BLOCK_N = 1024, GROUP = 8 };
-enum { PACK_K = 32 }; /* so many k of all panels, then the next, where memory is read along lines */
-enum { GAP = TILE_LANES }; /* floats that packing may write beyond a panel */
-enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
-enum { PANELS_B = BLOCK_N / TILE_LANES };
-/* The last block of numbers that are turned over is 16 k long, whatever is left. */
-enum { ROOM_B = (BLOCK_K + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
-enum { ROOM_A = (BLOCK_K + TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
-_Static_assert((ROOM_A + ROOM_B) * sizeof(float) <= GEMM_ROOM, "room of a thread");
-
-typedef struct Panel { /* of one operand, as a tile reads it */
-    const float *at;
-    int64_t step; /* to the next k */
-} Panel;
-
-/* `width` lines of k numbers, lines and numbers so far apart, to out[k * step + line]. */
-static void pack(const RtTiles *t, const float *x, int64_t line, int64_t next, int64_t width,
-                 int64_t k, float *out, int64_t step) {
-    if (line == 1) {
-        t->pack_along(x, next, width, k, out, step);
-    } else if (next == 1) {
-        t->pack_across(x, line, width, k, out, step);
-    } else {
-        for (int64_t i = 0; i < k; i++)
-            for (int64_t l = 0; l < width; l++) out[i * step + l] = x[l * line + i * next];
-    }
-}
-
-typedef struct Block { /* of a product: m by n, and so much of k */
-    const GemmJob *job;
-    const float *a, *b, *s; /* s NULL: starts from nothing */
-    float *c, *room;
-    int64_t m, n, k, s_row;
-    Panel panel_a[GROUP], panel_b[PANELS_B];
-} Block;
-
-static int64_t panel_rows(const Block *b, int64_t from) {
-    return min_i64(b->job->tiles->rows, b->m - from);
-}
-static int64_t panel_vectors(const Block *b, int64_t from) {
-    return min_i64(b->job->tiles->vectors, (b->n - from + TILE_LANES - 1) / TILE_LANES);
-}
-
-/* Of an operand whose lines lie so far apart. */
-static int64_t k_at_once(const Block *b, int64_t line) {
-    return line == 1 ? PACK_K : b->k;
-}
-
-/* Rows [from, to) of A, a group of panels at most, for all k of the block. */
-static void pack_a(Block *b, int64_t from, int64_t to) {
-    const RtGemm *g = &b->job->g;
-    const RtTiles *t = b->job->tiles;
-    bool in_place = g->am == 1 && b->n <= FEW_PANELS * TILE_LANES * t->vectors;
-    for (int64_t k = 0, most = k_at_once(b, g->am); k < b->k; k += most) {
-        float *out = b->room;
-        Panel *panel = b->panel_a;
-        for (int64_t i = from, rows; i < to; i += rows, panel++) {
-            const float *x = b->a + i * g->am;
-            rows = panel_rows(b, i);
-            *panel = in_place ? (Panel){x, g->ak} : (Panel){out, rows};
-            if (!in_place)
-                pack(t, x + k * g->ak, g->am, g->ak, rows, min_i64(most, b->k - k), out + k * rows,
-                     rows);
-            out += rows * b->k + GAP;
-        }
-    }
-}
-
-/* What is read for a few rows of A, and lies in rows itself, is read where it is. */
-static bool b_in_place(const Block *b, int64_t from, int64_t width) {
-    return b->job->g.bn == 1 && from + width <= b->n && b->m <= FEW_PANELS * b->job->tiles->rows;
-}
-
-static void pack_b(Block *b, float *room) {
-    const RtGemm *g = &b->job->g;
-    for (int64_t k = 0, most = k_at_once(b, g->bn); k < b->k; k += most) {
-        float *out = room;
-        Panel *panel = b->panel_b;
-        for (int64_t from = 0, width; from < b->n; from += width, panel++) {
-            width = panel_vectors(b, from) * TILE_LANES;
-            bool in_place = b_in_place(b, from, width);
-            *panel = in_place ? (Panel){b->b + from, g->bk} : (Panel){out, width};
-            for (int64_t v = from; v < from + width && !in_place; v += TILE_LANES)
-                pack(b->job->tiles, b->b + v * g->bn + k * g->bk, g->bn, g->bk,
-                     min_i64(TILE_LANES, b->n - v), min_i64(most, b->k - k),
-                     out + k * width + v - from, width);
-            out += width * b->k + GAP;
-        }
-    }
-}
-
-/* One panel of A, which the level-1 cache holds, meets all of B. */
-static void row_of_tiles(const Block *b, int64_t i, const Panel *a) {
-    const RtTiles *t = b->job->tiles;
-    int64_t row = b->job->g.cm;
-    RtTile tile = {.a = a->at, .a_step = a->step, .k = b->k, .c_row = row, .s_row = b->s_row};
-    const Panel *panel = b->panel_b;
-    for (int64_t l = 0, vectors; l < b->n; l += vectors * TILE_LANES, panel++) {
-        vectors = panel_vectors(b, l);
-        tile.b = panel->at, tile.b_step = panel->step;
-        tile.cols = b->n - l;
-        tile.c = b->c + i * row + l;
-        tile.s = b->s ? b->s + i * b->s_row + l : NULL;
-        t->tile[vectors - 1][panel_rows(b, i) - 1](&tile);
-    }
-}
-
-static void block_run(Block *b) {
-    int64_t rows = b->job->tiles->rows, group = GROUP * rows;
-    for (int64_t from = 0; from < b->m; from += group) {
-        int64_t to = min_i64(b->m, from + group);
-        pack_a(b, from, to);
-        for (int64_t i = from; i < to; i += rows)
-            row_of_tiles(b, i, &b->panel_a[(i - from) / rows]);
-    }
-}
-
-typedef struct Start { /* C, and what it starts from: NULL for nothing */
-    float *c;
-    const float *s;
-    int64_t s_row;
-} Start;
-
-/* C = A B or S + A B, where the rows of C and S have unit stride. */
-static void tile_packed(const GemmJob *j, const float *a, const float *b, const Start *to,
-                        int64_t m, int64_t n) {
-    const RtGemm *g = &j->g;
-    float *room_b = (float *)(void *)pool_room();
-    int64_t block_k = part(g->k, BLOCK_K, TILE_LANES);
-    Block x = {.job = j, .m = m, .room = room_b + ROOM_B};
-    for (int64_t l = 0; l < n; l += x.n) {
-        x.n = min_i64(BLOCK_N, n - l);
-        x.c = to->c + l;
-        for (int64_t p = 0; p < g->k || p == 0; p += x.k + !x.k) {
-            x.k = min_i64(block_k, g->k - p);
-            x.a = a + p * g->ak;
-            x.b = b + p * g->bk + l * g->bn;
-            x.s = p ? x.c : to->s ? to->s + l : NULL;
-            x.s_row = p ? g->cm : to->s_row;
-            pack_b(&x, room_b);
-            block_run(&x);
-        }
-    }
-}
-
 /* ---- one tile */
+
+static const void *element(const void *x, DType t, int64_t i) {
+    return (const char *)x + i * (int64_t)dtype_size(t);
+}
 
 static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, int64_t m,
                        int64_t n, bool add) {
+    CHECK(g->a == DT_f32 && g->b == DT_f32);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             float sum = add ? c[i * g->cm + j * g->cn] : 0;
@@ -288,7 +140,7 @@ typedef struct Tile { /* where its operands begin, in elements */
  * there is something to add to, and the rest add. */
 static void tile_run(const GemmJob *j, const Tile *t) {
     const RtGemm *g = &j->g;
-    Start from = {j->c + t->c, j->s ? j->s + t->s : NULL, g->sm};
+    GemmStart from = {j->c + t->c, j->s ? j->s + t->s : NULL, g->sm};
     if (from.s && from.s != from.c && !(j->packed && g->sn == 1)) {
         tile_start(g, from.s, from.c, t->m, t->n);
         from.s = from.c, from.s_row = g->cm;
@@ -305,9 +157,9 @@ static void tile_run(const GemmJob *j, const Tile *t) {
             da += x * g->loop[i].a;
             db += x * g->loop[i].b;
         }
-        const float *a = j->a + t->a + da, *b = j->b + t->b + db;
+        const void *a = element(j->a, g->a, t->a + da), *b = element(j->b, g->b, t->b + db);
         if (j->packed)
-            tile_packed(j, a, b, &from, t->m, t->n);
+            packed_product(j, a, b, &from, t->m, t->n);
         else
             tile_product(j, a, b, from.c, t->m, t->n, from.s);
         from.s = from.c, from.s_row = g->cm;
@@ -360,7 +212,7 @@ static void choose_tiles(GemmJob *j, int64_t outer) {
     double least = j->vector ? VECTOR_BYTES : TILE_FLOPS;
     int64_t step = j->vector ? VECTOR_STEP : TILE_STEP; /* narrow columns read memory in bits */
     int64_t step_m = j->packed ? j->tiles->rows : step;
-    int64_t m = part(g->m, TILE_M, step_m), n = part(g->n, TILE_N, step);
+    int64_t m = gemm_part(g->m, TILE_M, step_m), n = gemm_part(g->n, TILE_N, step);
     for (;;) {
         j->tile_m = m;
         j->tile_n = n;
@@ -369,9 +221,9 @@ static void choose_tiles(GemmJob *j, int64_t outer) {
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
         if (tasks >= TASKS_WANTED || work / tasks < 2 * least) return;
         if (m >= n && m > step_m)
-            m = part(g->m, m / 2, step_m);
+            m = gemm_part(g->m, m / 2, step_m);
         else if (n > step)
-            n = part(g->n, n / 2, step);
+            n = gemm_part(g->n, n / 2, step);
         else
             return;
     }
@@ -402,12 +254,14 @@ static void bind_matrix(GemmJob *j) {
     j->packed = j->tiles && (g->cn == 1 || g->n == 1);
 }
 
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
                  const float *s, float *c) {
     GemmJob j = {.g = *g, .tiles = tiles, .a = a, .b = b, .s = s, .c = c};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
-    if (!bind_vector(&j)) bind_matrix(&j);
+    bool f32 = g->a == DT_f32 && g->b == DT_f32 && !(tiles && tiles->cell > 1);
+    if (!f32 || !bind_vector(&j)) bind_matrix(&j);
+    CHECK(f32 || j.packed);
     double products =
         (double)g->m * (double)g->n * (double)g->k * (double)outer * (double)outer_count(g, true);
     j.cost = products * (j.vector ? sizeof(float) : 2 / FLOPS_A_BYTE);
@@ -420,7 +274,7 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
     gemm_tasks(job, first, last);
 }
 
-void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
               float *c) {
     GemmJob j = gemm_job(g, tiles, a, b, NULL, c);
     pool_run(p, j.tasks, run_tasks, &j);

@@ -15,7 +15,8 @@ enum { GEMM_ROOM = 4 << 20 };
 typedef struct GemmJob {
     RtGemm g; /* with rows of C at unit stride */
     const RtTiles *tiles;
-    const float *a, *b, *s;
+    const void *a, *b; /* of the types that g says */
+    const float *s;
     float *c;
     GemmOperand oa, ob;
     int64_t tile_m, tile_n, ntile_m, ntile_n;
@@ -28,10 +29,27 @@ void gemm_init(void);             /* once, before any other use of BLAS by the p
 const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
 /* Work is cut into tiles by its sizes alone. tiles NULL: BLAS makes them. s NULL: nothing is added.
  */
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
                  const float *s, float *c);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
-void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const float *a, const float *b,
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
               float *c); /* at once */
+
+/* ---- inside */
+/* Equal parts of at most `most`, multiples of `step`. */
+static inline int64_t gemm_part(int64_t size, int64_t most, int64_t step) {
+    int64_t parts = (size + most - 1) / most;
+    int64_t each = parts ? (size + parts - 1) / parts : step;
+    return (each + step - 1) / step * step;
+}
+
+typedef struct GemmStart { /* C, and what it starts from: NULL for nothing */
+    float *c;
+    const float *s;
+    int64_t s_row;
+} GemmStart;
+/* packed.c: C = A B or S + A B of m by n, where the rows of C and S have unit stride. */
+void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to, int64_t m,
+                    int64_t n);
 
 #endif

@@ -16,8 +16,8 @@ static const double INLINE_COST = 1e5;
 /* ---- steps */
 static GemmJob bind_product(const RtStep *s, char *const *buf) {
     const float *start = s->nbuf > 3 ? (const float *)(void *)buf[2] : NULL;
-    return gemm_job(&s->gemm, s->tiles, (const float *)(void *)buf[0], (const float *)(void *)buf[1], start,
-                    (float *)(void *)buf[s->nbuf - 1]);
+    return gemm_job(&s->gemm, s->tiles, (const float *)(void *)buf[0],
+                    (const float *)(void *)buf[1], start, (float *)(void *)buf[s->nbuf - 1]);
 }
 
 void step_bind(BoundStep *b, const RtPlan *plan) {

@@ -18,6 +18,18 @@ static float *random_floats(uint64_t seed, size_t n) {
     return x;
 }
 
+static uint16_t *halves(const float *x) {
+    uint16_t *h = malloc(FLOATS * sizeof *h);
+    for (size_t i = 0; i < FLOATS; i++) h[i] = bf16_from_float(x[i]);
+    return h;
+}
+
+static float *widened(const uint16_t *h) {
+    float *x = malloc(FLOATS * sizeof *x);
+    for (size_t i = 0; i < FLOATS; i++) x[i] = bf16_to_float(h[i]);
+    return x;
+}
+
 /* Adds the exact product to `sum` and the sum of magnitudes to `size`, at every element of C. */
 static void product(const RtGemm *g, const float *a, const float *b, double *sum, double *size,
                     int loop) {
@@ -40,7 +52,10 @@ typedef struct Fixture {
     Pool *one, *two;
     const RtTiles *maker[5]; /* NULL: BLAS */
     int nmaker;
+    RtTiles bf16; /* rows 0: this processor has none */
     float *a, *b, *c1, *c2;
+    float *rounded_a, *rounded_b; /* to bf16, and as such */
+    uint16_t *half_a, *half_b;
     double *sum, *size;
 } Fixture;
 
@@ -93,9 +108,39 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
            (long long)g.m, (long long)g.n, (long long)wrong);
 }
 
+/* Numbers that are bf16, that have no more digits, or whose other digits packing rounds away: all
+ * give the same. */
+static void check_rounding(Fixture *f, RtGemm g, const char *what) {
+    float *a = f->a, *b = f->b;
+    f->a = f->rounded_a, f->b = f->rounded_b;
+    reference(f, &g);
+    check_made(f, &g, &f->bf16, what);
+    f->a = a, f->b = b;
+    gemm_run(f->two, &g, &f->bf16, a, b, f->c1);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: not rounded as bf16 is", what);
+    g.a = DT_bf16;
+    gemm_run(f->two, &g, &f->bf16, f->half_a, b, f->c1);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by f32 differs", what);
+    g.b = DT_bf16;
+    gemm_run(f->one, &g, &f->bf16, f->half_a, f->half_b, f->c1);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by bf16 differs", what);
+}
+
+/* bf16 widened to f32 as it is packed. */
+static void check_widening(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
+    gemm_run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c1);
+    memcpy(f->c2, f->c1, FLOATS * sizeof(float));
+    g.a = g.b = DT_bf16;
+    gemm_run(f->two, &g, tiles, f->half_a, f->half_b, f->c1);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 widened differs", what);
+}
+
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
+    if (f->bf16.rows) check_rounding(f, *g, what);
     reference(f, g);
     for (int i = 0; i < f->nmaker; i++) {
+        bool matrix = f->maker[i] && (g->cn == 1 || g->cm == 1 || g->m == 1 || g->n == 1);
+        if (matrix && g->m > 1 && g->n > 1) check_widening(f, *g, f->maker[i], what);
         check_made(f, g, f->maker[i], what);
         if (g->nloop) continue;
         check_start(f, *g, f->maker[i], true);
@@ -220,7 +265,7 @@ static bool can_run(const char *cpu) {
 static Jit *add_maker(Fixture *f, RtTiles *tiles, const char *cpu) {
     Err e = {0};
     Jit *jit = jit_new(&(CodegenOptions){.cpu = cpu}, &e);
-    bool made = jit && tiles_make(jit, tiles, &e);
+    bool made = jit && tiles_make(jit, false, tiles, &e);
     EXPECT(made, "tiles: %s", e.msg);
     if (made) f->maker[f->nmaker++] = tiles;
     return jit;
@@ -234,6 +279,8 @@ int main(void) {
     gemm_init();
     f.a = random_floats(1, FLOATS);
     f.b = random_floats(2, FLOATS);
+    f.half_a = halves(f.a), f.half_b = halves(f.b);
+    f.rounded_a = widened(f.half_a), f.rounded_b = widened(f.half_b);
     f.c1 = malloc(FLOATS * sizeof(float));
     f.c2 = malloc(FLOATS * sizeof(float));
     f.sum = malloc(FLOATS * sizeof(double));
@@ -244,6 +291,7 @@ int main(void) {
     f.maker[f.nmaker++] = NULL;
     for (int i = 0; i < 4; i++)
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
+    EXPECT(jit[0] && tiles_make(jit[0], true, &f.bf16, &e), "tiles: %s", e.msg);
     check_layouts(&f);
     check_batches(&f);
     check_contracted_loop(&f);
@@ -251,6 +299,7 @@ int main(void) {
     for (int i = 0; i < 4; i++) jit_free(jit[i]);
     pool_free(f.two);
     pool_free(f.one);
+    free(f.half_a), free(f.half_b), free(f.rounded_a), free(f.rounded_b);
     free(f.a), free(f.b), free(f.c1), free(f.c2), free(f.sum), free(f.size);
     return check_done("gemm");
 }
