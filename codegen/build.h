@@ -37,7 +37,8 @@ typedef struct Build {
     VEC(PlanBuffer) scratch; /* and what it has taken of the arena beside the plan's buffers */
     int64_t arena_bytes;
     PendingList *pending;
-    const RtTiles *tiles; /* that products will be made with */
+    const RtTiles *tiles,
+        *tiles_bf16;    /* that products will be made with; bf16 NULL: there are none */
     VEC(Moving) moving; /* in a loop's body */
     Phases phases;
     const char *label; /* of the node at hand */

@@ -1,10 +1,10 @@
 /* Contractions as strided matrix products. Each label of the einsum has a stride in a, b and c, and
  * in s, which the result starts from (0 where it is absent); labels that walk all three evenly are
  * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
- * loops. An operand in which no choice has unit stride is copied first; bf16 is widened first, and
- * what a product rounds is rounded before.
- * Long sums with few results, such as gradients of weights, are computed in parts, so that there is
- * something to share; into how many, sizes alone say. */
+ * loops. An operand in which no choice has unit stride is copied first. What a product rounds to
+ * bf16 is rounded as it is packed; where the processor has no tiles of bf16, before, and the
+ * product is one of f32. Long sums with few results, such as gradients of weights, are computed in
+ * parts, so that there is something to share; into how many, sizes alone say. */
 #include <string.h>
 
 #include "codegen/build.h"
@@ -19,6 +19,11 @@ typedef struct Labels {
     Label at[2 * RANK];
     int n;
 } Labels;
+typedef struct Operands {
+    int32_t buf[OPERANDS]; /* buf[S] -1: there is nothing to start from */
+    DType type[OPERANDS];
+    const RtTiles *tiles;
+} Operands;
 
 static Role role_of(const Label *l) {
     if (!l->stride[C]) return ROLE_k;
@@ -153,16 +158,17 @@ typedef struct Packed { /* C in an order of its own, to be copied out */
     int32_t buffer;
 } Packed;
 
-static void repack(Build *b, Labels *s, int operand, int32_t *buf, Packed *c) {
+static void repack(Build *b, Labels *s, int operand, Operands *o, Packed *c) {
     View old = operand_view(s, operand), new = view_contiguous(old.rank, old.dim);
     int64_t count = 1;
     for (int i = 0; i < old.rank; i++) count *= old.dim[i];
-    int32_t scratch = build_scratch(b, count * (int64_t)sizeof(float));
+    DType t = o->type[operand];
+    int32_t scratch = build_scratch(b, count * (int64_t)dtype_size(t)), *buf = &o->buf[operand];
     set_strides(s, operand, &new);
     if (operand == C)
         *c = (Packed){new, old, *buf};
     else
-        build_copy(b, DT_f32, &old, *buf, &new, scratch);
+        build_copy(b, t, &old, *buf, &new, scratch);
     *buf = scratch;
 }
 
@@ -185,8 +191,8 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     return true;
 }
 
-static void build_gemm(Build *b, const Labels *s, const Choice *c, const int32_t buf[OPERANDS],
-                       Facts facts) {
+static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operands *o, Facts facts) {
+    const int32_t *buf = o->buf;
     RtGemm gemm;
     if (!fill_gemm(s, c, &gemm)) {
         err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
@@ -196,7 +202,8 @@ static void build_gemm(Build *b, const Labels *s, const Choice *c, const int32_t
     RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
                               starts ? 4 : 3, starts ? 3 : 2);
     step->gemm = gemm;
-    step->tiles = b->tiles;
+    step->gemm.a = o->type[A], step->gemm.b = o->type[B];
+    step->tiles = o->tiles;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
     step->operations = facts.operations, step->bytes = facts.bytes;
@@ -257,59 +264,58 @@ static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results,
     build_body(b, body, starts ? 2 : 1, (int32_t[]){from, buf[starts ? S : C], buf[C]});
 }
 
-static void build_product(Build *b, Labels *s, int32_t buf[OPERANDS], Facts facts) {
+static void build_product(Build *b, Labels *s, Operands *o, Facts facts) {
     Choice c = {-1, -1, -1};
     bool fits[OPERANDS];
     Packed packed = {.buffer = -1};
     merge_labels(s);
     if (!choose(s, &c, fits)) {
-        for (int o = 0; o < OPERANDS; o++)
-            if (!fits[o]) repack(b, s, o, &buf[o], &packed);
+        for (int i = 0; i < OPERANDS; i++)
+            if (!fits[i]) repack(b, s, i, o, &packed);
         merge_labels(s);
         if (!choose(s, &c, fits)) { /* what was copied does not fit the rest: copy all */
-            for (int o = 0; o < OPERANDS; o++)
-                if (o != S && (o != C || packed.buffer < 0)) repack(b, s, o, &buf[o], &packed);
+            for (int i = 0; i < OPERANDS; i++)
+                if (i != S && (i != C || packed.buffer < 0)) repack(b, s, i, o, &packed);
             merge_labels(s);
             choose(s, &c, fits);
         }
     }
-    int64_t parts = buf[S] < 0 || starts_alike(s) ? parts_of(s, &c) : 1;
-    int32_t to[OPERANDS];
-    memcpy(to, buf, sizeof to);
+    int64_t parts = o->buf[S] < 0 || starts_alike(s) ? parts_of(s, &c) : 1;
+    Operands to = *o;
     if (parts > 1) {
-        to[C] = build_scratch(b, parts * count_results(s) * (int64_t)sizeof(float));
-        to[S] = -1;
+        to.buf[C] = build_scratch(b, parts * count_results(s) * (int64_t)sizeof(float));
+        to.buf[S] = -1;
         split_sum(s, &c, parts);
     }
-    build_gemm(b, s, &c, to, facts);
-    if (parts > 1) build_sum(b, to[C], parts, count_results(s) / parts, buf);
-    if (packed.buffer >= 0) build_copy(b, DT_f32, &packed.from, buf[C], &packed.to, packed.buffer);
+    build_gemm(b, s, &c, &to, facts);
+    if (parts > 1) build_sum(b, to.buf[C], parts, count_results(s) / parts, o->buf);
+    if (packed.buffer >= 0)
+        build_copy(b, DT_f32, &packed.from, o->buf[C], &packed.to, packed.buffer);
 }
 
-/* An operand in f32, with no more digits than bf16 has where it is rounded. */
-static int32_t build_f32(Build *b, Ref r, bool round) {
+/* An operand rounded to bf16 and widened again, for a product of f32. */
+static int32_t build_rounded(Build *b, Ref r) {
     const Type *t = graph_type(b->g, r);
-    int32_t kept = build_value(b, r);
-    if (t->dtype == DT_f32 && !round) return kept;
     int32_t wide = build_scratch(b, type_count(t) * (int64_t)sizeof(float));
-    const DType type[] = {t->dtype, round ? DT_bf16 : DT_f32, DT_f32};
-    build_casts(b, type, 3, kept, wide, type_count(t));
+    const DType type[] = {t->dtype, DT_bf16, DT_f32};
+    build_casts(b, type, 3, build_value(b, r), wide, type_count(t));
     return wide;
+}
+
+static void take_operand(Build *b, const Node *n, int input, Operands *o) {
+    int i = operand_of(n, input);
+    bool round = n->attr.dot.round && !b->tiles_bf16 && i != S;
+    o->type[i] = round ? DT_f32 : graph_type(b->g, n->in[input])->dtype;
+    o->buf[i] = round ? build_rounded(b, n->in[input]) : build_value(b, n->in[input]);
 }
 
 void build_dot(Build *b, const Node *n, Ref result) {
     Labels s = read_labels(b->g, n);
-    DType t = n->type[0].dtype;
-    int32_t buf[OPERANDS] = {[S] = -1}, out = build_value(b, result);
-    for (int i = 0; i < n->nin; i++) {
-        int operand = operand_of(n, i);
-        buf[operand] = build_f32(b, n->in[i], n->attr.dot.round && operand != S);
-    }
-    int32_t computed = buf[C] =
-        t == DT_f32 ? out : build_scratch(b, type_count(&n->type[0]) * (int64_t)sizeof(float));
-    Facts facts = node_facts(b->g, n);
-    facts.bytes *= (double)sizeof(float) / (double)dtype_size(t);
-    build_product(b, &s, buf, facts);
-    if (t != DT_f32)
-        build_casts(b, (DType[]){DT_f32, t}, 2, computed, out, type_count(&n->type[0]));
+    Operands o = {.buf = {[S] = -1}};
+    o.tiles = n->attr.dot.round && b->tiles_bf16 ? b->tiles_bf16 : b->tiles;
+    for (int i = 0; i < n->nin; i++) take_operand(b, n, i, &o);
+    CHECK(n->type[0].dtype == DT_f32 && (o.buf[S] < 0 || o.type[S] == DT_f32));
+    o.buf[C] = build_value(b, result);
+    o.type[C] = DT_f32;
+    build_product(b, &s, &o, node_facts(b->g, n));
 }

@@ -52,6 +52,7 @@ static void build_turn(Turns *l) {
                  .out = b->out,
                  .pending = &l->pending,
                  .tiles = b->tiles,
+                 .tiles_bf16 = b->tiles_bf16,
                  .err = b->err};
     t->arena_bytes = t->plan->arena_bytes;
     t->phases = phases_all(b->arena, body, b->phases.node[l->at]);

@@ -32,9 +32,9 @@ struct Codegen {
     Arena *arena;
     Times *times;
     PendingList pending;
-    RtTiles tiles; /* where there are products */
-    bool products;
-    double planning; /* seconds */
+    RtTiles tiles[TILE_KINDS];
+    bool products[TILE_KINDS]; /* that want them */
+    double planning;           /* seconds */
     int steps;
 };
 
@@ -346,7 +346,8 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .plan = plan,
                .out = out,
                .pending = &c->pending,
-               .tiles = &c->tiles,
+               .tiles = &c->tiles[TILE_f32],
+               .tiles_bf16 = tiles_has(jit_host(c->jit), TILE_bf16) ? &c->tiles[TILE_bf16] : NULL,
                .err = e};
     b.arena_bytes = plan->arena_bytes;
     b.field = number_fields(a, plan, entry);
@@ -363,7 +364,8 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
     out->buffer = b.buffer.at, out->nbuffer = (int)b.buffer.n;
     out->step = b.step.at, out->nstep = (int)b.step.n;
     c->steps += out->nstep;
-    for (int i = 0; i < out->nstep; i++) c->products |= out->step[i].kind == RT_GEMM;
+    for (int i = 0; i < out->nstep; i++)
+        if (out->step[i].kind == RT_GEMM) c->products[out->step[i].tiles - c->tiles] = true;
     out->arena_bytes = b.arena_bytes;
     out->pieces = 1;
     return e->msg[0] ? NULL : out;
@@ -377,16 +379,20 @@ static void set_kernel(const Pending *p, void *fn) {
 
 static bool compile_all(Codegen *c, Arena *scratch, Err *e) {
     const PendingList *pending = &c->pending;
-    TileSources tiles = {.n = 0};
-    if (c->products) tiles_sources(jit_host(c->jit), false, &tiles);
-    size_t n = pending->n + (size_t)tiles.n;
-    Source *source = NEW_N(scratch, Source, n);
-    void **at = NEW_N(scratch, void *, n);
-    for (size_t i = 0; i < pending->n; i++) source[i] = loops_source(pending->at[i].kernel);
-    for (int i = 0; i < tiles.n; i++) source[pending->n + (size_t)i] = tiles.source[i];
+    TileSources tiles[TILE_KINDS] = {{.n = 0}};
+    Source *source = NEW_N(scratch, Source, pending->n + TILE_KINDS * TILE_SOURCES);
+    void **at = NEW_N(scratch, void *, pending->n + TILE_KINDS * TILE_SOURCES);
+    size_t n = 0;
+    for (size_t i = 0; i < pending->n; i++) source[n++] = loops_source(pending->at[i].kernel);
+    for (int k = 0; k < TILE_KINDS; k++) {
+        if (c->products[k]) tiles_sources(jit_host(c->jit), (TileKind)k, &tiles[k]);
+        for (int i = 0; i < tiles[k].n; i++) source[n++] = tiles[k].source[i];
+    }
     if (!jit_addresses(c->jit, source, n, at, e)) return false;
     for (size_t i = 0; i < pending->n; i++) set_kernel(&pending->at[i], at[i]);
-    if (tiles.n) tiles_fill(&tiles, at + pending->n, &c->tiles);
+    n = pending->n;
+    for (int k = 0; k < TILE_KINDS; n += (size_t)tiles[k++].n)
+        if (tiles[k].n) tiles_fill(&tiles[k], at + n, &c->tiles[k]);
     return true;
 }
 

@@ -361,15 +361,20 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
 }
 
 /* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, or 16 of 4. */
-static TileForm largest(const Host *h, bool bf16) {
-    if (bf16) return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2} : (TileForm){0};
+static TileForm largest(const Host *h, TileKind kind) {
+    if (kind == TILE_bf16)
+        return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2} : (TileForm){0};
     if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1};
     if (strstr(h->features, "+fma")) return (TileForm){6, 1, 1};
     return (TileForm){3, 1, 1};
 }
 
-void tiles_sources(const Host *h, bool bf16, TileSources *s) {
-    TileForm most = largest(h, bf16);
+bool tiles_has(const Host *h, TileKind kind) {
+    return largest(h, kind).rows > 0;
+}
+
+void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
+    TileForm most = largest(h, kind);
     *s = (TileSources){.largest = most};
     if (!most.rows) return;
     snprintf(s->key[0], sizeof s->key[0], "packing of %d", most.cell);
@@ -391,10 +396,10 @@ void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
         memcpy(t->tile[v], at[v + 1], (size_t)most.rows * sizeof(RtTileFn *));
 }
 
-bool tiles_make(Jit *j, bool bf16, RtTiles *t, Err *e) {
+bool tiles_make(Jit *j, TileKind kind, RtTiles *t, Err *e) {
     TileSources s;
     void *at[TILE_SOURCES];
-    tiles_sources(jit_host(j), bf16, &s);
+    tiles_sources(jit_host(j), kind, &s);
     if (!jit_addresses(j, s.source, (size_t)s.n, at, e)) return false;
     tiles_fill(&s, at, t);
     return true;

@@ -5,6 +5,7 @@
 
 #include "codegen/jit.h"
 
+typedef enum TileKind { TILE_f32, TILE_bf16, TILE_KINDS } TileKind; /* of products */
 typedef struct TileForm { /* up to so many rows, so many vectors, numbers in a cell */
     int rows, vectors, cell;
 } TileForm;
@@ -17,11 +18,13 @@ typedef struct TileSources { /* not to be moved once it is filled */
     char key[TILE_SOURCES][64];
 } TileSources;
 
-/* What has to be compiled for products of f32, or of bf16. */
-void tiles_sources(const Host *h, bool bf16, TileSources *s);
+/* Has the processor tiles of this kind? */
+bool tiles_has(const Host *h, TileKind kind);
+/* What has to be compiled for them. */
+void tiles_sources(const Host *h, TileKind kind, TileSources *s);
 /* What came of it: where each symbol lies. */
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t);
 /* Both at once. */
-bool tiles_make(Jit *j, bool bf16, RtTiles *t, Err *e);
+bool tiles_make(Jit *j, TileKind kind, RtTiles *t, Err *e);
 
 #endif

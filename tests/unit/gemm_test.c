@@ -265,7 +265,7 @@ static bool can_run(const char *cpu) {
 static Jit *add_maker(Fixture *f, RtTiles *tiles, const char *cpu) {
     Err e = {0};
     Jit *jit = jit_new(&(CodegenOptions){.cpu = cpu}, &e);
-    bool made = jit && tiles_make(jit, false, tiles, &e);
+    bool made = jit && tiles_make(jit, TILE_f32, tiles, &e);
     EXPECT(made, "tiles: %s", e.msg);
     if (made) f->maker[f->nmaker++] = tiles;
     return jit;
@@ -291,7 +291,7 @@ int main(void) {
     f.maker[f.nmaker++] = NULL;
     for (int i = 0; i < 4; i++)
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
-    EXPECT(jit[0] && tiles_make(jit[0], true, &f.bf16, &e), "tiles: %s", e.msg);
+    EXPECT(jit[0] && tiles_make(jit[0], TILE_bf16, &f.bf16, &e), "tiles: %s", e.msg);
     check_layouts(&f);
     check_batches(&f);
     check_contracted_loop(&f);
