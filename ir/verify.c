@@ -342,14 +342,15 @@ static void verify_tensors(Verifier *v) {
     arena_free(scratch);
 }
 
-/* What runs in pieces comes with all its parts, and they make up the batch. */
+/* Pieces make up a training batch, those that are yet to come too, and come with all their parts.
+ */
 static void verify_pieces(Verifier *v, const Entry *e) {
     int64_t samples = v->p->spec.run.micro;
-    bool ahead = e->ahead && e->kind != ENTRY_eval;
-    if (!e->piece && !e->piece_logged && !ahead) return;
-    if (e->kind != ENTRY_train || !e->piece || !e->piece_logged != !e->logged)
+    bool ahead = e->ahead && e->kind != ENTRY_eval, there = e->piece || e->piece_logged || ahead;
+    if (there && (e->kind != ENTRY_train || !e->piece || !e->piece_logged != !e->logged))
         wrong(v, "pieces of a batch without their step");
-    if (samples < 1 || samples >= e->batch || e->batch % samples)
+    bool uneven = samples && e->kind == ENTRY_train && (samples < 1 || e->batch % samples);
+    if (uneven || (there && (samples < 1 || samples >= e->batch)))
         wrong(v, "pieces of %lld of a batch of %lld", (long long)samples, (long long)e->batch);
 }
 

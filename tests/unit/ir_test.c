@@ -589,6 +589,15 @@ static void test_verifier(void) {
     p = small_program(a, &g);
     p->spec.data->stage = "magic";
     rejects(p, "there is no stage 'magic'");
+    p = small_program(a, &g);
+    p->spec.run.micro = 3;
+    rejects(p, "pieces of 3 of a batch of 8");
+    p->spec.run.micro = -1;
+    rejects(p, "pieces of -1 of a batch of 8");
+    p->entry->kind = ENTRY_eval;
+    p->spec.run.micro = 3;
+    EXPECT(program_verify(p, &b), "an eval has no pieces: %s", b.data);
+    buf_free(&b);
     arena_free(a);
 }
 
