@@ -205,11 +205,16 @@ bool verb_takes(const Verb *v, const char *name) {
     return !v->ending[0];
 }
 
+/* One that is not there may be meant as a folder too: check_file tells that it is missing. */
+static bool maybe_folder(const char *path) {
+    return is_folder(path) || access(path, F_OK) != 0;
+}
+
 static int take_file(Arena *a, const Verb *v, const char *given, const char **file) {
     if (!v->takes) return usage("'%s' takes no file such as '%s'", v->name, given);
     if (*file) return usage("'%s' takes one file; '%s' is one too many", v->name, given);
     *file = given;
-    if (verb_takes(v, given) || (v->folder && is_folder(given))) return EXIT_OK;
+    if (verb_takes(v, given) || (v->folder && maybe_folder(given))) return EXIT_OK;
     return usage("'%s' takes %s, not '%s'%s", v->name, v->takes, given,
                  did_you_mean(a, file_meant(a, v, given)));
 }

@@ -3,8 +3,9 @@
  * reads them under the name, as a fn's result: one value, or several at once. They are gathered
  * anew before an evaluation, so they are no part of what a run saves.
  *
- * The number of records is a dimension, so it is counted when the program is compiled. Rows of an
- * incomplete last batch that are not real write the last record once more. */
+ * The number of records is a dimension, so it is counted when the program is compiled, and a broken
+ * record gives a row too: the next one's. Rows of an incomplete last batch that are not real write
+ * the last record once more. */
 #include "frontend/decl.h"
 
 #include <string.h>

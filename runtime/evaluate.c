@@ -34,6 +34,7 @@ Reader *run_reader(Run *r, int entry, int64_t start, Err *e) {
                        .data = of->data,
                        .batch = of->batch,
                        .train = of->kind == RT_ENTRY_train,
+                       .every = of->kind == RT_ENTRY_features,
                        .seed = r->at.seed,
                        .start = start,
                        .field = of->field,
@@ -81,28 +82,25 @@ static bool compute_batch(Run *r, int number, RtClock *clock, Err *e) {
 
 /* ---- features */
 
-static bool check_records(const Run *r, int number, int64_t records, Err *e) {
+static bool check_records(const Run *r, int number, Err *e) {
     const RtEntry *entry = &r->p->entry[number];
+    int64_t records = reader_records(r->reader[number]);
     return records == entry->steps ||
            err_set(e,
                    "'%s' was compiled for the %" PRId64 " records that '%s' had, and gets %" PRId64
-                   "; compile it again, without broken ones",
+                   "; compile it again",
                    entry->name, entry->steps, reader_files(r->reader[number]), records);
 }
 
 static bool gather(Run *r, int number, Err *e) {
     RtClock clock = {.seed = r->at.seed};
-    int64_t records = 0;
-    if (!run_reader(r, number, 0, e) ||
-        !check_records(r, number, reader_records(r->reader[number]), e))
-        return false;
+    if (!run_reader(r, number, 0, e) || !check_records(r, number, e)) return false;
     exec_reset(r->x, &r->p->entry[number]);
     do {
         if (!compute_batch(r, number, &clock, e)) return false;
-        records += clock.live;
         clock.step++;
     } while (clock.live);
-    return check_records(r, number, records, e);
+    return true;
 }
 
 static bool gather_all(Run *r, Err *e) {

@@ -46,6 +46,7 @@ typedef struct ReaderOptions {
     int64_t batch;
     bool train; /* endless epochs, incomplete last batch dropped; else one pass, incomplete last
                    batch kept */
+    bool every; /* each record gives a row, as in training: the next one's where it is broken */
     uint64_t seed;
     int64_t start;      /* first batch to deliver */
     const Field *field; /* what the program was compiled for; a difference is refused */

@@ -4,7 +4,7 @@
  *
  * Training batch b holds the records b % k of epoch b / k, where k is the number of whole batches
  * in an epoch. In the place of one that is broken, and told to be skipped, comes the next of the
- * epoch that is not; an eval leaves it out. */
+ * epoch that is not, where every record has to give a row; else it is left out. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -21,7 +21,7 @@ typedef struct Batch {
 struct Reader {
     Pipeline pipeline;
     int64_t batch, next; /* next: the number of the batch to prepare */
-    bool train;
+    bool train, every;
     int nfield;
     int field[FIELDS]; /* the program's field i is the pipeline's field[i] */
     Batch ring[BATCHES_AHEAD];
@@ -84,7 +84,7 @@ static int64_t fill_rows(Reader *r, uint64_t epoch, uint64_t first, int64_t n, B
     int64_t live = 0;
     for (int64_t i = 0; i < n && !b->failed; i++) {
         uint64_t record = first + (uint64_t)i;
-        if (r->train)
+        if (r->every)
             live += read_next_whole(r, epoch, record, live, b);
         else
             live += read_record(r, epoch, record, live, b) == GOT_record;
@@ -224,7 +224,10 @@ static bool open_parts(Reader *r, const ReaderOptions *o, Err *e) {
 
 Reader *reader_open(const ReaderOptions *o, Err *e) {
     Reader *r = heap_resize(NULL, sizeof *r);
-    *r = (Reader){.batch = o->batch, .train = o->train, .next = o->start > 0 ? o->start : 0};
+    *r = (Reader){.batch = o->batch,
+                  .train = o->train,
+                  .every = o->every || o->train,
+                  .next = o->start > 0 ? o->start : 0};
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     if (open_parts(r, o, e)) return r;

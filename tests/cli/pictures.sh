@@ -71,6 +71,12 @@ program 'images("shown") | resize(4, 4) | grayscale | shuffle' 16 >broken.upm
 try uptc run broken.upm --quiet
 sed -i 's/"shown"/"shown", skip_broken = true/' broken.upm
 uptc run broken.upm --dir runs/skip 2>&1 | steady | sed 's/  [0-9.]*k\{0,1\} samples.*//' | grep -v '^step .*loss\|^step [0-9]*.20  mean'
+{
+    program 'images("shown", skip_broken = true) | resize(4, 4) | grayscale' 16
+    echo 'features bank on digits batch 4 { return label, mean(cast(image, f32) over [1, 2, 3]) }'
+    printf 'eval on digits {\n    (labels, light) = bank\n    report records = light.dim(0), bright = sum(labels), dark = sum(light == 0), light = light[2], next = light[3]\n}'
+} >banked.upm
+uptc eval banked.upm --dir runs/skip
 echo "mended, a run goes on"
 cp shown/a/2.jpg shown/a/3.jpg
 sed -i 's/, skip_broken = true//' broken.upm
