@@ -313,17 +313,27 @@ static Program *without_loops(const Program *in, Diag *diag) {
     return program_like(in);
 }
 
-static Program *split_all(const Program *in, int64_t samples, Diag *diag) {
-    bool splits = false;
-    for (size_t i = 0; i < in->nentry; i++)
-        splits = splits || (in->entry[i].kind == ENTRY_train && in->entry[i].batch > samples);
-    Program *p = splits ? without_loops(in, diag) : program_like(in);
+/* `flat`: without loops. */
+static Program *split_all(const Program *flat, int64_t samples, Diag *diag) {
+    Program *p = program_like(flat);
     bool ok = true;
     p->spec.run.micro = samples;
     for (size_t i = 0; i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > samples)
             ok = split_batch(p, &p->entry[i], diag) && ok;
     return ok ? p : NULL;
+}
+
+static int64_t largest_batch(const Program *p) {
+    int64_t most = 0;
+    for (size_t i = 0; i < p->nentry; i++)
+        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > most) most = p->entry[i].batch;
+    return most;
+}
+
+static Program *split_as_told(const Program *in, Diag *diag) {
+    bool splits = largest_batch(in) > in->spec.run.micro;
+    return splits ? split_all(without_loops(in, diag), in->spec.run.micro, diag) : program_like(in);
 }
 
 /* ---- pieces that nobody asked for, where memory is short */
@@ -339,38 +349,36 @@ static int64_t next_smaller(const Program *p, int64_t samples) {
     return 0;
 }
 
-/* What the program takes at this many samples at a time; -1: it cannot be computed so. */
-static int64_t memory_at(const Program *in, int64_t samples) {
-    Diag *unheard = diag_new(in->arena);
-    PassCx cx = {.arena = in->arena, .diag = unheard};
+/* What the program takes, values being computed again; -1: it cannot be computed. */
+static int64_t memory_needed(const Program *p, PassCx *cx) {
     Memory m;
-    Program *p = split_all(in, samples, unheard);
-    p = p ? pass_accumulate(p, &cx) : NULL;
-    p = p ? pass_fuse(p, &cx) : NULL;
-    p = p ? pass_order(p, &cx) : NULL;
+    p = p ? pass_accumulate(p, cx) : NULL;
+    p = p ? pass_fuse(p, cx) : NULL;
+    p = p ? pass_order(p, cx) : NULL;
     if (!p) return -1;
-    fit_again(p, &cx, &m);
+    fit_again(p, cx, &m);
     return memory_total(&m);
 }
 
-/* The most samples at a time that fit, values being computed again; 0: all of them. Where none
- * fits, what needs least. */
-static int64_t choose_pieces(const Program *p) {
-    int64_t most = 0, best = 0;
-    for (size_t i = 0; i < p->nentry; i++)
-        if (p->entry[i].kind == ENTRY_train && p->entry[i].batch > most) most = p->entry[i].batch;
-    int64_t least = memory_at(p, most);
-    for (int64_t n = next_smaller(p, most); n > 0 && least > p->spec.run.memory;
-         n = next_smaller(p, n)) {
-        int64_t now = memory_at(p, n);
+/* With the most samples at a time that fit, all of them if they do. Where none fits, what needs
+ * least. */
+static Program *choose_pieces(const Program *in) {
+    PassCx unheard = {.arena = in->arena, .diag = diag_new(in->arena)};
+    Program *best = program_like(in);
+    int64_t limit = in->spec.run.memory, least = memory_needed(best, &unheard);
+    const Program *flat = least > limit ? without_loops(in, unheard.diag) : NULL;
+    for (int64_t n = largest_batch(in); least > limit && (n = next_smaller(in, n)) > 0;) {
+        Program *p = split_all(flat, n, unheard.diag);
+        int64_t now = memory_needed(p, &unheard);
         if (now < 0) break;
-        if (now < least) least = now, best = n;
+        if (now < least) least = now, best = p;
     }
     return best;
 }
 
 Program *pass_micro(const Program *in, PassCx *cx) {
-    int64_t samples = in->spec.run.micro;
-    if (!samples && in->spec.run.memory) samples = choose_pieces(in);
-    return samples ? split_all(in, samples, cx->diag) : program_like(in);
+    const RunSpec *run = &in->spec.run;
+    return run->micro    ? split_as_told(in, cx->diag)
+           : run->memory ? choose_pieces(in)
+                         : program_like(in);
 }

@@ -405,6 +405,7 @@ static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, 
         const Graph *now = rebuild(&r, to);
         int64_t bytes = arena_of(p, now);
         if (bytes < least) best = now, least = bytes;
+        if (excess(&r) > 0) break; /* it is not for the gaps that it does not fit */
         r.goal -= bytes > budget ? bytes - budget : 0;
     }
     arena_free(a);
