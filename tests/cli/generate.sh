@@ -2,33 +2,9 @@
 . "$SOURCE/tests/cli/tiny"
 mkdir -p corpus
 for i in $(seq 60); do printf 'the cat sat on the mat: \303\251t\303\251\nso it goes, and so it went\n'; done >corpus/made.txt
-cat >texts.upm <<'UPM'
-import std.nn
-import std.optim
-
-const seq = 12
+make_next texts.upm <<'UPM'
 const texts = 1
-tokenizer tok = bytes()
-data corpus = lines("corpus/*.txt") | encode(tok) | pack(seq + 1) | shuffle
-
-word   = Embedding(tok.size, 16, std = 0.2)
-place  = Embedding(seq, 16, std = 0.2)
-attend = CausalAttention(16, 2, seq)
-out    = Linear(16, tok.size)
-
-fn logits(ids: i32[B, T]) {
-    x = word(ids) + place(iota(T))
-    return out(x + attend(x))
-}
-fn next(token: i32[B, 1], at: i32) {
-    x = word(token) + place(at)
-    return out(x + attend.next(x, at))[:, 0]
-}
-train on corpus batch 8 steps 60 {
-    minimize mean(cross_entropy(logits(ids[:, :-1]), ids[:, 1:])) with adam(1e-2)
-}
 generate(tok) batch texts { return next(token, at) }
-run { seed = 3 }
 UPM
 uptc run texts.upm --quiet
 uptc compile texts.upm -D texts=3 -o three.upx >log

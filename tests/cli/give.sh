@@ -2,36 +2,11 @@
 . "$SOURCE/tests/cli/tiny"
 mkdir -p corpus
 for i in $(seq 40); do echo abcabcabcabcabcabcabc; done >corpus/made.txt
-cat >give.upm <<'UPM'
-import std.nn
-import std.optim
-
-const seq = 12
-tokenizer tok = bytes()
-data corpus = lines("corpus/*.txt") | encode(tok) | pack(seq + 1) | shuffle
+make_next give.upm <<'UPM'
 data some   = lines("corpus/*.txt") | encode(tok) | pad(4) | take(3)
-
-word   = Embedding(tok.size, 16, std = 0.2)
-place  = Embedding(seq, 16, std = 0.2)
-attend = CausalAttention(16, 2, seq)
-out    = Linear(16, tok.size)
-
-fn logits(ids: i32[B, T]) {
-    x = word(ids) + place(iota(T))
-    return out(x + attend(x))
-}
-fn next(token: i32[B, 1], at: i32) {
-    x = word(token) + place(at)
-    return out(x + attend.next(x, at))[:, 0]
-}
-
-train on corpus batch 8 steps 60 {
-    minimize mean(cross_entropy(logits(ids[:, :-1]), ids[:, 1:])) with adam(1e-2)
-}
 generate(tok) { return next(token, at) }
 sample 4 { return uniform([4, 6, 5], 0, 1) as grid(6, 5) }
 predict on some batch 2 { return text = decode(tok, ids), first = ids[:, 0], part = cast(ids, f32)[:, :2] / 64, known = ids[:, 0] == 97 }
-run { seed = 3 }
 UPM
 
 echo "=== before training"
