@@ -146,7 +146,7 @@ static void add_node(Maker *m) {
     }
     case 6: {
         Ref in[3] = {x, pick(m), pick(m)};
-        Attr each = {.dot = {"rc", "rc", "rc"}};
+        Attr each = {.dot = {"rc", "rc", "rc", false}};
         vec_push(m->a, &m->whole, graph_add(g, OP_dot_add, &each, in, 3, NULL, NOWHERE));
         return;
     }

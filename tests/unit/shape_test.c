@@ -102,30 +102,37 @@ static void test_other_shapes(void) {
     infers("bool[1,1]", OP_max, (Attr){.axes = 3}, IN("bool[4*,3]"));
     infers("~axes 0x4", OP_sum, (Attr){.axes = 4}, IN("f32[4,3]"));
     infers("i32[4*,1]", OP_argmax, (Attr){.axis = 1}, IN("f32[4*,3]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("f32[8*,3]", "f32[3,5]"));
-    infers("f32[3,5]", OP_dot, (Attr){.dot = {"bm", "bn", "mn"}}, IN("f32[8*,3]", "f32[8*,5]"));
-    infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc"}}, IN("f32[8*,3]", "f32[8*,3]"));
-    infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn"}},
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+           IN("f32[8*,3]", "f32[3,5]"));
+    infers("f32[3,5]", OP_dot, (Attr){.dot = {"bm", "bn", "mn", false}},
+           IN("f32[8*,3]", "f32[8*,5]"));
+    infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc", false}},
+           IN("f32[8*,3]", "f32[8*,3]"));
+    infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn", false}},
            IN("f32[8*,2,3]", "f32[8*,2,3,5]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("bf16[8*,3]", "bf16[3,5]"));
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+           IN("bf16[8*,3]", "bf16[3,5]"));
     infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
            IN("f32[8*,3]", "bf16[3,5]"));
-    infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("f64[8*,3]", "f64[3,5]"));
-    infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}},
+    infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+           IN("f64[8*,3]", "f64[3,5]"));
+    infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
            IN("f64[8*,3]", "f32[3,5]"));
     infers("~f64 is not rounded", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
            IN("f64[8*,3]", "f64[3,5]"));
-    infers("~takes floats", OP_dot, (Attr){.dot = {"bm", "mn", "bn"}}, IN("i32[8*,3]", "i32[3,5]"));
-    infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", ""}}, IN("f32[3]", "f32[4]"));
-    infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", ""}},
+    infers("~takes floats", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+           IN("i32[8*,3]", "i32[3,5]"));
+    infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", "", false}}, IN("f32[3]", "f32[4]"));
+    infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", "", false}},
            IN("f32[2,3]", "f32[3]"));
-    infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n"}}, IN("f32[3]", "f32[3]"));
-    infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", ""}}, IN("f32[3,3]", "f32[3]"));
-    infers("f32[8*,5]", OP_dot_add, (Attr){.dot = {"bm", "mn", "bn"}},
+    infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n", false}}, IN("f32[3]", "f32[3]"));
+    infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", "", false}},
+           IN("f32[3,3]", "f32[3]"));
+    infers("f32[8*,5]", OP_dot_add, (Attr){.dot = {"bm", "mn", "bn", false}},
            IN("f32[5]", "f32[8*,3]", "f32[3,5]"));
-    infers("~f32[8*,5] does not fit", OP_dot_add, (Attr){.dot = {"m", "mn", "n"}},
+    infers("~f32[8*,5] does not fit", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false}},
            IN("f32[8*,5]", "f32[3]", "f32[3,5]"));
-    infers("~adds f64[5]", OP_dot_add, (Attr){.dot = {"m", "mn", "n"}},
+    infers("~adds f64[5]", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false}},
            IN("f64[5]", "f32[3]", "f32[3,5]"));
     infers("f32[8*,7,5]", OP_take, (Attr){.axis = 0}, IN("f32[100,5]", "i32[8*,7]"));
     infers("f32[8*,2,5]", OP_take, (Attr){.axis = 1}, IN("f32[8*,7,5]", "i32[8*,2]"));
