@@ -7,10 +7,12 @@
  * within the quarters of a vector, then the quarters themselves. */
 #include "codegen/tiles.h"
 
+#include "codegen/amx.h"
+
 #include <stddef.h>
 #include <string.h>
 
-enum { QUARTER = 4, QUARTERS = LANES / QUARTER };
+enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14 };
 _Static_assert((int)TILE_LANES == (int)LANES, "lanes of a vector");
 
 /* ---- functions of several arguments */
@@ -29,7 +31,7 @@ static Value lanes_below(Emit *e, Value count) {
 typedef struct Tile {
     Emit *e;
     int rows, vectors, cell;
-    Value sum[TILE_ROWS][TILE_VECTORS]; /* allocas */
+    Value sum[ROWS_MOST][TILE_VECTORS]; /* allocas */
 } Tile;
 
 static Value field(const Tile *t, LType type, size_t byte) {
@@ -136,7 +138,8 @@ enum { PACK_X, PACK_STRIDE, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PARAM
 typedef struct Pack {
     Emit *e;
     DType from;
-    int cell; /* numbers in one */
+    int cell;     /* numbers in one */
+    bool by_rows; /* each line's cells side by side */
 } Pack;
 
 static void begin_pack(Emit *e, const char *name) {
@@ -184,22 +187,23 @@ static void store_cells(const Pack *p, Value cells, Value row) {
     mem_store(e, cells, floats_at(e, param(e, PACK_CELL), at), NULL);
 }
 
-/* Row k / cell of cells; `whole`: all the numbers of it are there, else the first alone. */
-static void emit_row(const Pack *p, Value k, Value mask, bool whole) {
+/* The cells of all lines at k; `whole`: all numbers of them are there, else the first alone. */
+static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
     Emit *e = p->e;
     Value at = i_mul(e, k, param(e, PACK_STRIDE));
     Value x = load_numbers(p, number_at(p, at), mask);
-    if (p->cell == 1) {
-        store_cells(p, mem_unpack(e, p->from, x), k);
-        return;
-    }
+    if (p->cell == 1) return mem_unpack(e, p->from, x);
     Value y = LLVMConstNull(e->vi16);
     if (whole) {
         at = i_add(e, at, param(e, PACK_STRIDE));
         y = as_bf16(p, load_numbers(p, number_at(p, at), mask));
     }
     x = as_bf16(p, x);
-    store_cells(p, beside(p, x, y), i_lshr(e, k, 1));
+    return beside(p, x, y);
+}
+
+static Value cell_number(const Pack *p, Value k) {
+    return p->cell > 1 ? i_lshr(p->e, k, 1) : k;
 }
 
 static void emit_pack_along(Emit *e, const char *name, const Pack *p) {
@@ -207,11 +211,11 @@ static void emit_pack_along(Emit *e, const char *name, const Pack *p) {
     Value mask = lanes_below(e, param(e, PACK_WIDTH)), n = param(e, PACK_K);
     Value whole = i_and(e, n, c_i64(e, -p->cell));
     Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, p->cell));
-    emit_row(p, k.i, mask, true);
+    store_cells(p, cells_at(p, k.i, mask, true), cell_number(p, k.i));
     loop_end(e, &k);
     if (p->cell > 1) {
         If odd = if_begin(e, i_cmp(e, LLVMIntNE, n, whole));
-        emit_row(p, whole, mask, false);
+        store_cells(p, cells_at(p, whole, mask, false), cell_number(p, whole));
         if_end(e, &odd);
     }
     LLVMBuildRetVoid(e->b);
@@ -298,11 +302,27 @@ static Value load_cells(const Pack *p, Value x, Value rest) {
 /* 16 cells of each line from number k on. */
 static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
     Emit *e = p->e;
-    Value row[LANES], first = p->cell > 1 ? i_lshr(e, k, 1) : k;
+    Value row[LANES], first = cell_number(p, k);
     for (int i = 0; i < LANES; i++)
         row[i] = load_cells(p, e_at(e, mem_type(e, p->from), line[i], k), rest);
     transpose(e, row);
     for (int i = 0; i < LANES; i++) store_cells(p, row[i], i_add(e, first, c_i64(e, i)));
+}
+
+typedef void EmitBlock(const Pack *p, Value *line, Value k, Value rest);
+
+/* Blocks of 16 cells, the last one of what is left. */
+static void emit_blocks(const Pack *p, Value *line, EmitBlock *emit) {
+    Emit *e = p->e;
+    int block = LANES * p->cell;
+    Value n = param(e, PACK_K), whole = i_and(e, n, c_i64(e, -block));
+    Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, block));
+    emit(p, line, k.i, NULL);
+    loop_end(e, &k);
+    Value rest = i_sub(e, n, whole);
+    If some = if_begin(e, i_cmp(e, LLVMIntNE, rest, c_i64(e, 0)));
+    emit(p, line, whole, rest);
+    if_end(e, &some);
 }
 
 /* Lines beyond the last repeat it. */
@@ -313,15 +333,61 @@ static void emit_pack_across(Emit *e, const char *name, const Pack *p) {
         Value number = i_min(e, c_i64(e, i), last);
         line[i] = number_at(p, i_mul(e, number, param(e, PACK_STRIDE)));
     }
-    int block = LANES * p->cell;
-    Value n = param(e, PACK_K), whole = i_and(e, n, c_i64(e, -block));
-    Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, block));
-    emit_block(p, line, k.i, NULL);
-    loop_end(e, &k);
-    Value rest = i_sub(e, n, whole);
-    If some = if_begin(e, i_cmp(e, LLVMIntNE, rest, c_i64(e, 0)));
-    emit_block(p, line, whole, rest);
-    if_end(e, &some);
+    emit_blocks(p, line, emit_block);
+    LLVMBuildRetVoid(e->b);
+}
+
+/* ---- packing by rows: the same two the other way about, lines go across as they are */
+
+static void emit_line_block(const Pack *p, Value *line, Value k, Value rest) {
+    Emit *e = p->e;
+    Value from = e_at(e, mem_type(e, p->from), line[0], k);
+    Value to = e_at(e, e->f32, line[1], cell_number(p, k));
+    mem_store(e, load_cells(p, from, rest), to, NULL);
+}
+
+static void emit_rows_across(Emit *e, const char *name, const Pack *p) {
+    begin_pack(e, name);
+    Loop i = loop_begin(e, c_i64(e, 0), param(e, PACK_WIDTH), c_i64(e, 1));
+    Value line[2];
+    line[0] = number_at(p, i_mul(e, i.i, param(e, PACK_STRIDE)));
+    line[1] = floats_at(e, param(e, PACK_CELL), i_mul(e, i.i, param(e, PACK_STEP)));
+    emit_blocks(p, line, emit_line_block);
+    loop_end(e, &i);
+    LLVMBuildRetVoid(e->b);
+}
+
+/* Numbers beyond the last are zero. */
+static Value there(const Pack *p, Value mask, Value number, Value rest) {
+    if (!rest) return mask;
+    Value is = e_splat(p->e, i_cmp(p->e, LLVMIntSLT, number, rest));
+    return i_and(p->e, mask, is);
+}
+
+static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
+    Emit *e = p->e;
+    Value row[LANES], mask = lanes_below(e, param(e, PACK_WIDTH));
+    for (int i = 0; i < LANES; i++) {
+        Value half[2];
+        for (int h = 0; h < 2; h++) {
+            Value number = c_i64(e, 2 * i + h), at = i_add(e, k, number);
+            at = number_at(p, i_mul(e, at, param(e, PACK_STRIDE)));
+            half[h] = as_bf16(p, load_numbers(p, at, there(p, mask, number, rest)));
+        }
+        row[i] = beside(p, half[0], half[1]);
+    }
+    transpose(e, row);
+    for (int i = 0; i < LANES; i++) {
+        Value to = i_mul(e, param(e, PACK_STEP), c_i64(e, i));
+        to = floats_at(e, line[0], i_add(e, to, cell_number(p, k)));
+        mem_store(e, row[i], to, NULL);
+    }
+}
+
+static void emit_rows_along(Emit *e, const char *name, const Pack *p) {
+    begin_pack(e, name);
+    Value line[] = {param(e, PACK_CELL)};
+    emit_blocks(p, line, emit_turned_block);
     LLVMBuildRetVoid(e->b);
 }
 
@@ -340,33 +406,47 @@ static Value hidden(Emit *e) {
 static void emit_tiles(Emit *e, const void *of, Arena *a) {
     const TileForm *f = of;
     Value fn[TILE_ROWS];
-    for (int r = 0; r < f->rows; r++) {
-        emit_tile(e, arena_printf(a, "%s_%d", e->name, r + 1), r + 1, f);
-        fn[r] = hidden(e);
+    int n = 0;
+    for (int r = f->step; r <= f->rows; r += f->step) {
+        const char *name = arena_printf(a, "%s_%d", e->name, r);
+        if (f->amx)
+            amx_emit(e, name, r, f->vectors);
+        else
+            emit_tile(e, name, r, f);
+        fn[n++] = hidden(e);
     }
-    define_table(e, fn, (unsigned)f->rows);
+    define_table(e, fn, (unsigned)n);
 }
 
 static void emit_packs(Emit *e, const void *of, Arena *a) {
-    const DType from[] = {DT_f32, DT_bf16};
-    Value fn[2 * PACKS];
-    for (int i = 0; i < 2; i++) {
-        Pack p = {e, from[i], *(const int *)of};
-        emit_pack_along(e, arena_printf(a, "%s_along_%d", e->name, i), &p);
-        fn[i * PACKS + PACK_along] = hidden(e);
-        emit_pack_across(e, arena_printf(a, "%s_across_%d", e->name, i), &p);
-        fn[i * PACKS + PACK_across] = hidden(e);
-    }
-    define_table(e, fn, 2 * PACKS);
+    const TileForm *f = of;
+    Value fn[2 * 2 * PACKS];
+    unsigned n = 0;
+    for (int rows = f->amx; rows >= 0; rows--)
+        for (int type = 0; type < 2; type++) {
+            Pack p = {e, type ? DT_bf16 : DT_f32, f->cell, rows};
+            for (int i = 0; i < PACKS; i++) {
+                const char *name = arena_printf(a, "%s_%u", e->name, n);
+                if (rows)
+                    (i == PACK_along ? emit_rows_along : emit_rows_across)(e, name, &p);
+                else
+                    (i == PACK_along ? emit_pack_along : emit_pack_across)(e, name, &p);
+                fn[n++] = hidden(e);
+            }
+        }
+    define_table(e, fn, n);
 }
 
-/* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, or 16 of 4. */
+/* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, or 16 of 4; or in
+ * four of eight tiles of AMX. */
 static TileForm largest(const Host *h, TileKind kind) {
-    if (kind == TILE_bf16)
-        return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2} : (TileForm){0};
-    if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1};
-    if (strstr(h->features, "+fma")) return (TileForm){6, 1, 1};
-    return (TileForm){3, 1, 1};
+    if (kind == TILE_bf16) {
+        if (host_has_amx(h)) return (TileForm){32, 2, 2, 16, true};
+        return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2, 1, false} : (TileForm){0};
+    }
+    if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1, 1, false};
+    if (strstr(h->features, "+fma")) return (TileForm){6, 1, 1, 1, false};
+    return (TileForm){3, 1, 1, 1, false};
 }
 
 bool tiles_has(const Host *h, TileKind kind) {
@@ -377,11 +457,13 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
     TileForm most = largest(h, kind);
     *s = (TileSources){.largest = most};
     if (!most.rows) return;
-    snprintf(s->key[0], sizeof s->key[0], "packing of %d", most.cell);
-    s->source[s->n++] = (Source){s->key[0], emit_packs, &s->largest.cell};
+    snprintf(s->key[0], sizeof s->key[0], "packing of %d, amx %d", most.cell, most.amx);
+    s->source[s->n++] = (Source){s->key[0], emit_packs, &s->largest};
     for (int v = 1; v <= most.vectors; v++) {
-        s->form[v - 1] = (TileForm){most.rows, v, most.cell};
-        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d", most.rows, v, most.cell);
+        s->form[v - 1] = most;
+        s->form[v - 1].vectors = v;
+        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d, amx %d", most.rows, v,
+                 most.cell, most.amx);
         s->source[s->n++] = (Source){s->key[v], emit_tiles, &s->form[v - 1]};
     }
 }
@@ -390,10 +472,13 @@ void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
     TileForm most = s->largest;
     *t = (RtTiles){.rows = most.rows, .vectors = most.vectors, .cell = most.cell};
     if (!s->n) return;
-    memcpy(t->from_f32, at[0], sizeof t->from_f32);
-    memcpy(t->from_bf16, (RtPackFn **)at[0] + PACKS, sizeof t->from_bf16);
+    t->k_step = most.amx ? AMX_CELLS : 1;
+    t->by_rows = most.amx;
+    memcpy(t->pack_a, at[0], sizeof t->pack_a);
+    memcpy(t->pack_b, (RtPackFn **)at[0] + (most.amx ? 2 * PACKS : 0), sizeof t->pack_b);
     for (int v = 0; v < most.vectors; v++)
-        memcpy(t->tile[v], at[v + 1], (size_t)most.rows * sizeof(RtTileFn *));
+        for (int r = 0; r < most.rows; r++)
+            t->tile[v][r] = ((RtTileFn *const *)at[v + 1])[r / most.step];
 }
 
 bool tiles_make(Jit *j, TileKind kind, RtTiles *t, Err *e) {

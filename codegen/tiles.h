@@ -6,8 +6,10 @@
 #include "codegen/jit.h"
 
 typedef enum TileKind { TILE_f32, TILE_bf16, TILE_KINDS } TileKind; /* of products */
-typedef struct TileForm { /* up to so many rows, so many vectors, numbers in a cell */
+typedef struct TileForm { /* up to so many rows, so many vectors, numbers in a cell; */
     int rows, vectors, cell;
+    int step; /* there is a tile for every so many rows */
+    bool amx;
 } TileForm;
 enum { TILE_SOURCES = TILE_VECTORS + 1 };
 typedef struct TileSources { /* not to be moved once it is filled */

@@ -54,34 +54,39 @@ typedef struct RtGemm {
     } loop[GEMM_LOOPS];
 } RtGemm;
 
-/* Pieces of products made for the processor (codegen/tiles.c): micro-kernels that hold up to `rows`
- * rows by 16 `vectors` columns of C in registers, and what lays their operands out for them, in
- * cells of four bytes: a float, or the bf16 of two k, where sums take both at once.
+/* Pieces of products made for the processor (codegen/tiles.c, amx.c): micro-kernels that hold up to
+ * `rows` rows by 16 `vectors` columns of C in registers, and what lays their operands out for them,
+ * in cells of four bytes: a float, or the bf16 of two k, where sums take both at once.
  *
- * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, one
- * multiply-add a term, whichever tile makes it. */
-enum { TILE_LANES = 16, TILE_ROWS = 14, TILE_VECTORS = 2 };
-typedef struct RtTile {     /* C = A B, or S + A B where S is not NULL; S may be C */
-    const void *a, *b;      /* rows of A at each cell of k, vectors of B, side by side; */
-    int64_t a_step, b_step; /* so many cells from one to the next */
-    int64_t k, cols;        /* cells; the first `cols` columns are written */
+ * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, whichever tile
+ * makes it. */
+enum { TILE_LANES = 16, TILE_ROWS = 32, TILE_VECTORS = 2 };
+typedef struct RtTile { /* C = A B, or S + A B where S is not NULL; S may be C */
+    const void *a,
+        *b; /* B: at each cell of k its vectors, side by side. A: there its rows; or by_rows */
+    int64_t a_step,
+        b_step; /* so many cells from one cell of k to the next, of A by rows to the next row */
+    int64_t k, cols, rows; /* cells; the first `cols` columns are written */
     float *c;
     const float *s;
     int64_t c_row, s_row;
 } RtTile;
 typedef void RtTileFn(const RtTile *t);
-/* `width` (1 to 16) lines of k numbers each go to cell[k * step + line]; what is written may go as
- * far as the 16th line and the next 16 cells, which is why panels are laid out in order. Along:
- * lines lie next to each other, and `stride` leads to the next k; across: a line's numbers do, and
- * `stride` leads to the next line. */
+/* `width` (1 to 16) lines of k numbers each go to cell[k * step + line], or cell[line * step + k]
+ * by rows; what is written may go as far as the 16th line and the next 16 cells, which is why
+ * panels are laid out in order. Along: lines lie next to each other, and `stride` leads to the next
+ * k; across: a line's numbers do, and `stride` leads to the next line. */
 typedef void RtPackFn(const void *x, int64_t stride, int64_t width, int64_t k, void *cell,
                       int64_t step);
 enum { PACK_along, PACK_across, PACKS };
+typedef RtPackFn *RtPacks[2][PACKS]; /* of f32, of bf16 */
 typedef struct RtTiles {
     int rows, vectors; /* of the largest; rows 0: this processor has none of this kind */
     int cell;          /* numbers in a cell: 1 f32, 2 bf16 */
+    int k_step;        /* cells of k come in so many; those beyond the last are zero */
+    bool by_rows;      /* a panel of A is rows of cells */
     RtTileFn *tile[TILE_VECTORS][TILE_ROWS];
-    RtPackFn *from_f32[PACKS], *from_bf16[PACKS];
+    RtPacks pack_a, pack_b;
 } RtTiles;
 
 /* Loops that show what the processor can do (codegen/probe.c), over vectors [first, last) of 16

@@ -4,6 +4,8 @@
  *
  * Every element of C is a sum in the order of k over blocks of k that depend on k alone, so it does
  * not matter to its bits how the product was cut. */
+#include <string.h>
+
 #include "runtime/gemm.h"
 
 enum { BLOCK_CELLS = 256, BLOCK_N = 1024, GROUP = 8 };
@@ -12,9 +14,10 @@ enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
 enum { PANELS_B = BLOCK_N / TILE_LANES };
 enum { CELL_BYTES = 4 };
-/* The last cells that are turned over are 16, however many are left. */
+/* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
+ * apart, so that they do not all fall into the same sets of a cache. */
 enum { ROOM_B = (BLOCK_CELLS + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
-enum { ROOM_A = (BLOCK_CELLS + TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
+enum { ROOM_A = (BLOCK_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
 _Static_assert((ROOM_A + ROOM_B) * CELL_BYTES <= GEMM_ROOM, "room of a thread");
 
 typedef struct Panel { /* of one operand, as a tile reads it */
@@ -48,14 +51,20 @@ static const char *number_at(const Operand *o, int64_t line, int64_t k) {
 
 /* ---- packing */
 
+/* Where packed cells go: k leads so many cells on, a line so many. */
+typedef struct Cells {
+    char *at;
+    int64_t k, line;
+} Cells;
+
 /* Lines that lie neither next to each other nor in one piece. */
 static void pack_any(const RtTiles *t, const Operand *o, int64_t first, int64_t width, int64_t k,
-                     char *out, int64_t step) {
+                     const Cells *to) {
     for (int64_t i = 0; i < k + k % t->cell; i++)
         for (int64_t l = 0; l < width; l++) {
             const void *x = number_at(o, first + l, i < k ? i : 0);
             float v = o->type == DT_bf16 ? bf16_to_float(*(const uint16_t *)x) : *(const float *)x;
-            char *cell = out + (i / t->cell * step + l) * CELL_BYTES;
+            char *cell = to->at + (i / t->cell * to->k + l * to->line) * CELL_BYTES;
             if (i >= k) v = 0;
             if (t->cell == 1)
                 *(float *)(void *)cell = v;
@@ -65,15 +74,16 @@ static void pack_any(const RtTiles *t, const Operand *o, int64_t first, int64_t 
 }
 
 /* `width` lines from `first` on, k numbers of each. */
-static void pack(const RtTiles *t, const Operand *o, int64_t first, int64_t width, int64_t k,
-                 char *out, int64_t step) {
-    RtPackFn *const *fn = o->type == DT_bf16 ? t->from_bf16 : t->from_f32;
+static void pack(const RtTiles *t, const RtPacks packs, const Operand *o, int64_t first,
+                 int64_t width, int64_t k, const Cells *to) {
+    RtPackFn *const *fn = packs[o->type == DT_bf16];
+    int64_t step = to->k > 1 ? to->k : to->line;
     if (o->line == 1)
-        fn[PACK_along](number_at(o, first, 0), o->next, width, k, out, step);
+        fn[PACK_along](number_at(o, first, 0), o->next, width, k, to->at, step);
     else if (o->next == 1)
-        fn[PACK_across](number_at(o, first, 0), o->line, width, k, out, step);
+        fn[PACK_across](number_at(o, first, 0), o->line, width, k, to->at, step);
     else
-        pack_any(t, o, first, width, k, out, step);
+        pack_any(t, o, first, width, k, to);
 }
 
 /* How much of k is packed of one panel before the next. */
@@ -92,6 +102,12 @@ static int64_t cells(const Block *b, int64_t k) {
     return (k + b->job->tiles->cell - 1) / b->job->tiles->cell;
 }
 
+/* Of the block, with those that are zero. */
+static int64_t all_cells(const Block *b) {
+    int64_t step = b->job->tiles->k_step;
+    return (cells(b, b->k) + step - 1) / step * step;
+}
+
 /* Can tiles read it where it is, for a few panels of the other operand? */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
     return o->line == 1 && o->type == DT_f32 && b->job->tiles->cell == 1 && panels <= FEW_PANELS;
@@ -102,6 +118,40 @@ static int64_t panel_rows(const Block *b, int64_t from) {
 }
 static int64_t panel_vectors(const Block *b, int64_t from) {
     return min_i64(b->job->tiles->vectors, (b->n - from + TILE_LANES - 1) / TILE_LANES);
+}
+
+/* Lines [first, first + width), numbers [k, k + n) of each, to a panel whose cells `at` describes.
+ */
+static void pack_panel(const Block *b, const RtPacks packs, const Operand *part, int64_t first,
+                       int64_t width, int64_t n, const Cells *at) {
+    for (int64_t l = 0; l < width; l += TILE_LANES) {
+        Cells to = *at;
+        to.at += l * at->line * CELL_BYTES;
+        pack(b->job->tiles, packs, part, first + l, min_i64(TILE_LANES, width - l), n, &to);
+    }
+}
+
+/* The cells of a panel of `lines` beyond the last. */
+static void zero_tail(const Block *b, const Cells *at, int64_t lines) {
+    int64_t first = cells(b, b->k), n = all_cells(b) - first;
+    if (!n) return;
+    char *tail = at->at + first * at->k * CELL_BYTES;
+    if (at->line == 1) memset(tail, 0, (size_t)(n * at->k * CELL_BYTES));
+    for (int64_t l = 0; at->k == 1 && l < lines; l++)
+        memset(tail + l * at->line * CELL_BYTES, 0, (size_t)(n * CELL_BYTES));
+}
+
+/* From number k on. */
+static Cells cells_from(const Block *b, const Cells *at, int64_t k) {
+    Cells to = *at;
+    to.at += cells(b, k) * at->k * CELL_BYTES;
+    return to;
+}
+
+/* Where the panel at row i of A goes. */
+static Cells cells_of_a(const Block *b, char *at, int64_t rows) {
+    if (b->job->tiles->by_rows) return (Cells){at, 1, all_cells(b) + TILE_LANES};
+    return (Cells){at, rows, 1};
 }
 
 /* Rows [from, to) of A, a group of panels at most. */
@@ -115,26 +165,20 @@ static void pack_a(Block *b, int64_t from, int64_t to) {
         Panel *panel = b->panel_a;
         for (int64_t i = from, rows; i < to; i += rows, panel++) {
             rows = panel_rows(b, i);
-            *panel = there ? (Panel){number_at(&b->a, i, 0), b->a.next} : (Panel){out, rows};
-            if (!there)
-                pack(t, &part, i, rows, min_i64(most, b->k - k),
-                     out + cells(b, k) * rows * CELL_BYTES, rows);
-            out += (rows * cells(b, b->k) + GAP) * CELL_BYTES;
+            Cells at = cells_of_a(b, out, rows), here = cells_from(b, &at, k);
+            *panel = there ? (Panel){number_at(&b->a, i, 0), b->a.next}
+                           : (Panel){out, t->by_rows ? at.line : at.k};
+            if (!there && k == 0) zero_tail(b, &at, rows);
+            if (!there) pack_panel(b, t->pack_a, &part, i, rows, min_i64(most, b->k - k), &here);
+            out += ((t->by_rows ? TILE_ROWS * at.line : rows * all_cells(b)) + GAP) * CELL_BYTES;
         }
     }
 }
 
-/* Columns [from, from + width) of B, k numbers. */
-static void pack_columns(const Block *b, const Operand *part, int64_t from, int64_t width,
-                         int64_t k, char *out) {
-    for (int64_t v = 0; v < width; v += TILE_LANES)
-        pack(b->job->tiles, part, from + v, min_i64(TILE_LANES, b->n - from - v), k,
-             out + v * CELL_BYTES, width);
-}
-
 static void pack_b(Block *b) {
-    int64_t most = k_at_once(b, &b->b), rows = b->job->tiles->rows;
-    bool few = in_place(b, &b->b, (b->m + rows - 1) / rows);
+    const RtTiles *t = b->job->tiles;
+    int64_t most = k_at_once(b, &b->b);
+    bool few = in_place(b, &b->b, (b->m + t->rows - 1) / t->rows);
     for (int64_t k = 0; k < b->k; k += most) {
         Operand part = from_k(&b->b, k);
         char *out = b->room_b;
@@ -142,11 +186,13 @@ static void pack_b(Block *b) {
         for (int64_t from = 0, width; from < b->n; from += width, panel++) {
             width = panel_vectors(b, from) * TILE_LANES;
             bool there = few && from + width <= b->n;
+            Cells at = {out, width, 1}, here = cells_from(b, &at, k);
             *panel = there ? (Panel){number_at(&b->b, from, 0), b->b.next} : (Panel){out, width};
+            if (!there && k == 0) zero_tail(b, &at, width);
             if (!there)
-                pack_columns(b, &part, from, width, min_i64(most, b->k - k),
-                             out + cells(b, k) * width * CELL_BYTES);
-            out += (width * cells(b, b->k) + GAP) * CELL_BYTES;
+                pack_panel(b, t->pack_b, &part, from, min_i64(width, b->n - from),
+                           min_i64(most, b->k - k), &here);
+            out += (width * all_cells(b) + GAP) * CELL_BYTES;
         }
     }
 }
@@ -157,7 +203,8 @@ static void row_of_tiles(const Block *b, int64_t i, const Panel *a) {
     const RtTiles *t = b->job->tiles;
     int64_t row = b->job->g.cm;
     RtTile tile = {
-        .a = a->at, .a_step = a->step, .k = cells(b, b->k), .c_row = row, .s_row = b->s_row};
+        .a = a->at, .a_step = a->step, .k = all_cells(b), .c_row = row, .s_row = b->s_row};
+    tile.rows = panel_rows(b, i);
     const Panel *panel = b->panel_b;
     for (int64_t l = 0, vectors; l < b->n; l += vectors * TILE_LANES, panel++) {
         vectors = panel_vectors(b, l);
@@ -165,7 +212,7 @@ static void row_of_tiles(const Block *b, int64_t i, const Panel *a) {
         tile.cols = b->n - l;
         tile.c = b->c + i * row + l;
         tile.s = b->s ? b->s + i * b->s_row + l : NULL;
-        t->tile[vectors - 1][panel_rows(b, i) - 1](&tile);
+        t->tile[vectors - 1][tile.rows - 1](&tile);
     }
 }
 

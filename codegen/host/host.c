@@ -4,6 +4,10 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
     LLVMTargetRef target;
@@ -44,11 +48,22 @@ bool host_init(Host *h, const char *cpu, Err *e) {
     return true;
 }
 
-bool host_has_bf16(const Host *h) {
-    static const char *const feature[] = {"+avx512bf16", "+amx-bf16"};
-    for (size_t i = 0; i < sizeof feature / sizeof *feature; i++)
-        if (strstr(h->features, feature[i])) return true;
+/* Linux gives the registers of AMX to a process that asks for them. */
+static bool may_use_amx(void) {
+#if defined(__linux__) && defined(__x86_64__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
     return false;
+#endif
+}
+
+bool host_has_amx(const Host *h) {
+    return strstr(h->features, "+amx-bf16") && may_use_amx();
+}
+
+bool host_has_bf16(const Host *h) {
+    return strstr(h->features, "+avx512bf16") || host_has_amx(h);
 }
 
 void host_free(Host *h) {

@@ -14,6 +14,7 @@ typedef struct Host {
 } Host;
 bool host_init(Host *h, const char *cpu, Err *e); /* cpu: LLVM's name; NULL: the one it runs on */
 void host_free(Host *h);
+bool host_has_amx(const Host *h); /* with what bf16 needs, and it may be used */
 bool host_has_bf16(const Host *h);                        /* products of bf16 that sum in f32 */
 LLVMTargetMachineRef host_machine(const Host *h, Err *e); /* one a thread; NULL: reported */
 

@@ -1,0 +1,12 @@
+/* Tiles of Intel's AMX: products of bf16 that sum in f32, 16 rows by 16 columns by 16 cells each.
+ */
+#ifndef UPT_AMX_H
+#define UPT_AMX_H
+
+#include "codegen/emit.h"
+
+enum { AMX_CELLS = 16 };
+/* The RtTileFn `name` of 16 or 32 rows and so many vectors, whose A is by rows. */
+void amx_emit(Emit *e, const char *name, int rows, int vectors);
+
+#endif
