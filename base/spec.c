@@ -10,7 +10,7 @@ static const struct {
 } dtypes[DT_COUNT] = {
     [DT_f32] = {"f32", 4, true},    [DT_f64] = {"f64", 8, true},  [DT_bf16] = {"bf16", 2, true},
     [DT_i32] = {"i32", 4, false},   [DT_i64] = {"i64", 8, false}, [DT_u8] = {"u8", 1, false},
-    [DT_bool] = {"bool", 1, false},
+    [DT_bool] = {"bool", 1, false}, [DT_i8] = {"i8", 1, false},
 };
 
 size_t dtype_size(DType t) {

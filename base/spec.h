@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-typedef enum DType { DT_f32, DT_f64, DT_bf16, DT_i32, DT_i64, DT_u8, DT_bool, DT_COUNT } DType;
+typedef enum DType { DT_f32, DT_f64, DT_bf16, DT_i32, DT_i64, DT_u8, DT_bool, DT_i8, DT_COUNT } DType;
 enum { RANK = 8 };
 size_t dtype_size(DType t);
 const char *dtype_name(DType t);

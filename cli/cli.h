@@ -84,6 +84,7 @@ typedef struct CompileOptions {
     /* in place of what the program's `run` says; 0 or NULL: not given */
     int64_t fit, micro, keep;
     const char *precision, *order;
+    const char *weights; /* f32, bf16, int8: what matrices are kept in; NULL: as they are */
     /* The one kind of entry that is used: the others are left out, and it is an error where there
      * is none. */
     const char *only; /* "sample"; NULL: all */

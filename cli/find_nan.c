@@ -48,6 +48,7 @@ static double read_number(const char *p, DType t, int64_t i) {
     case DT_i64: return (double)((const int64_t *)(const void *)p)[i];
     case DT_u8:
     case DT_bool: return ((const uint8_t *)p)[i];
+    case DT_i8: return ((const int8_t *)p)[i];
     case DT_COUNT: break;
     }
     BUG("value of no type");

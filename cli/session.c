@@ -212,9 +212,18 @@ bool session_generate(Session *s, const CompileOptions *o) {
     return true;
 }
 
+static void settle_weights(Session *s, const CompileOptions *o) {
+    if (!o->weights) return;
+    DType to = str_eq(o->weights, "int8") ? DT_i8 : str_eq(o->weights, "bf16") ? DT_bf16 : DT_f32;
+    s->program = weights_program(s->program, to);
+}
+
 bool session_open(Session *s, const char *path, const CompileOptions *o) {
-    if (!name_ends(path, ".upx"))
-        return session_elaborate(s, path, o) && session_optimise(s, o) && session_generate(s, o);
+    if (!name_ends(path, ".upx")) {
+        if (!session_elaborate(s, path, o) || !session_optimise(s, o)) return false;
+        settle_weights(s, o);
+        return session_generate(s, o);
+    }
     Err e = {0};
     s->name = session_name(s->arena, path);
     start_times(s, o);
@@ -223,6 +232,7 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
     settle_run(s, o);
     if (!keep_only(s, path, o->only)) return false;
     times_stage(s->times, "read .upx", start, "parse, verify, plan, vocabulary");
+    settle_weights(s, o);
     return session_generate(s, o);
 }
 

@@ -148,7 +148,9 @@ static int generate(Arena *a, const void *options, const char *file) {
         return usage("--top-p is above 0 and at most 1, not %g", o->top_p);
     if (o->tokens > TOKENS_MOST)
         return usage("--tokens is at most %d, not %lld", TOKENS_MOST, (long long)o->tokens);
-    return with_entry(a, options, file, "generate", generate_work);
+    Options kept = *o; /* matrices row by row, whatever in */
+    if (!o->c.weights) kept.c.weights = "f32";
+    return with_entry(a, &kept, file, "generate", generate_work);
 }
 
 /* ---- tables */
@@ -175,6 +177,8 @@ static const Opt generate_opts[] = {
     OPT("--tokens", OPT_some, "n", "tokens to make (default: 200)", tokens),
     OPT("--temperature", OPT_real, "t", "below 1 more likely words; 0 the likeliest (default: 1)",
         temperature),
+    OPT("--weights", OPT_word, "f32|bf16|int8", "what matrices are kept in (default: f32)",
+        c.weights),
     OPT("--top-k", OPT_some, "k", "choose among the k likeliest tokens", top_k),
     OPT("--top-p", OPT_real, "p", "choose among the likeliest that make up p of 1", top_p),
     COMMON_OPTS,

@@ -140,6 +140,8 @@ static const Opt eval_opts[] = {
     OPT("--threads", OPT_count, "n", "threads (default: every core)", threads),
     OPT("--seed", OPT_count, "n", "another seed", seed),
     OPT("-D", OPT_define, "name=value", "another value for a const (of a .upm)", c.define),
+    OPT("--weights", OPT_word, "f32|bf16|int8", "what matrices are kept in (default: f32)",
+        c.weights),
     OPT("--json", OPT_flag, NULL, "print one JSON object", json),
 };
 

@@ -66,10 +66,15 @@ enum { DEPTH_MOST = 64 }; /* twice the logarithm of the longest row */
 #define KEY PLAIN_KEY
 #define NAMED(f) f##_u8
 #include "codegen/top.h"
+#define TYPE int8_t
+#define KEY PLAIN_KEY
+#define NAMED(f) f##_i8
+#include "codegen/top.h"
 
 typedef void TopFn(const char *row, int64_t n, int32_t *best, int64_t k);
-static TopFn *const top[DT_COUNT] = {[DT_f32] = top_f32, [DT_f64] = top_f64, [DT_bf16] = top_bf16,
-                                     [DT_i32] = top_i32, [DT_i64] = top_i64, [DT_u8] = top_u8};
+static TopFn *const top[DT_COUNT] = {
+    [DT_f32] = top_f32, [DT_f64] = top_f64, [DT_bf16] = top_bf16, [DT_i32] = top_i32,
+    [DT_i64] = top_i64, [DT_u8] = top_u8,   [DT_i8] = top_i8};
 
 static void run_argtop(const RtCall *c, int64_t first, int64_t last) {
     const AlongSizes *s = sizes_of(c);
@@ -96,11 +101,12 @@ DEFINE_SUMS(bf16, uint16_t, float, bf16_to_float, bf16_from_float)
 DEFINE_SUMS(i32, int32_t, uint32_t, SAME, SAME)
 DEFINE_SUMS(i64, int64_t, uint64_t, SAME, SAME)
 DEFINE_SUMS(u8, uint8_t, uint32_t, SAME, SAME)
+DEFINE_SUMS(i8, int8_t, int64_t, SAME, SAME)
 
 typedef void SumsFn(const char *from, char *to, const AlongSizes *s, int64_t columns);
 static SumsFn *const sums[DT_COUNT] = {
-    [DT_f32] = sums_f32, [DT_f64] = sums_f64, [DT_bf16] = sums_bf16,
-    [DT_i32] = sums_i32, [DT_i64] = sums_i64, [DT_u8] = sums_u8};
+    [DT_f32] = sums_f32, [DT_f64] = sums_f64, [DT_bf16] = sums_bf16, [DT_i32] = sums_i32,
+    [DT_i64] = sums_i64, [DT_u8] = sums_u8,   [DT_i8] = sums_i8};
 
 static void run_cumsum(const RtCall *c, int64_t first, int64_t last) {
     const AlongSizes *s = sizes_of(c);

@@ -6,12 +6,14 @@
 #include "codegen/codegen.h"
 #include "codegen/kernel.h"
 #include "codegen/phase.h"
+#include "codegen/rows.h"
 #include "ir/facts.h"
 
 typedef struct Pending { /* a step that waits for its function */
     RtPlan *plan;
     int step;
-    Kernel *kernel;
+    Kernel *kernel;       /* one of these two */
+    const RowsForm *rows;
     int times, apart; /* so many steps have it, this far from each other */
     bool borrowed;    /* the kernel is another's, who frees it */
 } Pending;
@@ -52,6 +54,8 @@ int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done 
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);
 void build_kernel(Build *b, Kernel *k, const int32_t *buf,
                   Facts facts); /* NULL kernel: the error is already set */
+/* Buffers x, w, s where it starts from that, c. */
+void build_rows(Build *b, const RowsForm *f, const RowsShape *s, const int32_t *buf, Facts facts);
 /* The results of a body, whose `nargs` arguments are the first buffers. */
 void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf);
 /* One value into another place: strided, of one type; or contiguous, to another type. */

@@ -293,29 +293,104 @@ static void build_product(Build *b, Labels *s, Operands *o, Facts facts) {
         build_copy(b, DT_f32, &packed.from, o->buf[C], &packed.to, packed.buffer);
 }
 
-/* An operand rounded to bf16 and widened again, for a product of f32. */
-static int32_t build_rounded(Build *b, Ref r) {
+/* An operand in f32, rounded to bf16 before where it has to be. */
+static int32_t build_f32(Build *b, Ref r, bool round) {
     const Type *t = graph_type(b->g, r);
     int32_t wide = build_scratch(b, type_count(t) * (int64_t)sizeof(float));
-    const DType type[] = {t->dtype, DT_bf16, DT_f32};
+    const DType type[] = {t->dtype, round ? DT_bf16 : DT_f32, DT_f32};
     build_casts(b, type, 3, build_value(b, r), wide, type_count(t));
     return wide;
 }
 
 static void take_operand(Build *b, const Node *n, int input, Operands *o) {
     int i = operand_of(n, input);
+    DType t = graph_type(b->g, n->in[input])->dtype;
     bool round = n->attr.dot.round && !b->tiles_bf16 && i != S;
-    o->type[i] = round ? DT_f32 : graph_type(b->g, n->in[input])->dtype;
-    o->buf[i] = round ? build_rounded(b, n->in[input]) : build_value(b, n->in[input]);
+    bool taken = t == DT_f32 || (t == DT_bf16 && i != S); /* as it is */
+    o->type[i] = round || !taken ? DT_f32 : t;
+    o->buf[i] = round || !taken ? build_f32(b, n->in[input], round) : build_value(b, n->in[input]);
+}
+
+/* ---- few rows and a matrix that is read as it is kept, anew for each ROWS_MOST of them */
+enum { FEW_ROWS = 4 * ROWS_MOST };
+typedef struct Few {
+    int x, w; /* operands */
+    RowsForm form;
+    RowsShape shape;
+    int64_t rows;
+} Few;
+
+static DType operand_type(const Build *b, const Node *n, int operand) {
+    return graph_type(b->g, n->in[n->nin - 2 + operand])->dtype;
+}
+
+/* The operand is a matrix of bf16 or i8, or one that is kept row by row for this. */
+static bool is_rows(const Build *b, const Node *n, int operand) {
+    const Node *x = graph_node(b->g, n->in[n->nin - 2 + operand]);
+    bool kept = x->op == OP_state && b->program->tensor[x->attr.tensor].kept != KEPT_as_is;
+    DType t = operand_type(b, n, operand);
+    return kept || t == DT_bf16 || t == DT_i8;
+}
+
+/* The product in terms of codegen/rows.h; false: it is another. */
+static bool few_rows(const Build *b, const Node *n, Labels s, Few *f) {
+    Label none = {.size = 1}, *role[] = {&none, &none, &none, &none};
+    merge_labels(&s);
+    for (int i = 0; i < s.n; i++) {
+        if (role[s.at[i].role] != &none) return false;
+        role[s.at[i].role] = &s.at[i];
+    }
+    f->w = is_rows(b, n, A) ? A : B;
+    f->x = f->w == A ? B : A;
+    const Label *k = role[ROLE_k], *row = role[f->x == A ? ROLE_m : ROLE_n],
+                *column = role[f->x == A ? ROLE_n : ROLE_m];
+    f->form.of = operand_type(b, n, f->w);
+    f->rows = row->size;
+    f->shape = (RowsShape){.k = k->size,
+                           .n = column->size,
+                           .x_row = row->stride[f->x],
+                           .w_row = column->stride[f->w],
+                           .c_row = row->stride[C],
+                           .s_row = row->stride[S],
+                           .s_column = column->stride[S]};
+    return is_rows(b, n, f->w) && operand_type(b, n, f->x) == DT_f32 && !n->attr.dot.round &&
+           role[ROLE_batch] == &none && f->rows <= FEW_ROWS && column->stride[C] == 1 &&
+           k->stride[A] == 1 && k->stride[B] == 1;
+}
+
+static void build_few(Build *b, const Node *n, Ref result, Few *f) {
+    int32_t buf[4], out = build_value(b, result);
+    int nbuf = 0;
+    buf[nbuf++] = build_value(b, n->in[n->nin - 2 + f->x]);
+    buf[nbuf++] = build_value(b, n->in[n->nin - 2 + f->w]);
+    f->form.starts = n->op == OP_dot_add;
+    if (f->form.starts) buf[nbuf++] = build_value(b, n->in[0]);
+    buf[nbuf++] = out;
+    Facts facts = node_facts(b->g, n);
+    facts.operations /= (double)f->rows;
+    for (int64_t left = f->rows; left > 0; left -= f->form.rows) {
+        f->shape.first = f->rows - left;
+        f->form.rows = (int)(left < ROWS_MOST ? left : ROWS_MOST);
+        Facts part = {facts.bytes, facts.operations * f->form.rows};
+        build_rows(b, &f->form, &f->shape, buf, part);
+    }
 }
 
 void build_dot(Build *b, const Node *n, Ref result) {
     Labels s = read_labels(b->g, n);
+    Few few = {0};
+    if (few_rows(b, n, s, &few)) {
+        build_few(b, n, result, &few);
+        return;
+    }
     Operands o = {.buf = {[S] = -1}};
     o.tiles = n->attr.dot.round && b->tiles_bf16 ? b->tiles_bf16 : b->tiles;
     for (int i = 0; i < n->nin; i++) take_operand(b, n, i, &o);
-    CHECK(n->type[0].dtype == DT_f32 && (o.buf[S] < 0 || o.type[S] == DT_f32));
-    o.buf[C] = build_value(b, result);
+    DType t = n->type[0].dtype;
+    int64_t count = type_count(&n->type[0]);
+    int32_t out = build_value(b, result);
+    o.buf[C] = t == DT_f32 ? out : build_scratch(b, count * (int64_t)sizeof(float));
     o.type[C] = DT_f32;
     build_product(b, &s, &o, node_facts(b->g, n));
+    if (t != DT_f32) build_casts(b, (DType[]){DT_f32, t}, 2, o.buf[C], out, count);
 }

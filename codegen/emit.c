@@ -367,3 +367,26 @@ Value mem_pack(Emit *e, DType t, Value x) {
     if (t == DT_bool) return LLVMBuildZExt(e->b, x, e->vi8, "");
     return t == DT_bf16 ? LLVMBuildTrunc(e->b, bf16_bits(e, x), e->vi16, "") : x;
 }
+Value v_widen(Emit *e, DType t, Value stored) {
+    if (dtype_is_float(t)) return mem_unpack(e, t, stored);
+    return LLVMBuildSIToFP(e->b, LLVMBuildSExt(e->b, stored, e->vi32, ""), e->vf32, "");
+}
+Value v_sum(Emit *e, Value x) {
+    for (unsigned half = LANES / 2; half; half /= 2) {
+        Value lane[LANES / 2], from[LANES / 2];
+        for (unsigned i = 0; i < half; i++) {
+            lane[i] = LLVMConstInt(e->i32, i, 0);
+            from[i] = LLVMConstInt(e->i32, i + half, 0);
+        }
+        Value none = LLVMGetPoison(LLVMTypeOf(x));
+        Value low = LLVMBuildShuffleVector(e->b, x, none, LLVMConstVector(lane, half), "");
+        Value high = LLVMBuildShuffleVector(e->b, x, none, LLVMConstVector(from, half), "");
+        x = v_add(e, low, high);
+    }
+    return e_lane(e, x, 0);
+}
+void e_prefetch(Emit *e, Value p) {
+    Value arg[] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, 2, 0),
+                   LLVMConstInt(e->i32, 1, 0)};
+    e_intrinsic(e, "llvm.prefetch", &e->ptr, 1, arg, 4);
+}

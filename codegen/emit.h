@@ -118,5 +118,8 @@ Value mem_unpack(Emit *e, DType t,
 Value mem_pack(Emit *e, DType t, Value x);
 LType reg_type(const Emit *e, DType t); /* that form, one lane */
 Value v_round_bf16(Emit *e, Value x);
+Value v_widen(Emit *e, DType t, Value stored); /* to f32, from a float or i8 */
+Value v_sum(Emit *e, Value x);                 /* of the lanes: halves onto halves */
+void e_prefetch(Emit *e, Value p);             /* it will be read once, soon; any address does */
 
 #endif

@@ -189,7 +189,8 @@ void build_loop(Build *b, uint32_t at, const Node *n) {
     place_fixed(&l);
     for (int64_t turn = 0; turn < l.length; turn++) write_turn(&l, turn);
     for (size_t i = 0; i < l.pending.n; i++) {
-        if (is_random(l.pending.at[i].kernel)) move_places(&l, &l.pending.at[i], first);
+        if (l.pending.at[i].kernel && is_random(l.pending.at[i].kernel))
+            move_places(&l, &l.pending.at[i], first);
         push_pending(&l, &l.pending.at[i], first);
     }
 }

@@ -219,13 +219,13 @@ Value map_emit(Emit *e, Op op, DType to, DType from, Value *in) {
 static Value least(Emit *e, DType t) {
     LType v = e_vector(reg_type(e, t));
     if (dtype_is_float(t)) return c_float(LLVMConstNull(v), -(double)INFINITY);
-    int64_t x = t == DT_i32 ? INT32_MIN : t == DT_i64 ? INT64_MIN : 0;
+    int64_t x = t == DT_i32 ? INT32_MIN : t == DT_i64 ? INT64_MIN : t == DT_i8 ? INT8_MIN : 0;
     return c_int(LLVMConstNull(v), x);
 }
 static Value greatest(Emit *e, DType t) {
     LType v = e_vector(reg_type(e, t));
     if (dtype_is_float(t)) return c_float(LLVMConstNull(v), (double)INFINITY);
-    int64_t x = t == DT_i32 ? INT32_MAX : t == DT_i64 ? INT64_MAX : -1;
+    int64_t x = t == DT_i32 ? INT32_MAX : t == DT_i64 ? INT64_MAX : t == DT_i8 ? INT8_MAX : -1;
     return c_int(LLVMConstNull(v), x);
 }
 Value map_identity(Emit *e, Op op, DType t) {

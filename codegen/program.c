@@ -18,7 +18,9 @@ _Static_assert((int)RT_OUT_loss == OUT_loss && (int)RT_OUT_report == OUT_report 
 _Static_assert((int)RT_PLANS == ENTRY_GRAPHS, "graphs of an entry");
 _Static_assert((int)RT_TENSOR_param == TENSOR_param && (int)RT_TENSOR_state == TENSOR_state &&
                    (int)RT_TENSOR_optim == TENSOR_optim && (int)RT_TENSOR_acc == TENSOR_acc &&
-                   (int)RT_TENSOR_cache == TENSOR_cache && (int)RT_TENSOR_bank == TENSOR_bank,
+                   (int)RT_TENSOR_cache == TENSOR_cache && (int)RT_TENSOR_bank == TENSOR_bank &&
+                   (int)RT_TENSOR_scale == TENSOR_scale && (int)RT_KEPT_rows == KEPT_rows &&
+                   (int)RT_KEPT_turned == KEPT_turned,
                "kinds of tensors");
 _Static_assert((int)RT_ENTRY_train == ENTRY_train && (int)RT_ENTRY_eval == ENTRY_eval &&
                    (int)RT_ENTRY_sample == ENTRY_sample &&
@@ -113,7 +115,15 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf, Facts facts) {
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf, kernel_reads(k));
     kernel_arguments(k, step, b->arena);
     step->bytes = facts.bytes, step->operations = facts.operations;
-    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k, 1, 0, false});
+    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k, NULL, 1, 0, false});
+}
+
+void build_rows(Build *b, const RowsForm *f, const RowsShape *s, const int32_t *buf, Facts facts) {
+    RtStep *step = build_step(b, RT_KERNEL, buf, f->starts ? 4 : 3, f->starts ? 3 : 2);
+    rows_arguments(step, f, s, b->arena);
+    step->bytes = facts.bytes, step->operations = facts.operations;
+    const RowsForm *form = arena_memdup(b->arena, f, sizeof *f);
+    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, NULL, form, 1, 0, false});
 }
 
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {
@@ -383,7 +393,10 @@ static bool compile_all(Codegen *c, Arena *scratch, Err *e) {
     Source *source = NEW_N(scratch, Source, pending->n + TILE_KINDS * TILE_SOURCES);
     void **at = NEW_N(scratch, void *, pending->n + TILE_KINDS * TILE_SOURCES);
     size_t n = 0;
-    for (size_t i = 0; i < pending->n; i++) source[n++] = loops_source(pending->at[i].kernel);
+    for (size_t i = 0; i < pending->n; i++) {
+        const Pending *p = &pending->at[i];
+        source[n++] = p->kernel ? loops_source(p->kernel) : rows_source(scratch, p->rows);
+    }
     for (int k = 0; k < TILE_KINDS; k++) {
         if (c->products[k]) tiles_sources(jit_host(c->jit), (TileKind)k, &tiles[k]);
         for (int i = 0; i < tiles[k].n; i++) source[n++] = tiles[k].source[i];
@@ -400,7 +413,8 @@ static bool compile_pending(Codegen *c, Err *e) {
     Arena *scratch = arena_new();
     bool ok = !e->msg[0] && compile_all(c, scratch, e);
     for (size_t i = 0; i < c->pending.n; i++)
-        if (!c->pending.at[i].borrowed) kernel_free(c->pending.at[i].kernel);
+        if (c->pending.at[i].kernel && !c->pending.at[i].borrowed)
+            kernel_free(c->pending.at[i].kernel);
     arena_free(scratch);
     c->pending = (PendingList){0};
     return ok;
@@ -422,6 +436,7 @@ static void copy_tensors(Arena *a, const Program *p, RtProgram *out) {
                                     .dtype = t->type.dtype,
                                     .rank = t->type.rank,
                                     .like = t->like,
+                                    .kept = (int)t->kept,
                                     .fill = t->fill};
         memcpy(out->tensor[i].dim, t->type.dim, sizeof t->type.dim);
         out->tensor[i].bytes = type_count(&t->type) * (int64_t)dtype_size(t->type.dtype);

@@ -110,13 +110,15 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
 #define WRAPPED64(x, y) ((int64_t)((uint64_t)(x) + (uint64_t)(y)))
 #define WRAPPED8(x, y) ((uint8_t)((x) + (y)))
 #define BF16(x, y) bf16_from_float(bf16_to_float(x) + bf16_to_float(y))
+#define WRAPPED_I8(x, y) ((int8_t)(uint8_t)((x) + (y)))
 #define EITHER(x, y) ((uint8_t)((x) | (y)))
 #define ADDERS(X)                                                                                  \
     X(f32, float, PLAIN)                                                                           \
     X(f64, double, PLAIN)                                                                          \
     X(bf16, uint16_t, BF16)                                                                        \
     X(i32, int32_t, WRAPPED32)                                                                     \
-    X(i64, int64_t, WRAPPED64) X(u8, uint8_t, WRAPPED8) X(bool, uint8_t, EITHER)
+    X(i64, int64_t, WRAPPED64)                                                                     \
+    X(u8, uint8_t, WRAPPED8) X(i8, int8_t, WRAPPED_I8) X(bool, uint8_t, EITHER)
 #define DEFINE_ADD(t, T, PLUS)                                                                     \
     static void add_##t(const RtCall *c, const Region *r) {                                        \
         for (int64_t i = 0; i < c->size[COUNT]; i++) {                                             \

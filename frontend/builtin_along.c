@@ -55,7 +55,7 @@ bool run_cumsum(Call *c, Val *out) {
     TVal x;
     Attr along = {0};
     if (!call_tensor(c, 0, &x) || !call_axis(c, &x, &along.axis)) return false;
-    if (x.type.dtype == DT_bool || x.type.dtype == DT_u8) x = tensor_cast(c->cx, &x, DT_i32, c->at);
+    if (dtype_size(x.type.dtype) == 1) x = tensor_cast(c->cx, &x, DT_i32, c->at);
     TVal t = tensor_add(c->cx, OP_cumsum, &along, &x, 1, NULL, c->at);
     memcpy(t.name, x.name, sizeof t.name);
     return call_return(&t, out);

@@ -326,8 +326,8 @@ bool val_shape(Elab *cx, const Val *v, const char *what, Span at, TVal *shape) {
 /* What a dtype can hold, as an interval of doubles; integers among them must be exact. */
 static void dtype_range(DType t, double *lo, double *hi) {
     double exact = 9007199254740992.0; /* 2^53: constants travel as doubles */
-    *lo = t == DT_u8 ? 0 : t == DT_i32 ? -2147483648.0 : -exact;
-    *hi = t == DT_u8 ? 255 : t == DT_i32 ? 2147483647.0 : exact;
+    *lo = t == DT_u8 ? 0 : t == DT_i8 ? -128 : t == DT_i32 ? -2147483648.0 : -exact;
+    *hi = t == DT_u8 ? 255 : t == DT_i8 ? 127 : t == DT_i32 ? 2147483647.0 : exact;
 }
 
 static bool number_tensor(Elab *cx, const Val *v, DType like, Span at, TVal *out) {

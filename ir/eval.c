@@ -64,6 +64,7 @@ double int_wrap(DType t, int64_t v) {
     switch (t) {
     case DT_i32: return (int32_t)(uint32_t)(uint64_t)v;
     case DT_u8: return (uint8_t)(uint64_t)v;
+    case DT_i8: return (int8_t)(uint8_t)(uint64_t)v;
     case DT_bool: return v != 0;
     default: return (double)v;
     }

@@ -141,7 +141,12 @@ MAP1(stop, x)
 /* To an integer type: from a float truncates and keeps within the range, from an integer wraps. */
 static double cast_to_int(DType to, DType from, double x) {
     if (!dtype_is_float(from) || to == DT_i64) return int_wrap(to, int_of(x));
-    double lo = to == DT_i32 ? INT32_MIN : 0, hi = to == DT_i32 ? INT32_MAX : UINT8_MAX;
+    double lo = to == DT_i32  ? INT32_MIN
+                : to == DT_i8 ? INT8_MIN
+                              : 0,
+           hi = to == DT_i32  ? INT32_MAX
+                : to == DT_i8 ? INT8_MAX
+                              : UINT8_MAX;
     return isnan(x) ? 0 : fmin(fmax(trunc(x), lo), hi);
 }
 

@@ -236,25 +236,30 @@ Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 /* ---- programs */
 /* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
  * batch; cache: what one generation keeps, zero at its start; bank: a value of every record of a
- * set. These three are never saved and have no initial value. */
+ * set. scale: of the rows of tensor `like`, which is i8. These four are never saved and have no initial value. */
 typedef enum TensorKind {
     TENSOR_param,
     TENSOR_state,
     TENSOR_optim,
     TENSOR_acc,
     TENSOR_cache,
-    TENSOR_bank
+    TENSOR_bank,
+    TENSOR_scale
 } TensorKind;
-enum { TENSOR_KINDS = TENSOR_bank + 1 };
+enum { TENSOR_KINDS = TENSOR_scale + 1 };
 static inline bool tensor_is_saved(TensorKind k) {
     return k < TENSOR_acc;
 }
+/* How a matrix of a checkpoint, f32[n,k], is kept (passes/weights.c): as it is; row by row, in the
+ * type of the tensor; transposed, in that type. */
+typedef enum Kept { KEPT_as_is, KEPT_rows, KEPT_turned } Kept;
 typedef struct Tensor {
     const char *name; /* its path: bert.layer.3.attend.q.weight */
     TensorKind kind;
     Type type;
     int like;    /* clone: starts as this tensor, after loads; -1: none */
     double fill; /* TENSOR_acc: value before the first batch or piece */
+    Kept kept;   /* of what is made from a program; no text has it */
     Span span;
 } Tensor;
 typedef enum EntryKind {

@@ -63,6 +63,10 @@ static bool given_value(const Infer *cx, const Type *t) {
     case DT_u8:
         if (!(v >= 0 && v <= 255 && v == floor(v))) return FAIL(cx, "%g does not fit u8", v);
         return true;
+    case DT_i8:
+        if (!(v >= INT8_MIN && v <= INT8_MAX && v == floor(v)))
+            return FAIL(cx, "%g does not fit i8", v);
+        return true;
     case DT_i32:
         if (!(v >= INT32_MIN && v <= INT32_MAX && v == floor(v)))
             return FAIL(cx, "%g does not fit i32", v);
@@ -100,7 +104,7 @@ static bool shape_given(Infer *cx) {
     case OP_iota:
         if (cx->attr->axis < 0 || cx->attr->axis >= t->rank)
             return FAIL(cx, "axis %d of %s", cx->attr->axis, TEXT(t));
-        if (t->dtype == DT_bool || t->dtype == DT_u8 || t->dim[cx->attr->axis] > INT32_MAX)
+        if (dtype_size(t->dtype) == 1 || t->dim[cx->attr->axis] > INT32_MAX)
             return FAIL(cx, "%s cannot hold the index", TEXT(t));
         return true;
     case OP_live:
@@ -325,7 +329,7 @@ static bool shape_reduce(Infer *cx) {
     if (axes == 0 || axes >> r.rank) return FAIL(cx, "axes 0x%x of %s", axes, TEXT(&r));
     for (int i = 0; i < r.rank; i++)
         if (axes >> i & 1) reduce_axis(&r, i);
-    if (cx->op == OP_sum && (r.dtype == DT_bool || r.dtype == DT_u8)) r.dtype = DT_i32;
+    if (cx->op == OP_sum && dtype_size(r.dtype) == 1) r.dtype = DT_i32;
     cx->out[0] = r;
     return true;
 }
@@ -374,7 +378,7 @@ static int dot_batch(const Type *t, const char *labels, const char *out) {
 }
 
 static bool dot_takes(DType t) {
-    return dtype_is_float(t);
+    return dtype_is_float(t) || t == DT_i8;
 }
 
 /* Sums of products are f32 at least, whatever they are products of. */
@@ -383,7 +387,7 @@ static bool dot_result(Infer *cx, const Type *a, const Type *b) {
     if (!labels_valid(cx, la) || !labels_valid(cx, lb) || !labels_valid(cx, lo)) return false;
     bool f64 = a->dtype == DT_f64;
     if (!dot_takes(a->dtype) || !dot_takes(b->dtype) || f64 != (b->dtype == DT_f64))
-        return FAIL(cx, "takes floats, both f64 or neither, not %s and %s", TEXT(a), TEXT(b));
+        return FAIL(cx, "takes floats or i8, both f64 or neither, not %s and %s", TEXT(a), TEXT(b));
     if (f64 && cx->attr->dot.round) return FAIL(cx, "f64 is not rounded to bf16");
     if (!dot_operand(cx, la, lb, a) || !dot_operand(cx, lb, la, b)) return false;
     for (int i = 0; la[i]; i++) {

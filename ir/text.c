@@ -70,8 +70,8 @@ const Record entry_record = {{{"name", KEY_str, AT(Entry, name), 0},
 const char *const stage_names[4] = {"built", "primitive", "whole_set", "fused"};
 const char *const out_kind_names[OUT_KINDS] = {"value", "state", "loss", "report",
                                                "text",  "watch", "image"};
-const char *const tensor_kind_names[TENSOR_KINDS] = {"param", "state", "optim",
-                                                     "acc",   "cache", "bank"};
+const char *const tensor_kind_names[TENSOR_KINDS] = {"param", "state", "optim", "acc",
+                                                     "cache", "bank",  "scale"};
 const char *const entry_kind_names[ENTRY_KINDS] = {"train",    "eval",    "sample",
                                                    "generate", "predict", "features"};
 const char *const entry_graph_names[ENTRY_GRAPHS] = {"step", "logged", "ahead", "piece",

@@ -38,6 +38,7 @@ double batch_identity(Op op, DType t) {
     case DT_i32: return op == OP_max ? INT32_MIN : INT32_MAX;
     case DT_i64: return sign * 9007199254740992.0; /* 2^53: as far as constants are exact */
     case DT_u8: return op == OP_max ? 0 : UINT8_MAX;
+    case DT_i8: return op == OP_max ? INT8_MIN : INT8_MAX;
     default: return op == OP_max ? 0 : 1;
     }
 }

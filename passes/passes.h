@@ -32,6 +32,10 @@ Program *passes_run(Program *p, Diag *d, const PassOptions *o);
 Program *passes_run_named(Program *p, Diag *d, const char *const *name, size_t n,
                           const PassOptions *o);
 
+/* Of a fused program what only computes with the parameters of a checkpoint, its matrices in a form
+ * that is faster to read: of f32, bf16 or i8 (passes/weights.c). */
+Program *weights_program(const Program *program, DType to);
+
 /* ---- the memory plan of one graph (passes/plan.c): which value lives where. */
 typedef struct Live { /* numbers of the nodes that define and last read it */
     int first, last;

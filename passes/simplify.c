@@ -9,10 +9,13 @@
 enum { MOST_ROUNDS = 32 };
 
 Ref rewrite_fill(const Rewrite *r, double v) {
-    static const double most[DT_COUNT] = {
-        [DT_i32] = INT32_MAX, [DT_i64] = 9007199254740992.0, [DT_u8] = UINT8_MAX, [DT_bool] = 1};
+    static const double most[DT_COUNT] = {[DT_i32] = INT32_MAX,
+                                          [DT_i64] = 9007199254740992.0,
+                                          [DT_u8] = UINT8_MAX,
+                                          [DT_bool] = 1,
+                                          [DT_i8] = INT8_MAX};
     const Type *t = &r->n->type[0];
-    bool sign = t->dtype == DT_i32 || t->dtype == DT_i64 || v >= 0;
+    bool sign = (t->dtype != DT_u8 && t->dtype != DT_bool) || v >= 0;
     if (!dtype_is_float(t->dtype) && !(sign && fabs(v) <= most[t->dtype] && v == floor(v)))
         return REF_NONE;
     return g_fill(r->g, t, v, r->n->span);

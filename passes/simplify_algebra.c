@@ -179,6 +179,7 @@ static bool holds(DType to, DType from) {
         [DT_bf16] = 1u << DT_f32 | 1u << DT_f64,
         [DT_i32] = 1u << DT_i64 | 1u << DT_f64,
         [DT_u8] = 1u << DT_i32 | 1u << DT_i64 | 1u << DT_f32 | 1u << DT_f64 | 1u << DT_bf16,
+        [DT_i8] = 1u << DT_i32 | 1u << DT_i64 | 1u << DT_f32 | 1u << DT_f64 | 1u << DT_bf16,
         [DT_bool] =
             1u << DT_u8 | 1u << DT_i32 | 1u << DT_i64 | 1u << DT_f32 | 1u << DT_f64 | 1u << DT_bf16,
     };

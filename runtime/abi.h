@@ -161,7 +161,8 @@ enum {
     RT_TENSOR_optim,
     RT_TENSOR_acc,
     RT_TENSOR_cache,
-    RT_TENSOR_bank
+    RT_TENSOR_bank,
+    RT_TENSOR_scale
 };
 typedef struct RtOutput {
     int kind; /* RT_OUT_* */
@@ -191,6 +192,7 @@ typedef struct RtPlan {
     const int32_t *value;
 } RtPlan;
 
+enum { RT_KEPT_as_is, RT_KEPT_rows, RT_KEPT_turned }; /* as Kept of ir.h */
 typedef struct RtTensor {
     const char *name; /* path, also in checkpoints */
     int kind;         /* RT_TENSOR_*; acc: sums of an eval; never saved, as cache and bank */
@@ -199,6 +201,7 @@ typedef struct RtTensor {
     int64_t dim[RANK];
     int64_t bytes;
     int like;    /* index or -1 */
+    int kept;    /* RT_KEPT_* */
     double fill; /* acc */
 } RtTensor;
 enum { RT_PLANS = 5 };

@@ -304,6 +304,7 @@ double exec_scalar(const Exec *x, const RtPlan *plan, int out) {
     case DT_i64: return (double)*(const int64_t *)at;
     case DT_u8:
     case DT_bool: return *(const uint8_t *)at;
+    case DT_i8: return *(const int8_t *)at;
     case DT_COUNT: break;
     }
     BUG("output of no type");
@@ -322,6 +323,7 @@ static void put_value(char *at, DType t, double v) {
         return;
     case DT_u8:
     case DT_bool: *(uint8_t *)at = (uint8_t)fmin(fmax(v, 0), 255); return;
+    case DT_i8: *(int8_t *)at = (int8_t)fmin(fmax(v, INT8_MIN), INT8_MAX); return;
     case DT_COUNT: break;
     }
     BUG("accumulator of no type");

@@ -156,6 +156,9 @@ const CheckTensor *checkpoint_find(const Checkpoint *c, const char *name);
 const char *checkpoint_meta(const Checkpoint *c, const char *key);
 /* The tensor's bytes. False: the file fails, or is not any more what was opened. */
 bool checkpoint_read(const Checkpoint *c, const CheckTensor *t, void *out, Err *e);
+/* So many bytes of it, from byte `first` on; what a bool holds is not looked at. */
+bool checkpoint_read_part(const Checkpoint *c, const CheckTensor *t, int64_t first, int64_t bytes,
+                          void *out, Err *e);
 /* A reader sees the old file or the whole new one. */
 bool checkpoint_write(const char *path, const CheckTensor *t, int n, const MapEntry *meta,
                       int nmeta, Err *e);

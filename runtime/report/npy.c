@@ -14,6 +14,7 @@ static const char *type_name(DType t) {
     case DT_i64: return "<i8";
     case DT_u8: return "|u1";
     case DT_bool: return "|b1";
+    case DT_i8: return "|i1";
     case DT_bf16:
     case DT_COUNT: break;
     }

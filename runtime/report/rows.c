@@ -20,6 +20,7 @@ static json_t *element_json(DType t, const void *at, int64_t i) {
     case DT_i32: return json_integer(((const int32_t *)at)[i]);
     case DT_i64: return json_integer(((const int64_t *)at)[i]);
     case DT_u8: return json_integer(((const uint8_t *)at)[i]);
+    case DT_i8: return json_integer(((const int8_t *)at)[i]);
     case DT_bool: return json_boolean(((const uint8_t *)at)[i]);
     case DT_COUNT: break;
     }

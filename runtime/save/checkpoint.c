@@ -22,7 +22,7 @@ enum { LENGTH_BYTES = 8, HEADER_MAX = 100 * 1000 * 1000 };
 
 static const char *const DTYPE_NAME[DT_COUNT] = {
     [DT_f32] = "F32", [DT_f64] = "F64", [DT_bf16] = "BF16", [DT_i32] = "I32",
-    [DT_i64] = "I64", [DT_u8] = "U8",   [DT_bool] = "BOOL",
+    [DT_i64] = "I64", [DT_u8] = "U8",   [DT_bool] = "BOOL", [DT_i8] = "I8",
 };
 
 const char *checkpoint_dtype(DType t) {
@@ -179,11 +179,17 @@ static bool is_bool_data(const unsigned char *p, int64_t n) {
     return true;
 }
 
-bool checkpoint_read(const Checkpoint *c, const CheckTensor *t, void *out, Err *e) {
+bool checkpoint_read_part(const Checkpoint *c, const CheckTensor *t, int64_t first, int64_t bytes,
+                          void *out, Err *e) {
     struct stat st;
-    if (!read_at(c, t->at, out, (size_t)t->bytes, e) || !look_at(c, &st, e)) return false;
-    if (st.st_size != c->bytes || time_of_change(&st) != c->changed)
-        return err_set(e, "'%s' changed while it was read", c->path);
+    CHECK(first >= 0 && bytes >= 0 && bytes <= t->bytes - first);
+    if (!read_at(c, t->at + first, out, (size_t)bytes, e) || !look_at(c, &st, e)) return false;
+    return (st.st_size == c->bytes && time_of_change(&st) == c->changed) ||
+           err_set(e, "'%s' changed while it was read", c->path);
+}
+
+bool checkpoint_read(const Checkpoint *c, const CheckTensor *t, void *out, Err *e) {
+    if (!checkpoint_read_part(c, t, 0, t->bytes, out, e)) return false;
     if (t->dtype == DT_bool && !is_bool_data(out, t->bytes))
         return err_set(e, "'%s' is damaged: tensor '%.200s' is BOOL and holds other than 0 and 1",
                        c->path, t->name);

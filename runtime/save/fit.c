@@ -84,10 +84,16 @@ static bool refuse_type(const Fit *f, const CheckTensor *c, const RtTensor *t) {
 }
 
 bool fit_read(const Fit *f, const CheckTensor *from, int tensor) {
-    const RtTensor *t = &f->s->p->tensor[tensor];
-    bool same = from->dtype == t->dtype && from->rank == t->rank &&
-                memcmp(from->dim, t->dim, (size_t)t->rank * sizeof *t->dim) == 0;
-    if (!same) return refuse_type(f, from, t);
+    RtTensor there = f->s->p->tensor[tensor]; /* as the program was written */
+    bool other = there.kept != RT_KEPT_as_is;
+    if (other) there.dtype = DT_f32;
+    if (there.kept == RT_KEPT_turned)
+        there.dim[0] = f->s->p->tensor[tensor].dim[1],
+        there.dim[1] = f->s->p->tensor[tensor].dim[0];
+    bool same = from->dtype == there.dtype && from->rank == there.rank &&
+                memcmp(from->dim, there.dim, (size_t)there.rank * sizeof *there.dim) == 0;
+    if (!same) return refuse_type(f, from, &there);
     Err why = {0};
+    if (other) return weights_read(f, from, tensor, &why) || refuse_file(f, &why);
     return checkpoint_read(&f->c, from, exec_tensor(f->s->x, tensor), &why) || refuse_file(f, &why);
 }

@@ -30,6 +30,8 @@ typedef struct Fit {
  */
 bool fit_open(Fit *f);
 bool fit_read(const Fit *f, const CheckTensor *from, int tensor);
+/* weights.c: of a matrix that is kept in another form than the file has. */
+bool weights_read(const Fit *f, const CheckTensor *from, int tensor, Err *e);
 /* False, with a sentence: 'path' ...; remedy, or instead. */
 bool fit_refuse(const Fit *f, const char *remedy, const char *fmt, ...) PRINTF_LIKE(3, 4);
 uint64_t vocabulary_hash(const State *s, int tokenizer);

@@ -97,6 +97,7 @@ static void write_element(char *at, DType t, int64_t i, double x) {
     case DT_bf16: memcpy(at + 2 * i, (char *)&f + 2, 2); return;
     case DT_i32: ((int32_t *)(void *)at)[i] = (int32_t)x; return;
     case DT_i64: ((int64_t *)(void *)at)[i] = (int64_t)x; return;
+    case DT_i8: ((int8_t *)at)[i] = (int8_t)x; return;
     default: ((uint8_t *)at)[i] = (uint8_t)x;
     }
 }
@@ -108,6 +109,7 @@ static double read_element(const char *at, DType t, int64_t i) {
     case DT_bf16: memcpy((char *)&f + 2, at + 2 * i, 2); return (double)f;
     case DT_i32: return ((const int32_t *)(const void *)at)[i];
     case DT_i64: return (double)((const int64_t *)(const void *)at)[i];
+    case DT_i8: return ((const int8_t *)at)[i];
     default: return ((const uint8_t *)at)[i];
     }
 }

@@ -315,6 +315,7 @@ static void test_dot(const DotCase *d, DotTypes t, const int64_t *size, Start st
     }
     output(&c, started_dot(&c, d, in, t.round, start));
     c.positive = true;
+    c.of_largest = t.a == DT_i8 || t.b == DT_i8; /* of both signs */
     c.tolerance = 1e-5;
     case_run(&c);
 }
@@ -329,16 +330,40 @@ static void test_dots(void) {
         {"bmk", "bkn", "mnb"}, {"mbk", "nkb", "bnm"},    {"b", "bn", "nb"},
     };
     static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
-    static const DotTypes types[] = {{DT_f32, DT_f32, false},
-                                     {DT_bf16, DT_bf16, false},
-                                     {DT_f32, DT_bf16, false},
-                                     {DT_f32, DT_f32, true},
-                                     {DT_bf16, DT_f32, true}};
+    static const DotTypes types[] = {{DT_f32, DT_f32, false},  {DT_bf16, DT_bf16, false},
+                                     {DT_f32, DT_bf16, false}, {DT_f32, DT_f32, true},
+                                     {DT_bf16, DT_f32, true},  {DT_f32, DT_i8, false},
+                                     {DT_i8, DT_f32, true}};
     for (size_t d = 0; d < sizeof dots / sizeof *dots; d++)
         for (int t = 0; t < 2; t++)
             for (int s = 0; s < STARTS; s++)
                 for (size_t k = 0; k < sizeof types / sizeof *types; k++)
                     test_dot(&dots[d], types[k], sizes[t], (Start)s);
+}
+
+/* A few rows and a matrix that lies row by row along what is summed, in every type; the rows once
+ * in lines of their own, once side by side with others. */
+static void test_rows(DType of, int64_t rows, int64_t k, Start start) {
+    Case c = case_new("");
+    snprintf(c.name, sizeof c.name, "%d rows, k %d, and a matrix of %s, %d", (int)rows, (int)k,
+             dtype_name(of), (int)start);
+    Ref in[] = {input(&c, DT_f32, DIMS(rows, k)), input(&c, of, DIMS(37, k))};
+    c.p->tensor[1].kept = KEPT_rows;
+    Ref turned[] = {in[1], in[0]};
+    output(&c, started_dot(&c, &(DotCase){"mk", "nk", "mn"}, in, false, start));
+    output(&c, started_dot(&c, &(DotCase){"nk", "mk", "mn"}, turned, false, start));
+    c.positive = c.of_largest = true;
+    c.tolerance = 1e-5;
+    case_run(&c);
+}
+
+static void test_all_rows(void) {
+    static const DType of[] = {DT_f32, DT_bf16, DT_i8};
+    static const int64_t rows[] = {1, 3, 9, 33}, k[] = {5, 70};
+    for (int t = 0; t < 3; t++)
+        for (int r = 0; r < 4; r++)
+            for (int i = 0; i < 2; i++)
+                for (int s = 0; s <= START_row; s++) test_rows(of[t], rows[r], k[i], (Start)s);
 }
 
 /* A sum so long that it is computed in parts. */
@@ -640,6 +665,7 @@ int main(void) {
     test_windows();
     test_fault();
     test_dots();
+    test_all_rows();
     test_long_dots();
     test_groups();
     test_initial_values();

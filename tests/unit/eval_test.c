@@ -177,6 +177,9 @@ static void test_cast(void) {
     casts(DT_f32, NAN, DT_bool, 1);
     casts(DT_f32, -0.0, DT_bool, 0);
     casts(DT_i32, 300, DT_u8, 44);
+    casts(DT_f32, 300, DT_i8, 127);
+    casts(DT_f32, -3.7, DT_i8, -3);
+    casts(DT_i32, 200, DT_i8, -56);
     casts(DT_i32, -1, DT_u8, 255);
     casts(DT_i64, 4294967297, DT_i32, 1);
     casts(DT_i32, 16777217, DT_f32, 16777216);

@@ -114,13 +114,15 @@ static void test_other_shapes(void) {
            IN("bf16[8*,3]", "bf16[3,5]"));
     infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
            IN("f32[8*,3]", "bf16[3,5]"));
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "nm", "bn", false}},
+           IN("f32[8*,3]", "i8[5,3]"));
     infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
            IN("f64[8*,3]", "f64[3,5]"));
     infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
            IN("f64[8*,3]", "f32[3,5]"));
     infers("~f64 is not rounded", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
            IN("f64[8*,3]", "f64[3,5]"));
-    infers("~takes floats", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("~takes floats or i8", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
            IN("i32[8*,3]", "i32[3,5]"));
     infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", "", false}}, IN("f32[3]", "f32[4]"));
     infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", "", false}},
