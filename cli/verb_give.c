@@ -148,7 +148,7 @@ static int generate(Arena *a, const void *options, const char *file) {
         return usage("--top-p is above 0 and at most 1, not %g", o->top_p);
     if (o->tokens > TOKENS_MOST)
         return usage("--tokens is at most %d, not %lld", TOKENS_MOST, (long long)o->tokens);
-    Options kept = *o; /* matrices row by row, whatever in */
+    Options kept = *o; /* matrices row by row in any case */
     if (!o->c.weights) kept.c.weights = "f32";
     return with_entry(a, &kept, file, "generate", generate_work);
 }
