@@ -59,9 +59,13 @@ static Value scale(Emit *e, Value p, const Reduced *t) {
     Value second = power_of_two(e, i_sub(e, t->exponent, half));
     return v_mul(e, v_mul(e, p, power_of_two(e, half)), second);
 }
+/* What is nearer to 0 than to any other number, as all that softmax masks is, does not go through
+ * the scaling: a result that small costs an Intel processor over a hundred cycles. */
 static Value vm_exp(Emit *e, Value x) {
-    Reduced t = reduce_exp(e, clamp(e, x, -104.0, 89.0));
-    return scale(e, v_addc(e, exp_minus_one(e, t.r), 1.0), &t);
+    Value zero = c_float(x, 0), nothing = v_cmpc(e, LLVMRealOLT, x, -103.97208);
+    x = v_min(e, c_float(x, 89.0), x);
+    Reduced t = reduce_exp(e, v_select(e, nothing, zero, x));
+    return v_select(e, nothing, zero, scale(e, v_addc(e, exp_minus_one(e, t.r), 1.0), &t));
 }
 /* For x from -80 to 80, or NaN, where the result is a normal number. */
 static Value exp_normal(Emit *e, Value x) {

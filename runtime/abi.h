@@ -1,6 +1,6 @@
 /* The contract between compiled code and the runtime, and all that codegen/ and cli/ see of plans.
  * A plan is arrays: every buffer, kernel call and product is fixed before anything runs, so a step
- * allocates nothing and cuts its work into the same tasks whatever the number of threads. */
+ * allocates nothing, and gives the same bits whatever the number of threads. */
 #ifndef UPT_ABI_H
 #define UPT_ABI_H
 

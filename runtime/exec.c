@@ -157,7 +157,7 @@ static void bind_step(Exec *x, Bound *b, int number) {
                                     .clock = &x->clock,
                                     .fault = &x->fault,
                                     .number = number};
-    step_bind(&b->step[number], b->plan);
+    step_bind(&b->step[number], b->plan, pool_threads(x->pool));
 }
 
 static void bind_piece(Exec *x, const RtPlan *plan, int entry, int64_t piece) {

@@ -1,9 +1,11 @@
-/* Matrix products, cut into tiles by their sizes alone: each tile is one task of the pool, made of
- * what RtTiles hold (runtime/packed.c). This is also the one seam to BLAS, for the products of
- * vectors and where there are no tiles: one single-threaded call a tile (or several in a fixed
- * order, where loops accumulate), so the bits do not depend on the number of threads. GemmOperands
- * are strided: whatever BLAS can take as rows, columns or their transposes is passed as it is, and
- * what it cannot (no unit stride, a stride beyond its integers) is computed by a plain loop.
+/* Matrix products, cut into tiles that are tasks of the pool. A tile is made of what RtTiles hold
+ * (runtime/packed.c), to whose bits it does not matter how the product was cut, so there are as
+ * many as the threads want. This is also the one seam to BLAS, for the products of vectors and
+ * where there are no RtTiles: one single-threaded call a tile (or several in a fixed order, where
+ * loops accumulate), cut by sizes alone. So the bits do not depend on the number of threads.
+ * GemmOperands are strided: whatever BLAS can take as rows, columns or their transposes is passed
+ * as it is, and what it cannot (no unit stride, a stride beyond its integers) is computed by a
+ * plain loop.
  *
  * A vector times a matrix, as in generating one token, takes as long as reading the matrix does:
  * sgemm would pack it first, so it is cblas_sgemv, and tiles are cut by the bytes that they read.
@@ -19,7 +21,9 @@
  * of BERT took 3 to 4 % longer on two cores. What a wave holds besides keeps more cores busy. */
 enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32, VECTOR_STEP = 256 };
 static const double TILE_FLOPS = 8e7; /* 0.7 ms of a core at 117 GFLOP/s */
-static const double TASKS_WANTED = 8; /* to share among threads */
+static const double TASKS_WANTED =
+    8;                       /* to share among threads, whose number is not to show in bits */
+enum { TASKS_A_THREAD = 2 }; /* where it cannot: so that the last ones end together */
 /* The least that a task of a vector's product reads: 5 us of a core. */
 static const double VECTOR_BYTES = 128 << 10;
 /* A product does several operations in the time that a kernel takes for a byte. */
@@ -206,11 +210,12 @@ static int64_t outer_count(const RtGemm *g, bool contracted) {
 }
 
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
-static void choose_tiles(GemmJob *j, int64_t outer) {
+static void choose_tiles(GemmJob *j, int64_t outer, int threads) {
     const RtGemm *g = &j->g;
     double work = j->vector ? j->cost : j->cost * FLOPS_A_BYTE;
     double least = j->vector ? VECTOR_BYTES : TILE_FLOPS;
     int64_t step = j->vector ? VECTOR_STEP : TILE_STEP; /* narrow columns read memory in bits */
+    double wanted = j->packed ? TASKS_A_THREAD * threads : TASKS_WANTED;
     int64_t step_m = j->packed ? j->tiles->rows : step;
     int64_t m = gemm_part(g->m, TILE_M, step_m), n = gemm_part(g->n, TILE_N, step);
     for (;;) {
@@ -219,7 +224,7 @@ static void choose_tiles(GemmJob *j, int64_t outer) {
         j->ntile_m = (g->m + m - 1) / m;
         j->ntile_n = (g->n + n - 1) / n;
         double tasks = (double)(outer * j->ntile_m * j->ntile_n);
-        if (tasks >= TASKS_WANTED || work / tasks < 2 * least) return;
+        if (tasks >= wanted || work / tasks < 2 * least) return;
         if (m >= n && m > step_m)
             m = gemm_part(g->m, m / 2, step_m);
         else if (n > step)
@@ -254,7 +259,7 @@ static void bind_matrix(GemmJob *j) {
     j->packed = j->tiles && (g->cn == 1 || g->n == 1);
 }
 
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
                  const float *s, float *c) {
     GemmJob j = {.g = *g, .tiles = tiles, .a = a, .b = b, .s = s, .c = c};
     int64_t outer = outer_count(g, false);
@@ -265,7 +270,7 @@ GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const void *a, const voi
     double products =
         (double)g->m * (double)g->n * (double)g->k * (double)outer * (double)outer_count(g, true);
     j.cost = products * (j.vector ? sizeof(float) : 2 / FLOPS_A_BYTE);
-    choose_tiles(&j, outer);
+    choose_tiles(&j, outer, threads);
     j.tasks = outer * j.ntile_m * j.ntile_n;
     return j;
 }
@@ -276,6 +281,6 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
 
 void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
               float *c) {
-    GemmJob j = gemm_job(g, tiles, a, b, NULL, c);
+    GemmJob j = gemm_job(g, tiles, pool_threads(p), a, b, NULL, c);
     pool_run(p, j.tasks, run_tasks, &j);
 }

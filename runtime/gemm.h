@@ -27,9 +27,8 @@ typedef struct GemmJob {
 
 void gemm_init(void);             /* once, before any other use of BLAS by the process */
 const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
-/* Work is cut into tiles by its sizes alone. tiles NULL: BLAS makes them. s NULL: nothing is added.
- */
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
+/* tiles NULL: BLAS makes them. s NULL: nothing is added. */
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
                  const float *s, float *c);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
 void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,

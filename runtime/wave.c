@@ -14,13 +14,13 @@ enum { MAX_STEPS = 64, COPY_PIECE = 256 << 10 };
 static const double INLINE_COST = 1e5;
 
 /* ---- steps */
-static GemmJob bind_product(const RtStep *s, char *const *buf) {
+static GemmJob bind_product(const RtStep *s, char *const *buf, int threads) {
     const float *start = s->nbuf > 3 ? (const float *)(void *)buf[2] : NULL;
-    return gemm_job(&s->gemm, s->tiles, (const float *)(void *)buf[0],
+    return gemm_job(&s->gemm, s->tiles, threads, (const float *)(void *)buf[0],
                     (const float *)(void *)buf[1], start, (float *)(void *)buf[s->nbuf - 1]);
 }
 
-void step_bind(BoundStep *b, const RtPlan *plan) {
+void step_bind(BoundStep *b, const RtPlan *plan, int threads) {
     const RtStep *s = b->step;
     char *const *buf = b->call.buf;
     switch (s->kind) {
@@ -29,7 +29,7 @@ void step_bind(BoundStep *b, const RtPlan *plan) {
         b->cost = s->cost;
         return;
     case RT_GEMM:
-        b->gemm = bind_product(s, buf);
+        b->gemm = bind_product(s, buf, threads);
         b->tasks = b->gemm.tasks;
         b->cost = b->tasks ? b->gemm.cost / (double)b->tasks : 0;
         return;

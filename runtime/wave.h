@@ -23,7 +23,7 @@ typedef struct Wave {
 } Wave;
 
 /* Fills in how the step is done, its buffers being known. */
-void step_bind(BoundStep *b, const RtPlan *plan);
+void step_bind(BoundStep *b, const RtPlan *plan, int threads);
 /* Consecutive steps of a plan as waves; their number. */
 int waves_cut(Arena *a, const RtPlan *plan, const BoundStep *step, Wave **out);
 void wave_run(const Wave *w, Pool *pool);

@@ -94,7 +94,7 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
     for (size_t i = 0; i < FLOATS; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
     g.sm = in_place ? g.cm : 0;
     g.sn = in_place ? g.cn : 1;
-    GemmJob j = gemm_job(&g, tiles, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
+    GemmJob j = gemm_job(&g, tiles, 1, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
     pool_run(f->one, j.tasks, run_tasks, &j);
     int64_t wrong = 0;
     for (int64_t m = 0; m < g.m; m++)
