@@ -75,7 +75,7 @@ try uptc eval probed.upm --json
 
 echo "=== labels beyond the classes"
 sed 's/classes = 3/classes = 2/' probed.upm >classes.upm
-uptc eval classes.upm --dir runs/probed 2>&1 | sed -n 's/probe.upm:[0-9:]*/probe.upm/; /error/p; /^classes/p'
+uptc eval classes.upm --dir runs/probed 2>&1 | sed -n 's/probe.upm:[0-9:]*/probe.upm/; /error/p; s/^ *[0-9]* |  *\(target\)/\1/p; /^classes/p'
 
 echo "=== what evaluates nothing looks at no records"
 echo 'sample 2 { return decode(normal([2, 3])) }' >>probed.upm
