@@ -12,6 +12,7 @@ enum { BLOCK_CELLS = 256, BLOCK_N = 1024, GROUP = 8 };
 enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
+enum { NEAR = 256 };       /* numbers */
 enum { PANELS_B = BLOCK_N / TILE_LANES };
 enum { CELL_BYTES = 4 };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
@@ -108,9 +109,11 @@ static int64_t all_cells(const Block *b) {
     return (cells(b, b->k) + step - 1) / step * step;
 }
 
-/* Can tiles read it where it is, for a few panels of the other operand? */
+/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is far
+ * from the one before: memory comes too late then. */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
-    return o->line == 1 && o->type == DT_f32 && b->job->tiles->cell == 1 && panels <= FEW_PANELS;
+    return o->line == 1 && o->next <= NEAR && o->type == DT_f32 && b->job->tiles->cell == 1 &&
+           panels <= FEW_PANELS;
 }
 
 static int64_t panel_rows(const Block *b, int64_t from) {
