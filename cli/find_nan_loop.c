@@ -1,5 +1,6 @@
 /* The operator in a loop that made a number which is none: the first turn that returned one is
- * interpreted on what it read, with its kernels taken apart. Limit: a loop within is named whole.
+ * interpreted on what it read, with its kernels taken apart; totals, of which there is but the last
+ * value, as they began. Limit: a loop within, and totals that nothing else shows, are named whole.
  */
 #include <math.h>
 
@@ -14,6 +15,10 @@ static Array place_of(const Array *all, int64_t at) {
     return (Array){type_place(&all->type), all->at + at * place_count(all)};
 }
 
+static int64_t turns_of(const Node *n, const Array *in) {
+    return in[n->attr.scan.carries].type.dim[0];
+}
+
 static bool has_kind(const Array *x, unsigned kind) {
     for (int64_t i = 0; i < type_count(&x->type); i++)
         if ((isnan(x->at[i]) && kind & HAS_NAN) || (isinf(x->at[i]) && kind & HAS_INFINITY))
@@ -22,10 +27,9 @@ static bool has_kind(const Array *x, unsigned kind) {
 }
 
 /* The first turn with such a result; -1: none has. */
-static int64_t first_turn(const Node *n, const Array *out, unsigned kind) {
-    int64_t length = n->type[0].dim[0];
+static int64_t first_turn(const Node *n, int64_t length, const Array *out, unsigned kind) {
     for (int64_t turn = 0; turn < length; turn++)
-        for (int o = 0; o < n->nout; o++) {
+        for (int o = n->attr.scan.totals; o < n->nout; o++) {
             Array x = place_of(&out[o], n->attr.scan.reverse ? length - 1 - turn : turn);
             if (dtype_is_float(x.type.dtype) && has_kind(&x, kind)) return turn;
         }
@@ -34,13 +38,13 @@ static int64_t first_turn(const Node *n, const Array *out, unsigned kind) {
 
 static Array *turn_inputs(const Node *n, const Array *in, const Array *out, int64_t turn,
                           Arena *a) {
-    int64_t length = n->type[0].dim[0];
+    int64_t length = turns_of(n, in);
     bool reverse = n->attr.scan.reverse;
     Array *arg = arena_memdup(a, in, (size_t)n->nin * sizeof *in);
     for (int i = 0; i < n->nin; i++) {
         LoopKind kind = scan_input_kind(n, i);
         if (kind == LOOP_slice) arg[i] = place_of(&in[i], reverse ? length - 1 - turn : turn);
-        if (kind == LOOP_carry && turn > 0)
+        if (kind == LOOP_carry && turn > 0 && i >= n->attr.scan.totals)
             arg[i] = place_of(&out[i], reverse ? length - turn : turn - 1);
     }
     return arg;
@@ -68,7 +72,7 @@ static Graph *taken_apart(Arena *a, const Graph *body) {
 
 bool find_in_loop(const Node *n, const Array *in, const Array *out, const EvalCx *with,
                   unsigned kind, Culprit *c, bool *made_of_constants) {
-    int64_t turn = first_turn(n, out, kind), last = n->type[0].dim[0] - 1;
+    int64_t last = turns_of(n, in) - 1, turn = first_turn(n, last + 1, out, kind);
     if (turn < 0) return false;
     EvalCx cx = *with;
     cx.args = turn_inputs(n, in, out, turn, cx.arena);

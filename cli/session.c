@@ -152,8 +152,11 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
 bool session_optimise(Session *s, const CompileOptions *o) {
     Diag *d = s->diag;
     size_t before = diag_errors(d);
-    s->program =
-        passes_run(s->program, d, &(PassOptions){.check_each = o->check_each, .times = s->times});
+    const char *strip = getenv("UPT_STRIP"); /* for tests */
+    PassOptions po = {.check_each = o->check_each,
+                      .times = s->times,
+                      .strip = strip ? strtoll(strip, NULL, 10) : 0};
+    s->program = passes_run(s->program, d, &po);
     if (diag_errors(d) > before) diag_flush(s);
     return s->program && diag_errors(d) == before;
 }

@@ -5,6 +5,7 @@
  * FILE is `-` for standard input; the result goes to standard output or to the file after -o. Exit
  * codes: 0 done, 1 the text or a pass was wrong (diagnostics on stderr), 2 a wrong command line. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/passes.h"
@@ -20,13 +21,15 @@ typedef struct Options {
 } Options;
 
 static const char help[] =
-    "usage: upt-opt FILE.ir [-p PASS]... [--verify] [--check-each] [-o FILE]\n"
+    "usage: upt-opt FILE.ir [-p PASS]... [--verify] [--check-each] [--strip BYTES]\n"
+    "               [-o FILE]\n"
     "       upt-opt --list\n"
     "Reads the text of a program ('-': standard input), runs the passes in order, prints the "
     "result.\n"
     "  -p PASS       a pass to run; may repeat\n"
     "  --verify      check the rules of the program's stage, before and after passes\n"
     "  --check-each  check every pass: rules, text, and values by the interpreter\n"
+    "  --strip BYTES of a strip of a large value, for the pass strips\n"
     "  --list        list the passes\n"
     "  -o FILE       write there instead of standard output\n";
 
@@ -39,12 +42,14 @@ static int wrong_command(const char *what, const char *arg) {
 static int read_options(int argc, char **argv, Options *o) {
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
-        bool takes = str_eq(arg, "-p") || str_eq(arg, "-o");
+        bool takes = str_eq(arg, "-p") || str_eq(arg, "-o") || str_eq(arg, "--strip");
         if (takes && i + 1 == argc) return wrong_command("a value is missing after ", arg);
         if (str_eq(arg, "-p"))
             o->pass[o->npass++] = argv[++i];
         else if (str_eq(arg, "-o"))
             o->out = argv[++i];
+        else if (str_eq(arg, "--strip"))
+            o->passes.strip = strtoll(argv[++i], NULL, 10);
         else if (str_eq(arg, "--verify"))
             o->verify = true;
         else if (str_eq(arg, "--check-each"))
@@ -58,6 +63,7 @@ static int read_options(int argc, char **argv, Options *o) {
         else
             o->file = arg;
     }
+    if (o->passes.strip < 0) return wrong_command("--strip takes a number of bytes", "");
     if (!o->file && !o->list) return wrong_command("which file?", "");
     return EXIT_DONE;
 }

@@ -48,7 +48,7 @@ static void build_turn(Turns *l) {
     *t = (Build){.arena = b->arena,
                  .program = b->program,
                  .g = body,
-                 .plan = plan_body(b->arena, b->program, body),
+                 .plan = plan_body(b->arena, b->program, l->n),
                  .out = b->out,
                  .pending = &l->pending,
                  .tiles = b->tiles,
@@ -91,10 +91,11 @@ static int64_t place_of(const Turns *l, int64_t turn) {
     return l->n->attr.scan.reverse ? l->length - 1 - turn : turn;
 }
 
+/* A total has one place for all turns. */
 static int32_t result_at(const Turns *l, int i, int64_t turn, int64_t from, int64_t bytes) {
-    int64_t place = place_bytes(&l->n->type[i]);
-    return stretch(l->b, build_value(l->b, (Ref){l->at, (uint32_t)i}),
-                   place_of(l, turn) * place + from, bytes);
+    bool total = i < l->n->attr.scan.totals;
+    int64_t place = total ? 0 : place_of(l, turn) * place_bytes(&l->n->type[i]);
+    return stretch(l->b, build_value(l->b, (Ref){l->at, (uint32_t)i}), place + from, bytes);
 }
 
 /* `from`, `bytes`: the stretch of it that is asked for. */
@@ -182,7 +183,7 @@ static void push_pending(const Turns *l, const Pending *p, size_t first) {
 }
 
 void build_loop(Build *b, uint32_t at, const Node *n) {
-    Turns l = {.b = b, .at = at, .n = n, .length = n->type[0].dim[0]};
+    Turns l = {.b = b, .at = at, .n = n, .length = scan_turns(b->g, n)};
     size_t first = b->step.n;
     build_turn(&l);
     if (b->err->msg[0]) l.length = 0; /* only hands its kernels over, to be freed */

@@ -18,7 +18,9 @@ static void set_slices(const Eval *ev, Array *arg, int64_t at) {
     }
 }
 
+/* Of a total there is one place for all turns. */
 static double *result_at(const Eval *ev, int i, int64_t at) {
+    if (i < ev->n->attr.scan.totals) return ev->out[i].at;
     return ev->out[i].at + at * (rows_bytes(&ev->n->type[i]) / (int64_t)sizeof(double));
 }
 
@@ -33,7 +35,8 @@ static bool one_turn(Eval *ev, Array *arg, int64_t at) {
     set_slices(ev, arg, at);
     Array *result = graph_eval(ev->n->attr.body, &cx, ev->e);
     for (int i = 0; result && i < ev->n->nout; i++) {
-        memcpy(result_at(ev, i, at), result[i].at, (size_t)rows_bytes(&ev->n->type[i]));
+        memcpy(result_at(ev, i, at), result[i].at,
+               (size_t)type_count(&result[i].type) * sizeof(double));
         if (i < ev->n->attr.scan.carries) arg[i].at = result_at(ev, i, at);
     }
     arena_free(cx.arena);

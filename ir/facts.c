@@ -4,6 +4,8 @@
  * generation makes of them, roughly. A group is shared among its lines by their operations. */
 #include "ir/facts.h"
 
+#include "ir/loop.h"
+
 #include <string.h>
 
 /* ---- operations */
@@ -109,19 +111,20 @@ static Facts table_facts(const Graph *g, const Node *n) {
     return (Facts){.bytes = 3 * type_bytes(graph_type(g, n->in[2])) + index};
 }
 
-static Facts loop_facts(const Node *n) {
+static Facts loop_facts(const Graph *g, const Node *n) {
     const Graph *body = n->attr.scan.body;
+    double turns = (double)scan_turns(g, n);
     Facts all = {0};
     for (size_t i = 0; i < body->n; i++) {
         Facts f = node_facts(body, body->node[i]);
-        all.bytes += f.bytes * (double)n->type[0].dim[0];
-        all.operations += f.operations * (double)n->type[0].dim[0];
+        all.bytes += f.bytes * turns;
+        all.operations += f.operations * turns;
     }
     return all;
 }
 
 Facts node_facts(const Graph *g, const Node *n) {
-    if (n->op == OP_scan) return loop_facts(n);
+    if (n->op == OP_scan) return loop_facts(g, n);
     if (n->op == OP_fused) return body_facts(n->attr.body);
     Lower lower = op_info[n->op].lower;
     if (lower == LOWER_DOT) return dot_facts(g, n);

@@ -22,7 +22,6 @@ bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type
                 Err *e);
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b); /* bit for bit; bodies by structure */
 uint64_t attr_hash(AttrKind kind, const Attr *a);
-bool graph_same(const Graph *a, const Graph *b);
 uint64_t graph_hash(const Graph *g);
 
 #endif

@@ -118,8 +118,9 @@ typedef struct Attr {
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
         struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK], lo[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
-        /* SCAN: of the inputs the first are the carries, then come the slices; `body` as above */
-        struct { Graph *body; int carries, slices; bool reverse; } scan;
+        /* SCAN: of the inputs the first are the carries, then come the slices; `body` as above. The
+         * first `totals` of the carries are results only as the last turn leaves them */
+        struct { Graph *body; int carries, slices; bool reverse; int totals; } scan;
     };
 } Attr;
 /* clang-format on */
@@ -195,6 +196,7 @@ static inline const Node *graph_node(const Graph *g, Ref r) {
 static inline const Type *graph_type(const Graph *g, Ref r) {
     return &g->node[r.node]->type[r.out];
 }
+bool graph_same(const Graph *a, const Graph *b); /* but for names and places in the source */
 /* Which nodes the outputs reach: g->n of them, in arena `a`. */
 bool *graph_reached(const Graph *g, Arena *a);
 /* Copies a node of another graph into `to`, where its inputs are `in`; the workhorse of passes. */

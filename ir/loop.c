@@ -144,6 +144,7 @@ Ref loop_finish(Loop *l, Graph *g, Span at) {
     for (uint32_t i = 0; i < l->body->n; i++)
         f.map[i] = NEW_N(l->scratch, Ref, l->body->node[i]->nout + 1);
     f.attr.scan.reverse = l->reverse;
+    f.attr.scan.totals = l->totals;
     for (int kind = LOOP_carry; kind <= LOOP_whole; kind++) sort_inputs(&f, (LoopKind)kind);
     copy_nodes(&f);
     for (size_t i = 0; i < l->result.n; i++)
@@ -178,6 +179,10 @@ LoopKind scan_input_kind(const Node *scan, int i) {
                                                   : LOOP_whole;
 }
 
+int64_t scan_turns(const Graph *g, const Node *scan) {
+    return graph_type(g, scan->in[scan->attr.scan.carries])->dim[0];
+}
+
 const Type **scan_arg_types(Arena *scratch, const Node *scan) {
     const Graph *body = scan->attr.scan.body;
     const Type **type = NEW_N(scratch, const Type *, scan->nin + 1);
@@ -189,6 +194,7 @@ const Type **scan_arg_types(Arena *scratch, const Node *scan) {
 Ref loop_trim(Graph *to, const Node *scan, const Ref *in, const bool *keep, int *map) {
     Arena *scratch = arena_new();
     Loop l = loop_new(scratch, scan->attr.scan.body->name, scan->attr.scan.reverse);
+    l.totals = scan->attr.scan.totals;
     const Type **type = scan_arg_types(scratch, scan);
     Ref *arg = NEW_N(scratch, Ref, scan->nin + 1), *out = NEW_N(scratch, Ref, scan->nout);
     for (int i = 0; i < scan->nin; i++)

@@ -15,6 +15,7 @@ typedef struct Loop {
     Arena *scratch;
     Graph *body; /* inputs are numbered as they come */
     bool reverse;
+    int totals; /* of the first carries only the last value is a result */
     VEC(LoopInput) input;
     VEC(Ref) result;        /* of the body: of the carries, then others, each once */
     VEC(LoopInput) instead; /* slices that stand for a value `outer` of the body */
@@ -38,6 +39,7 @@ Ref loop_finish(Loop *l, Graph *g, Span at);
 /* Adds the nodes of a body, of which input n is arg[n]; its results come to lie at `out`. */
 void body_inline(Arena *scratch, Graph *to, const Graph *body, const Ref *arg, Ref *out);
 LoopKind scan_input_kind(const Node *scan, int i);
+int64_t scan_turns(const Graph *g, const Node *scan);
 /* As the body has its inputs, NULL: it does not read it. */
 const Type **scan_arg_types(Arena *scratch, const Node *scan);
 

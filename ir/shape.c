@@ -583,8 +583,8 @@ static bool shape_grad(Infer *cx) {
     return true;
 }
 
-/* The first `free` inputs may have another batch axis in the body. */
-static bool body_fits(Infer *cx, const Type *arg, int free) {
+/* The first `free` inputs may have another batch axis in the body; a loop's may have none there. */
+static bool body_fits(Infer *cx, const Type *arg, int free, bool loop) {
     const Graph *body = cx->attr->body;
     if (!body || body->nout < 1 || body->nout > MAX_RESULTS)
         return FAIL(cx, "a body without results");
@@ -594,7 +594,8 @@ static bool body_fits(Infer *cx, const Type *arg, int free) {
         if (n->attr.count >= cx->nin)
             return FAIL(cx, "the body has more inputs than the %d given", cx->nin);
         Type t = arg[n->attr.count];
-        if (n->attr.count < free) t.batch_axis = n->type[0].batch_axis;
+        bool forgotten = loop && n->type[0].batch_axis == NO_BATCH;
+        if (n->attr.count < free || forgotten) t.batch_axis = n->type[0].batch_axis;
         if (!type_same(&n->type[0], &t))
             return FAIL(cx, "input %lld of the body is %s, not %s", (long long)n->attr.count,
                         TEXT(&n->type[0]), TEXT(&t));
@@ -605,7 +606,7 @@ static bool body_fits(Infer *cx, const Type *arg, int free) {
 
 static bool shape_body(Infer *cx) {
     const Graph *body = cx->attr->body;
-    if (!body_fits(cx, cx->in, 0)) return false;
+    if (!body_fits(cx, cx->in, 0, false)) return false;
     for (size_t i = 0; i < body->nout; i++) cx->out[i] = *graph_type(body, body->out[i].ref);
     return true;
 }
@@ -637,18 +638,35 @@ static bool scan_inputs(Infer *cx, Type *arg) {
     return true;
 }
 
+/* A total is written over as soon as it has been read, so none may become what another was. */
+static bool totals_part(Infer *cx, const Graph *body, int totals) {
+    for (int i = 0; i < totals; i++) {
+        const Node *n = graph_node(body, body->out[i].ref);
+        while (op_info[n->op].lower == LOWER_VIEW && n->nin == 1) n = graph_node(body, n->in[0]);
+        if (n->op == OP_arg && n->attr.count < totals && n->attr.count != i)
+            return FAIL(cx, "total %d becomes what total %lld was", i, (long long)n->attr.count);
+    }
+    return true;
+}
+
 static bool shape_scan(Infer *cx) {
     const Graph *body = cx->attr->body;
     Arena *scratch = arena_new();
     Type *arg = NEW_N(scratch, Type, cx->nin + 1);
-    int carries = cx->attr->scan.carries;
-    bool ok = scan_inputs(cx, arg) && body_fits(cx, arg, carries);
+    int carries = cx->attr->scan.carries, totals = cx->attr->scan.totals;
+    bool ok = scan_inputs(cx, arg) && body_fits(cx, arg, carries, true);
     if (ok && carries > cx->nout) ok = FAIL(cx, "%d carries and %d results", carries, cx->nout);
+    if (ok && (totals < 0 || totals > carries))
+        ok = FAIL(cx, "%d totals of %d carries", totals, carries);
+    ok = ok && totals_part(cx, body, totals);
     for (int i = 0; ok && i < cx->nout; i++) {
         const Type *t = graph_type(body, body->out[i].ref);
         if (i < carries && (t->dtype != arg[i].dtype || !type_same_shape(t, &arg[i])))
             ok = FAIL(cx, "carry %d begins as %s and becomes %s", i, TEXT(&arg[i]), TEXT(t));
-        ok = ok && stacked_type(cx, t, cx->in[carries].dim[0], &cx->out[i]);
+        if (ok && i < totals)
+            cx->out[i] = *t;
+        else
+            ok = ok && stacked_type(cx, t, cx->in[carries].dim[0], &cx->out[i]);
     }
     arena_free(scratch);
     return ok;

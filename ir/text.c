@@ -34,6 +34,7 @@ const Record attr_record[ATTR_SCAN + 1] = {
     [ATTR_COUNT] = {{{"n", KEY_int64, AT(Attr, count), 0}}},
     [ATTR_SCAN] = {{{"carries", KEY_int, AT(Attr, scan.carries), 0},
                     {"slices", KEY_int, AT(Attr, scan.slices), 0},
+                    {"totals", KEY_int, AT(Attr, scan.totals), 0},
                     {"reverse", KEY_bool, AT(Attr, scan.reverse), 0}}},
 };
 

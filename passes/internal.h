@@ -13,7 +13,7 @@
 #include "passes/passes.h"
 
 PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_ahead, pass_simplify,
-    pass_micro, pass_round, pass_accumulate, pass_fuse, pass_order, pass_fit;
+    pass_micro, pass_strips, pass_round, pass_accumulate, pass_fuse, pass_order, pass_fit;
 
 /* ---- rebuilding */
 
@@ -41,6 +41,7 @@ Program *program_like(const Program *in);
  * one (which it has reported). */
 typedef Graph *GraphFn(const Program *p, const Graph *g, PassCx *cx);
 Program *program_map(const Program *in, PassCx *cx, GraphFn *fn);
+GraphFn simplify_graph; /* with the bodies of its loops */
 
 /* ---- loops (loops.c) */
 /* The graph with every loop's body through `fn`, whose business the loops in those are. */

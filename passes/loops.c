@@ -1,5 +1,7 @@
 /* What passes do with loops: the same to their bodies as to graphs, leaving out results that nobody
  * reads, and writing them out turn by turn where a pass has to see every turn. */
+#include <string.h>
+
 #include "ir/loop.h"
 #include "passes/internal.h"
 
@@ -9,15 +11,45 @@ bool has_loops(const Graph *g) {
     return false;
 }
 
+/* The same nodes at the same places in the source: a profile tells them apart by those. */
+static bool same_body(const Graph *a, const Graph *b) {
+    if (a == b) return true;
+    if (!graph_same(a, b)) return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const Node *x = a->node[i], *y = b->node[i];
+        if (memcmp(&x->span, &y->span, sizeof x->span)) return false;
+        if (op_has_body(x->op) && !same_body(x->attr.body, y->attr.body)) return false;
+    }
+    return true;
+}
+
+typedef struct Mapped {
+    const Graph *from;
+    Graph *to;
+} Mapped;
+typedef VEC(Mapped) MappedList;
+
+/* Equal layers have equal bodies: one of them is mapped. */
+static Graph *map_body(const Program *p, const Graph *body, PassCx *cx, GraphFn *fn,
+                       MappedList *done, Arena *scratch) {
+    for (size_t i = 0; i < done->n; i++)
+        if (same_body(done->at[i].from, body)) return done->at[i].to;
+    Graph *to = fn(p, body, cx);
+    vec_push(scratch, done, (Mapped){body, to});
+    return to;
+}
+
 Graph *loops_map(const Program *p, const Graph *g, PassCx *cx, GraphFn *fn) {
     if (!has_loops(g)) return (Graph *)g; /* graphs do not change any more */
     Arena *scratch = arena_new();
+    MappedList done = {0};
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);
     bool ok = true;
     for (uint32_t i = 0; i < g->n && ok; i++) {
         Node n = *g->node[i];
-        Graph *body = n.op == OP_scan ? fn(p, n.attr.scan.body, cx) : NULL;
+        Graph *body =
+            n.op == OP_scan ? map_body(p, n.attr.scan.body, cx, fn, &done, scratch) : NULL;
         if (n.op == OP_scan) ok = (n.attr.scan.body = body);
         if (ok)
             refmap_set_node(&map, g, i, graph_copy_node(to, &n, refmap_inputs(&map, &n, scratch)));
@@ -122,10 +154,11 @@ static Ref stack(Graph *to, const Ref *part, int n, const Type *all, Arena *scra
     return n == 1 ? in[0] : graph_add(to, OP_concat, &(Attr){.axis = 0}, in, n, NULL, at);
 }
 
-/* Results of all turns, by result and place. */
+/* Results of all turns, by result and place; a total has the last turn's alone. */
 static Ref **all_turns(Graph *to, const Node *n, const Ref *in, Arena *scratch) {
     const Graph *body = loops_unroll(n->attr.scan.body);
-    int carries = n->attr.scan.carries, length = (int)n->type[0].dim[0];
+    int carries = n->attr.scan.carries, totals = n->attr.scan.totals,
+        length = (int)graph_type(to, in[carries])->dim[0];
     Ref *arg = arena_memdup(scratch, in, (size_t)n->nin * sizeof *in);
     Ref *out = NEW_N(scratch, Ref, n->nout), **all = NEW_N(scratch, Ref *, n->nout);
     for (int o = 0; o < n->nout; o++) all[o] = NEW_N(scratch, Ref, length);
@@ -134,7 +167,7 @@ static Ref **all_turns(Graph *to, const Node *n, const Ref *in, Arena *scratch) 
         for (int i = carries; i < carries + n->attr.scan.slices; i++)
             arg[i] = place_of(to, in[i], at, n->span);
         body_inline(scratch, to, body_in_turn(body, at, scratch), arg, out);
-        for (int o = 0; o < n->nout; o++) all[o][at] = out[o];
+        for (int o = 0; o < n->nout; o++) all[o][o < totals ? 0 : at] = out[o];
         for (int i = 0; i < carries; i++) arg[i] = out[i];
     }
     return all;
@@ -152,7 +185,9 @@ Graph *loops_unroll(Graph *g) {
         if (!all) refmap_set_node(&map, g, i, graph_copy_node(to, n, in));
         for (uint32_t o = 0; all && o < (uint32_t)n->nout; o++)
             refmap_set(&map, (Ref){i, o},
-                       stack(to, all[o], (int)n->type[o].dim[0], &n->type[o], scratch, n->span));
+                       (int)o < n->attr.scan.totals ? all[o][0]
+                                                    : stack(to, all[o], (int)n->type[o].dim[0],
+                                                            &n->type[o], scratch, n->span));
     }
     refmap_outputs(&map, g, to);
     arena_free(scratch);

@@ -352,6 +352,7 @@ static int64_t next_smaller(const Program *p, int64_t samples) {
 /* What the program takes, values being computed again; -1: it cannot be computed. */
 static int64_t memory_needed(const Program *p, PassCx *cx) {
     Memory m;
+    p = p ? pass_strips(p, cx) : NULL;
     p = p ? pass_accumulate(p, cx) : NULL;
     p = p ? pass_fuse(p, cx) : NULL;
     p = p ? pass_order(p, cx) : NULL;
@@ -362,8 +363,8 @@ static int64_t memory_needed(const Program *p, PassCx *cx) {
 
 /* With the most samples at a time that fit, all of them if they do. Where none fits, what needs
  * least. */
-static Program *choose_pieces(const Program *in) {
-    PassCx unheard = {.arena = in->arena, .diag = diag_new(in->arena)};
+static Program *choose_pieces(const Program *in, int64_t strip) {
+    PassCx unheard = {.arena = in->arena, .diag = diag_new(in->arena), .strip = strip};
     Program *best = program_like(in);
     int64_t limit = in->spec.run.memory, least = memory_needed(best, &unheard);
     const Program *flat = least > limit ? without_loops(in, unheard.diag) : NULL;
@@ -379,6 +380,6 @@ static Program *choose_pieces(const Program *in) {
 Program *pass_micro(const Program *in, PassCx *cx) {
     const RunSpec *run = &in->spec.run;
     return run->micro    ? split_as_told(in, cx->diag)
-           : run->memory ? choose_pieces(in)
+           : run->memory ? choose_pieces(in, cx->strip)
                          : program_like(in);
 }

@@ -27,6 +27,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(micro, "compute a batch in pieces, if the program says so",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
+    PASS(strips, "compute what belongs to large values strip by strip",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(round, "make products of training from bf16, if the program says so",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(accumulate, "let products start from what is added to them",
@@ -74,7 +76,7 @@ static Program *run_one(Program *in, Diag *d, const Pass *pass, const PassOption
         return NULL;
     }
     double start = clock_seconds();
-    PassCx cx = {.arena = in->arena, .diag = d};
+    PassCx cx = {.arena = in->arena, .diag = d, .strip = o->strip};
     Program *out = pass->run(in, &cx);
     if (!out) return NULL;
     out->stage |= pass->gives;

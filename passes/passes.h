@@ -8,8 +8,9 @@
 #include "ir/ir.h"
 
 typedef struct PassCx {
-    Arena *arena; /* of both programs */
-    Diag *diag;   /* the user's errors */
+    Arena *arena;  /* of both programs */
+    Diag *diag;    /* the user's errors */
+    int64_t strip; /* PassOptions */
 } PassCx;
 typedef Program *PassFn(const Program *in, PassCx *cx); /* NULL: already reported */
 
@@ -26,6 +27,7 @@ typedef struct PassOptions {
     bool check_each;   /* rules, text and, where small enough, values (passes/check.c) */
     Times *times;      /* where it went, a stage a pass; NULL: nobody asks */
     const char *until; /* stop after this pass; NULL: all */
+    int64_t strip;     /* bytes of a strip of a large value; 0: as suits the machine */
 } PassOptions;
 /* The standard pipeline, or the named passes in order. NULL: reported to `d`. */
 Program *passes_run(Program *p, Diag *d, const PassOptions *o);
@@ -78,7 +80,7 @@ typedef struct Plan {
 /* Views (reshape, and other VIEW nodes that move nothing) share their input's buffer. */
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g);
 /* Of a loop's body: its results are written where they are to lie, or copied there at the end. */
-Plan *plan_body(Arena *a, const Program *p, const Graph *body);
+Plan *plan_body(Arena *a, const Program *p, const Node *scan);
 /* The lowest place in the arena, or behind it, for `bytes` that live while `node` is done, beside
  * what the plan and `taken` have there. */
 int64_t plan_room(const Plan *plan, int node, const PlanBuffer *taken, int ntaken, int64_t bytes);

@@ -15,7 +15,7 @@ typedef struct Planner {
     Arena *arena;
     const Program *program;
     const Graph *g;
-    bool body;           /* of a loop */
+    const Node *scan;    /* g is its body; NULL: it is none */
     const bool *reached; /* by node; what no output needs is not executed */
     Plan *plan;
     int *owner;        /* value -> node */
@@ -37,6 +37,7 @@ static int64_t type_bytes(const Type *t) {
 
 static bool arg_inplace(Planner *cx, const Node *n, int arg, int out) {
     if (n->op == OP_fused) return fused_arg_inplace(cx->arena, n, arg, out);
+    if (n->op == OP_scan) return arg == out && arg < n->attr.scan.totals;
     return (n->op == OP_put || n->op == OP_put_add || n->op == OP_dot_add) && arg == 0;
 }
 
@@ -84,7 +85,7 @@ static void place_value(Planner *cx, const Node *n, int v) {
         cx->root[v] = cx->old[t];
         b->where = PLAN_TENSOR;
         b->index = t;
-    } else if (n->op == OP_arg && cx->body) {
+    } else if (n->op == OP_arg && cx->scan) {
         b->where = PLAN_ARG;
         b->index = (int)n->attr.count;
     } else if (n->op == OP_field) {
@@ -149,11 +150,16 @@ static void find_live(Planner *cx) {
 
 /* ---- new state */
 
-static bool old_is_dead(Planner *cx, int tensor, int r) {
-    int old = cx->old[tensor], at = cx->owner[r];
-    if (old < 0 || cx->live[old].last < at) return true;
+/* Nothing reads `old` after the node that makes `r`, which may be written over it. */
+static bool is_dead_at(Planner *cx, int old, int r) {
+    int at = cx->owner[r];
+    if (cx->live[old].last < at) return true;
     return cx->live[old].last == at &&
            may_overwrite(cx, cx->g->node[at], r - cx->plan->first[at], old);
+}
+
+static bool old_is_dead(Planner *cx, int tensor, int r) {
+    return cx->old[tensor] < 0 || is_dead_at(cx, cx->old[tensor], r);
 }
 
 /* New state goes straight into its tensor's buffer where that is free in time; else it is copied at
@@ -176,19 +182,38 @@ static void place_states(Planner *cx) {
 
 /* ---- results of a loop's body */
 
+/* The root that is input `arg` of the body, -1: it is not read. */
+static int arg_root(const Planner *cx, int arg) {
+    for (int v = 0; v < cx->plan->nvalue; v++) {
+        const PlanBuffer *b = &cx->plan->buffer[v];
+        if (cx->root[v] == v && b->where == PLAN_ARG && b->index == arg) return v;
+    }
+    return -1;
+}
+
+/* A total lies where the turn before left it, so it is written there when that has been read. */
+static bool can_lie_there(Planner *cx, int result, int root) {
+    int old = result < cx->scan->attr.scan.totals ? arg_root(cx, result) : -1;
+    return old < 0 || is_dead_at(cx, old, root);
+}
+
 static void place_results(Planner *cx) {
     for (size_t i = 0; i < cx->g->nout; i++) {
-        PlanBuffer *b = &cx->plan->buffer[root_of(cx, cx->g->out[i].ref)];
-        if (b->where != PLAN_ARENA) continue;
+        int r = root_of(cx, cx->g->out[i].ref);
+        PlanBuffer *b = &cx->plan->buffer[r];
+        if (b->where != PLAN_ARENA || !can_lie_there(cx, (int)i, r)) continue;
         b->where = PLAN_RESULT;
         b->index = (int)i;
     }
 }
 
-/* What lies elsewhere: an input that is a result, and the second of two equal ones. */
+/* What lies elsewhere: an input that is a result, the second of two equal ones, and totals that are
+ * made while the old ones are still read; those last, for the others may be copies of old ones. */
 static void copy_results(Planner *cx) {
-    cx->plan->out = NEW_N(cx->arena, PlanBuffer, cx->g->nout);
-    for (size_t i = 0; i < cx->g->nout; i++) {
+    size_t n = cx->g->nout, totals = (size_t)cx->scan->attr.scan.totals;
+    cx->plan->out = NEW_N(cx->arena, PlanBuffer, n);
+    for (size_t k = 0; k < n; k++) {
+        size_t i = (k + totals) % n;
         Ref from = cx->g->out[i].ref;
         PlanBuffer at = cx->plan->buffer[value_of(cx, from)], *to = &cx->plan->out[i];
         *to = (PlanBuffer){.where = PLAN_RESULT, .index = (int)i, .bytes = at.bytes};
@@ -296,15 +321,15 @@ static void make_room_for_loops(Planner *cx) {
     for (size_t i = 0; i < cx->g->n; i++) {
         const Node *n = cx->g->node[i];
         if (!cx->reached[i] || n->op != OP_scan) continue;
-        int64_t bytes = plan_body(cx->arena, cx->program, n->attr.scan.body)->arena_bytes;
+        int64_t bytes = plan_body(cx->arena, cx->program, n)->arena_bytes;
         int64_t end = plan_room(cx->plan, (int)i, NULL, 0, bytes) + bytes;
         if (end > cx->plan->arena_bytes) cx->plan->arena_bytes = end;
     }
 }
 
-static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
+static Plan *make_plan(Arena *a, const Program *p, const Graph *g, const Node *scan) {
     CHECK(g->n < INT_MAX / 2);
-    Planner cx = {.arena = a, .program = p, .g = g, .body = body, .plan = NEW(a, Plan)};
+    Planner cx = {.arena = a, .program = p, .g = g, .scan = scan, .plan = NEW(a, Plan)};
     cx.plan->graph = g;
     cx.reached = graph_reached(g, a);
     cx.old = NEW_N(a, int, p->ntensor);
@@ -313,13 +338,13 @@ static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
     number_values(&cx);
     cx.group = NEW_N(a, int, cx.plan->nvalue);
     find_live(&cx);
-    (body ? place_results : place_states)(&cx);
+    (scan ? place_results : place_states)(&cx);
     group_values(&cx);
     int n = (int)cx.groups.n;
     cx.plan->lower_bound = pack_least(a, cx.groups.at, n);
     cx.plan->arena_bytes = pack_blocks(a, cx.groups.at, n);
     fill_buffers(&cx);
-    (body ? copy_results : order_copies)(&cx);
+    (scan ? copy_results : order_copies)(&cx);
     make_room_for_loops(&cx);
     cx.plan->field = cx.field.at;
     cx.plan->nfield = (int)cx.field.n;
@@ -329,10 +354,10 @@ static Plan *make_plan(Arena *a, const Program *p, const Graph *g, bool body) {
 }
 
 Plan *plan_graph(Arena *a, const Program *p, const Graph *g) {
-    return make_plan(a, p, g, false);
+    return make_plan(a, p, g, NULL);
 }
-Plan *plan_body(Arena *a, const Program *p, const Graph *body) {
-    return make_plan(a, p, body, true);
+Plan *plan_body(Arena *a, const Program *p, const Node *scan) {
+    return make_plan(a, p, scan->attr.scan.body, scan);
 }
 
 /* ---- room beside the plan */
@@ -446,7 +471,7 @@ void plan_print(Buf *b, const Program *p, const Plan *plan) {
     Arena *scratch = arena_new();
     for (size_t i = 0; i < plan->graph->n; i++) { /* the loops' bodies, each once for all turns */
         const Node *n = plan->graph->node[i];
-        if (n->op == OP_scan) plan_print(b, p, plan_body(scratch, p, n->attr.scan.body));
+        if (n->op == OP_scan) plan_print(b, p, plan_body(scratch, p, n));
     }
     arena_free(scratch);
 }

@@ -148,7 +148,7 @@ static Graph *one_round(const Graph *from, Arena *scratch, size_t *fired) {
     return g;
 }
 
-static Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
+Graph *simplify_graph(const Program *p, const Graph *from, PassCx *cx) {
     Graph *g = graph_prune(from->arena, from, from->name, NULL);
     size_t fired = 1;
     for (int round = 0; round < MOST_ROUNDS && fired; round++) {

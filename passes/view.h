@@ -17,7 +17,7 @@ View view_of(const Graph *g, Ref r);
 View view_contiguous(int rank, const int64_t *dim); /* row by row, of no base */
 /* Whether a VIEW node only renames: its bytes are its input's, in the same order. */
 bool view_moves_nothing(const Graph *g, const Node *n);
-Ref below_names(const Graph *g, Ref r); /* the value that such nodes rename */
+Ref below_names(const Graph *g, Ref r);                   /* the value that such nodes rename */
 bool perm_moves_nothing(const Type *in, const int *perm); /* only axes of size 1 change places */
 
 #endif

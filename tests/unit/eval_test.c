@@ -397,10 +397,12 @@ static void test_structure(void) {
     graph_out(turn, OUT_value, NULL, 0, g_binary(turn, OP_add, sum, next, nowhere), nowhere);
     graph_out(turn, OUT_value, NULL, 0, sum, nowhere);
     Array start = array(DT_f32, SCALAR, VALUES(10));
-    computes(OP_scan, (Attr){.scan = {turn, 1, 1, false}}, INPUTS(start, in),
+    computes(OP_scan, (Attr){.scan = {turn, 1, 1, false, 0}}, INPUTS(start, in),
              INPUTS(array(DT_f32, DIMS(3), VALUES(11, 13, 16)),
                     array(DT_f32, DIMS(3), VALUES(10, 11, 13))));
-    computes(OP_scan, (Attr){.scan = {turn, 1, 1, true}}, INPUTS(start, in),
+    computes(OP_scan, (Attr){.scan = {turn, 1, 1, false, .totals = 1}}, INPUTS(start, in),
+             INPUTS(array(DT_f32, SCALAR, VALUES(16)), array(DT_f32, DIMS(3), VALUES(10, 11, 13))));
+    computes(OP_scan, (Attr){.scan = {turn, 1, 1, true, 0}}, INPUTS(start, in),
              INPUTS(array(DT_f32, DIMS(3), VALUES(16, 15, 13)),
                     array(DT_f32, DIMS(3), VALUES(15, 13, 10))));
     Err e = {0};

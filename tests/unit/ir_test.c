@@ -162,7 +162,7 @@ static Ref sample_scan(Graph *g, Op op) {
     graph_out(body, OUT_value, NULL, 0, g_binary(body, OP_add, sum, x, nowhere), nowhere);
     graph_out(body, OUT_value, NULL, 0, g_unary(body, OP_exp, sum, nowhere), nowhere);
     Ref in[] = {leaf(g, DT_f32, 1, (int64_t[]){6}, 0), matrix(g, DT_f32, 1)};
-    Attr a = {.scan = {body, 1, 1, true}};
+    Attr a = {.scan = {body, 1, 1, true, 0}};
     return (Ref){add(g, op, a, in, 2).node, 1};
 }
 

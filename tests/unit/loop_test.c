@@ -56,8 +56,9 @@ static void check_loop(Case *c, Ref loop) {
 
 /* A recurrence with a product and noise, a count, and results that are inputs, twice the same, or
  * reduced. The slices of `in` are tensors, and one is computed. */
-static Ref recurrence(Case *c, bool reverse) {
+static Ref recurrence(Case *c, bool reverse, int totals) {
     Loop l = loop_new(c->a, "recurrence", reverse);
+    l.totals = totals;
     Ref start = input(c, DT_f32, DIMS(ROWS, WIDTH)), count = input(c, DT_i32, DIMS(ROWS)),
         xs = input(c, DT_f32, DIMS(TURNS, ROWS, WIDTH)), w = input(c, DT_f32, DIMS(WIDTH, WIDTH)),
         ys = g_unary(c->g, OP_exp, xs, nowhere);
@@ -82,8 +83,17 @@ static Ref recurrence(Case *c, bool reverse) {
 static void test_recurrence(void) {
     for (int reverse = 0; reverse < 2; reverse++) {
         Case c = case_new(reverse ? "recurrence back" : "recurrence");
-        check_loop(&c, recurrence(&c, reverse));
+        check_loop(&c, recurrence(&c, reverse, 0));
     }
+}
+
+/* A total that is read as it was, too, and one that is written over in place. */
+static void test_totals(void) {
+    for (int reverse = 0; reverse < 2; reverse++)
+        for (int totals = 1; totals <= 2; totals++) {
+            Case c = case_new("totals");
+            check_loop(&c, recurrence(&c, reverse, totals));
+        }
 }
 
 /* The inner loop goes over all of what the outer sees a place of. */
@@ -134,7 +144,7 @@ static void test_random(void) {
 /* What nobody reads is neither computed nor handed in. */
 static void test_trim(void) {
     Case c = case_new("trim");
-    Ref loop = recurrence(&c, false);
+    Ref loop = recurrence(&c, false, 0);
     output(&c, (Ref){loop.node, 0});
     Graph *g = loops_trim(c.g);
     const Node *n = graph_node(g, g->out[0].ref);
@@ -168,6 +178,7 @@ int main(void) {
     EXPECT(codegen, "%s", e.msg);
     for (int i = 0; i < 2; i++) EXPECT((pool[i] = pool_new(i + 1, &e)), "%s", e.msg);
     test_recurrence();
+    test_totals();
     test_nested();
     test_random();
     test_trim();

@@ -383,6 +383,18 @@ static inline void expect_same_start(Native *n) {
     }
 }
 
+/* Against the model's state, which an interpreted step has made. */
+static inline void expect_near_state(const Native *n, const char *what) {
+    const Model *m = n->model;
+    for (int i = 0; i < (int)m->exact->ntensor; i++) {
+        double length, apart;
+        Array got = native_tensor(n, i);
+        apart = distance(&got, &m->state[i], &length);
+        EXPECT(apart <= 2e-6 * length + 1e-7, "%s, step %g, %s: %g off of %g", what, m->step - 1,
+               m->exact->tensor[i].name, apart, length);
+    }
+}
+
 /* Bit for bit, tensor by tensor. */
 static inline void expect_same_state(const Native *a, const Native *b, const char *what) {
     for (int i = 0; i < a->code->ntensor && i < b->code->ntensor; i++) {

@@ -109,16 +109,6 @@ static void check_gradients(const char *path) {
 }
 
 /* ---- steps */
-static void compare_states(const Model *m, const Native *n, const char *what) {
-    for (int i = 0; i < (int)m->exact->ntensor; i++) {
-        double length, apart;
-        Array got = native_tensor(n, i);
-        apart = distance(&got, &m->state[i], &length);
-        EXPECT(apart <= 2e-6 * length + 1e-7, "%s, step %g, %s: %g off of %g", what, m->step - 1,
-               m->exact->tensor[i].name, apart, length);
-    }
-}
-
 typedef struct Machines {
     Native fused, fused2, plain;
 } Machines;
@@ -143,8 +133,8 @@ static void check_step(Model *m, Machines *x, const char *path, int entry) {
                e->logged->out[i].name ? e->logged->out[i].name : "loss", got, want);
     }
     model_advance(m, e->step);
-    compare_states(m, &x->fused, path);
-    compare_states(m, &x->plain, arena_printf(m->arena, "%s, a kernel a node", path));
+    expect_near_state(&x->fused, path);
+    expect_near_state(&x->plain, arena_printf(m->arena, "%s, a kernel a node", path));
 }
 
 static void check_steps(const char *path) {

@@ -79,7 +79,7 @@ static void test_loop_shapes(void) {
     }
     Ref y = g_dot(body, in[1], in[2], "bi", "ij", "bj", nowhere);
     graph_out(body, OUT_value, NULL, 0, g_binary(body, OP_add, in[0], y, nowhere), nowhere);
-    Attr scan = {.scan = {body, 1, 1, false}};
+    Attr scan = {.scan = {body, 1, 1, false, 0}};
     infers("f32[7,8*,5]", OP_scan, scan, IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
     infers("~input 1 of the body is f32[8*,3], not f32[8,3]?", OP_scan, scan,
            IN("f32[8,5]", "f32[7*,8,3]", "f32[3,5]"));
@@ -87,12 +87,32 @@ static void test_loop_shapes(void) {
     infers("~input 0 of the body is f32[8*,5], not f32[9*,5]", OP_scan, scan,
            IN("f32[9,5]", "f32[7,8*,3]", "f32[3,5]"));
     infers("~at most 4096 places", OP_scan, scan, IN("f32[8,5]", "f32[4097,8*,3]", "f32[3,5]"));
+    infers("f32[8*,5]", OP_scan, (Attr){.scan = {body, 1, 1, false, .totals = 1}},
+           IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
+    infers("~2 totals of 1 carries", OP_scan, (Attr){.scan = {body, 1, 1, false, .totals = 2}},
+           IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
     scan.scan.slices = 2;
     infers("~goes along f32[7,8*,3] beside f32[3,5]", OP_scan, scan,
            IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
     scan.scan.slices = 3;
     infers("~1 carries and 3 slices of 3 inputs", OP_scan, scan,
            IN("f32[8,5]", "f32[7,8*,3]", "f32[3,5]"));
+    arena_free(a);
+}
+
+/* Totals that change places would be written over before they are read. */
+static void test_totals(void) {
+    Arena *a = arena_new();
+    Graph *body = graph_new(a, "body");
+    Type t = typed("f32[5]");
+    Ref in[2];
+    for (int i = 0; i < 2; i++)
+        in[i] = graph_add(body, OP_arg, &(Attr){.count = i}, NULL, 0, &t, nowhere);
+    for (int i = 0; i < 2; i++) graph_out(body, OUT_value, NULL, 0, in[1 - i], nowhere);
+    Attr scan = {.scan = {body, 2, 1, false, .totals = 1}};
+    infers("f32[5]", OP_scan, scan, IN("f32[5]", "f32[5]", "f32[7,3]"));
+    scan.scan.totals = 2;
+    infers("~total 0 becomes what total 1 was", OP_scan, scan, IN("f32[5]", "f32[5]", "f32[7,3]"));
     arena_free(a);
 }
 
@@ -168,6 +188,7 @@ static void test_other_shapes(void) {
     window.window.step[1] = 0;
     infers("~windows of 3, 0 apart", OP_unfold, window, IN("f32[8,8,6,5]"));
     test_loop_shapes();
+    test_totals();
     infers("f32[3]", OP_grad, NO_ATTR, IN("f32[1,1]", "f32[3]"));
     infers("~differentiates one float", OP_grad, NO_ATTR, IN("f32[2]", "f32[3]"));
 }
