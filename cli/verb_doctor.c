@@ -67,13 +67,16 @@ static bool measure_compiler(Doctor *d, Err *e) {
 static bool measure_loops(Doctor *d, Err *e) {
     RtProbeFn *loop[RT_PROBES];
     Probe *p = probe_new(d->arena, e);
-    bool ok = p != NULL;
+    Codegen *c = p ? codegen_new(&(CodegenOptions){0}, e) : NULL;
+    const RtTiles *tiles = c ? codegen_tiles(c, e) : NULL;
+    bool ok = tiles != NULL;
     for (int i = 0; ok && i < RT_PROBES; i++) ok = (loop[i] = probe_loop(p, (RtProbe)i, e));
     if (ok) {
         d->cpu = arena_strdup(d->arena, probe_cpu(p));
         d->features = arena_strdup(d->arena, probe_features(p));
-        ok = machine_measure(&d->m, loop, e);
+        ok = machine_measure(&d->m, loop, tiles, e);
     }
+    codegen_free(c);
     probe_free(p);
     return ok;
 }
@@ -99,13 +102,8 @@ static const char *advise_threads(const Doctor *d, const Figure *f) {
 }
 
 static const char *advise_product(const Doctor *d, const Figure *f) {
-    if (share(f->one, d->m.figure[FIG_fma].one) > 0.6) return NULL;
-    return arena_printf(
-        d->arena,
-        "products are slow: other programs or machines use the caches now (measure "
-        "again), or OpenBLAS, which takes this processor for '%s', does not know it "
-        "(set OPENBLAS_CORETYPE, or install a newer libopenblas0-pthread)",
-        gemm_processor());
+    if (share(f->one, d->m.figure[FIG_fma].one) > 0.5) return NULL;
+    return "products are slow: other programs or machines use the caches now; measure again";
 }
 
 static const char *advise_memory(const Doctor *d, const Figure *f) {

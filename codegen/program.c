@@ -425,6 +425,10 @@ RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Er
     return compile_pending(c, e) ? plan : NULL;
 }
 
+const RtTiles *codegen_tiles(Codegen *c, Err *e) {
+    return tiles_make(c->jit, TILE_f32, &c->tiles[TILE_f32], e) ? &c->tiles[TILE_f32] : NULL;
+}
+
 /* ---- programs */
 static void copy_tensors(Arena *a, const Program *p, RtProgram *out) {
     out->tensor = NEW_N(a, RtTensor, p->ntensor);

@@ -38,10 +38,9 @@ typedef struct RtCall {
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
 /* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. A and
- * B may be bf16 where RtStep.tiles make it. S may
- * lie where C does, with its strides; else it is copied there first. The product goes to BLAS
- * where each operand has unit stride along one of its two dimensions, as code generation arranges;
- * any others are computed by a plain loop. `loop` are the dimensions beyond the matrix, walked
+ * B may be bf16 where RtStep.tiles make it. S may lie where C does, with its strides. RtStep.tiles
+ * make any product of which C has unit stride along one dimension, as code generation arranges, but
+ * for a row times a matrix, which is BLAS's. `loop` are the dimensions beyond the matrix, walked
  * outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {

@@ -33,10 +33,6 @@ void gemm_init(void) {
     openblas_set_num_threads(1);
 }
 
-const char *gemm_processor(void) {
-    return openblas_get_corename();
-}
-
 static int64_t min_i64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }

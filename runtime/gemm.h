@@ -25,8 +25,7 @@ typedef struct GemmJob {
     double cost; /* of all tasks, as the bytes that a kernel reads or writes in that time */
 } GemmJob;
 
-void gemm_init(void);             /* once, before any other use of BLAS by the process */
-const char *gemm_processor(void); /* that BLAS has code for: "SkylakeX" */
+void gemm_init(void); /* once, before any other use of BLAS by the process */
 /* tiles NULL: BLAS makes them. s NULL: nothing is added. */
 GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
                  const float *s, float *c);

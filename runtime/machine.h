@@ -62,8 +62,8 @@ bool machine_read(Machine *m, const char *text, size_t n);
 const char *machine_path(Arena *a, const Machine *m, const char *folder);
 double machine_ceiling(const Machine *m, FigureId f, int threads); /* 0: not known */
 
-/* Measures with one thread and with all; `probe` by RtProbe. About four seconds. */
-bool machine_measure(Machine *m, RtProbeFn *const *probe, Err *e);
+/* Measures with one thread and with all; `probe` by RtProbe, `tiles` of f32. About four seconds. */
+bool machine_measure(Machine *m, RtProbeFn *const *probe, const RtTiles *tiles, Err *e);
 /* A checkpoint of 64 MB is written in `folder`, and removed. */
 bool machine_measure_disk(Machine *m, const char *folder, Err *e);
 

@@ -21,6 +21,7 @@ typedef struct Measure {
     Pool *pool;
     bool all; /* it has every thread, not one */
     RtProbeFn *const *probe;
+    const RtTiles *tiles;
     float *array[ARRAYS];
     int64_t vectors; /* of each */
 } Measure;
@@ -122,7 +123,7 @@ typedef struct Product {
 
 static void product_go(void *cx) {
     const Product *p = cx;
-    gemm_run(p->t->pool, &p->g, NULL, p->t->array[0], p->t->array[1], p->t->array[2]);
+    gemm_run(p->t->pool, &p->g, p->t->tiles, p->t->array[0], p->t->array[1], p->t->array[2]);
 }
 
 static void measure_product(Measure *t, FigureId f, RtGemm g) {
@@ -215,16 +216,17 @@ static bool measure_threads(Measure *t, int threads, Err *e) {
     t->pool = pool_new(threads, e);
     t->all = threads > 1;
     if (!t->pool) return false;
-    measure_loops(t);
-    measure_products(t);
-    if (t->all) put(t, FIG_dispatch, best_seconds(dispatch_go, t) / DISPATCHES * 1e6);
+    bool ok = pool_rooms(t->pool, GEMM_ROOM, e);
+    if (ok) measure_loops(t);
+    if (ok) measure_products(t);
+    if (ok && t->all) put(t, FIG_dispatch, best_seconds(dispatch_go, t) / DISPATCHES * 1e6);
     pool_free(t->pool);
-    return true;
+    return ok;
 }
 
-bool machine_measure(Machine *m, RtProbeFn *const *probe, Err *e) {
+bool machine_measure(Machine *m, RtProbeFn *const *probe, const RtTiles *tiles, Err *e) {
     gemm_init();
-    Measure t = {.m = m, .probe = probe};
+    Measure t = {.m = m, .probe = probe, .tiles = tiles};
     bool ok = map_arrays(&t, e) && measure_threads(&t, 1, e) &&
               (m->cores == 1 || measure_threads(&t, m->cores, e));
     unmap_arrays(&t);

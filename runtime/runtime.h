@@ -1,4 +1,4 @@
-/* runtime: executes plans. A pool of pinned threads, the arena, BLAS behind one seam, checkpoints,
+/* runtime: executes plans. A pool of pinned threads, the arena, matrix products, checkpoints,
  * reports and the loop of a run. It sees only its own ABI (runtime/abi.h) and base/. */
 #ifndef UPT_RUNTIME_H
 #define UPT_RUNTIME_H
