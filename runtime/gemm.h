@@ -10,7 +10,7 @@ typedef struct GemmOperand { /* as BLAS takes it; ld 0: it cannot */
 } GemmOperand;
 
 /* What a thread needs to make tiles in: see pool_rooms. */
-enum { GEMM_ROOM = 4 << 20 };
+enum { GEMM_ROOM = 2 << 20 };
 
 typedef struct GemmJob {
     RtGemm g; /* with rows of C at unit stride */
