@@ -5,14 +5,13 @@ usage: peer_models.py gpt|vae|convae|resnet f32|bf16 eager|compiled seconds [nam
 bf16: under torch's autocast. Prints one line: version, median step in ms, peak resident memory in MB.
 """
 import contextlib
-import resource
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+import tuned
 
 
 def plain(d_in, d_out):
@@ -130,17 +129,16 @@ def main():
     step = torch.compile(model) if mode == "compiled" else model
     rule = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
     context = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if precision == "bf16" else contextlib.nullcontext
-    times, start = [], time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - start < seconds:
-        t = time.perf_counter()
+
+    def once():
         with context():
             loss = step(x)
         rule.zero_grad(set_to_none=True)
         loss.backward()
         rule.step()
-        times.append(time.perf_counter() - t)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{torch.__version__} {statistics.median(times[2:]) * 1e3:.3f} {peak:.0f}")
+
+    ms, mb = tuned.time_steps(once, seconds, 2)
+    print(f"{torch.__version__} {ms:.3f} {mb:.0f}")
 
 
 main()

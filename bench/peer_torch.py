@@ -5,14 +5,13 @@ usage: peer_torch.py vocab seq width layers heads samples seconds all|gather eag
 gather: logits for hidden words only, as upt does in its rows of masked logits.
 Prints one line: version, median step in ms, peak resident memory in MB.
 """
-import resource
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+import tuned
 
 
 class Layer(nn.Module):
@@ -64,9 +63,8 @@ def main():
     model = Bert(vocab, seq, d, layers, heads)
     step = torch.compile(model) if compiled else model
     rule = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
-    times, start = [], time.perf_counter()
-    while len(times) < 4 or time.perf_counter() - start < seconds:
-        t = time.perf_counter()
+
+    def once():
         ids = torch.randint(0, vocab, (samples, seq))
         hit = torch.rand(samples, seq) < 0.15
         at = torch.argsort(~hit, dim=1, stable=True)[:, : seq // 4] if gather else None
@@ -74,9 +72,9 @@ def main():
         rule.zero_grad(set_to_none=True)
         loss.backward()
         rule.step()
-        times.append(time.perf_counter() - t)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{torch.__version__} {statistics.median(times[1:]) * 1e3:.2f} {peak:.0f}")
+
+    ms, mb = tuned.time_steps(once, seconds, 1)
+    print(f"{torch.__version__} {ms:.2f} {mb:.0f}")
 
 
 main()
