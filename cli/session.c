@@ -149,13 +149,27 @@ bool session_elaborate(Session *s, const char *path, const CompileOptions *o) {
     return !diag_flush(s) && s->program && keep_only(s, path, o->only);
 }
 
+/* Bytes of a strip, for tests; 0: as the pass sees fit. */
+static int64_t strip_bytes(Diag *d) {
+    const char *text = getenv("UPT_STRIP");
+    if (!text || !*text) return 0;
+    char *end;
+    errno = 0;
+    int64_t bytes = strtoll(text, &end, 10);
+    if (*end || errno || bytes <= 0)
+        diag_error(d, (Span){0}, "UPT_STRIP is the bytes of a strip, a whole number, not '%s'",
+                   text);
+    return bytes;
+}
+
 bool session_optimise(Session *s, const CompileOptions *o) {
     Diag *d = s->diag;
     size_t before = diag_errors(d);
-    const char *strip = getenv("UPT_STRIP"); /* for tests */
-    PassOptions po = {.check_each = o->check_each,
-                      .times = s->times,
-                      .strip = strip ? strtoll(strip, NULL, 10) : 0};
+    PassOptions po = {.check_each = o->check_each, .times = s->times, .strip = strip_bytes(d)};
+    if (diag_errors(d) > before) {
+        diag_flush(s);
+        return false;
+    }
     s->program = passes_run(s->program, d, &po);
     if (diag_errors(d) > before) diag_flush(s);
     return s->program && diag_errors(d) == before;

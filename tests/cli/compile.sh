@@ -23,6 +23,7 @@ uptc compile mean.upm --emit=llvm | grep -c '^define'
 uptc compile mean.upm --emit=asm | grep -c 'retq\?$'
 UPT_CPU=x86-64-v3 uptc compile mean.upm --emit=llvm | grep -o '"target-cpu"="[^"]*"' | sort -u
 try uptc compile mean.upm --check-each
+try env UPT_STRIP=some uptc compile mean.upm
 uptc compile mean.upm --time -o timed.upx 2>&1 | sed 's/ *[0-9]*\.[0-9]/ N/'
 
 echo "=== -o"
