@@ -65,16 +65,17 @@ static bool measure_compiler(Doctor *d, Err *e) {
 }
 
 static bool measure_loops(Doctor *d, Err *e) {
-    RtProbeFn *loop[RT_PROBES];
+    MachineCode code = {0};
     Probe *p = probe_new(d->arena, e);
     Codegen *c = p ? codegen_new(&(CodegenOptions){0}, e) : NULL;
-    const RtTiles *tiles = c ? codegen_tiles(c, e) : NULL;
-    bool ok = tiles != NULL;
-    for (int i = 0; ok && i < RT_PROBES; i++) ok = (loop[i] = probe_loop(p, (RtProbe)i, e));
+    bool ok = c && (code.tiles = codegen_tiles(c, DT_f32, e)) &&
+              (code.tiles_bf16 = codegen_tiles(c, DT_bf16, e));
+    for (int i = 0; ok && i < RT_PROBES; i++)
+        if (probe_has(p, (RtProbe)i)) ok = (code.probe[i] = probe_loop(p, (RtProbe)i, e));
     if (ok) {
         d->cpu = arena_strdup(d->arena, probe_cpu(p));
         d->features = arena_strdup(d->arena, probe_features(p));
-        ok = machine_measure(&d->m, loop, tiles, e);
+        ok = machine_measure(&d->m, &code, e);
     }
     codegen_free(c);
     probe_free(p);

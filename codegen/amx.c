@@ -10,8 +10,9 @@
 #include "runtime/abi.h"
 
 enum { TILES = 8, EDGE = 16, ROW_BYTES = 64, ROWS = 2, VECTORS = 2 };
-enum { SUM = 0, A = ROWS * VECTORS, B = A + ROWS }; /* numbers of registers */
-enum { WIDTH = VECTORS * EDGE };                    /* of the sums in memory */
+enum { SUMS = ROWS * VECTORS };
+enum { SUM = 0, A = SUMS, B = A + ROWS }; /* numbers of registers */
+enum { WIDTH = VECTORS * EDGE };          /* of the sums in memory */
 
 static void tile_call(Emit *e, const char *name, Value *arg, unsigned n) {
     e_intrinsic(e, name, NULL, 0, arg, n);
@@ -48,6 +49,16 @@ static void load(Emit *e, int tile, Value at, Value stride) {
     tile_call(e, "llvm.x86.tileloadd64", (Value[]){tile_number(e, tile), at, stride}, 3);
 }
 
+static void zero(Emit *e, int tile) {
+    Value number = tile_number(e, tile);
+    tile_call(e, "llvm.x86.tilezero", &number, 1);
+}
+
+static void dot(Emit *e, int sum, int a, int b) {
+    Value arg[] = {tile_number(e, sum), tile_number(e, a), tile_number(e, b)};
+    tile_call(e, "llvm.x86.tdpbf16ps", arg, 3);
+}
+
 /* One step of 16 cells of k. */
 static void emit_step(Emit *e, Value k, int rows, int vectors) {
     Value a = FIELD_PTR(e, a), b = FIELD_PTR(e, b);
@@ -62,11 +73,7 @@ static void emit_step(Emit *e, Value k, int rows, int vectors) {
         load(e, B + v, e_at(e, e->f32, b, i_add(e, at, c_i64(e, v * EDGE))), b_bytes);
     }
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            Value arg[] = {tile_number(e, SUM + r * VECTORS + v), tile_number(e, A + r),
-                           tile_number(e, B + v)};
-            tile_call(e, "llvm.x86.tdpbf16ps", arg, 3);
-        }
+        for (int v = 0; v < vectors; v++) dot(e, SUM + r * VECTORS + v, A + r, B + v);
 }
 
 /* Sums to memory: all rows of them, WIDTH apart. */
@@ -103,15 +110,21 @@ static void emit_rows(Emit *e, Value sums, int vectors, const Value *mask, bool 
     loop_end(e, &i);
 }
 
+void amx_emit_peak(Emit *e, Value first, Value last) {
+    configure(e);
+    for (int i = 0; i < TILES; i++) zero(e, i);
+    Loop l = loop_begin(e, first, last, c_i64(e, SUMS * EDGE * EDGE));
+    for (int i = 0; i < SUMS; i++) dot(e, SUM + i, A + i / VECTORS, B + i % VECTORS);
+    loop_end(e, &l);
+    tile_call(e, "llvm.x86.tilerelease", NULL, 0);
+}
+
 void amx_emit(Emit *e, const char *name, int rows, int vectors) {
     emit_function(e, name, &e->ptr, 1);
     rows /= EDGE;
     configure(e);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            Value number = tile_number(e, SUM + r * VECTORS + v);
-            tile_call(e, "llvm.x86.tilezero", &number, 1);
-        }
+        for (int v = 0; v < vectors; v++) zero(e, SUM + r * VECTORS + v);
     Loop k = loop_begin(e, c_i64(e, 0), FIELD_I64(e, k), c_i64(e, AMX_CELLS));
     emit_step(e, k.i, rows, vectors);
     loop_end(e, &k);

@@ -8,5 +8,8 @@
 enum { AMX_CELLS = 16 };
 /* The RtTileFn `name` of 16 or 32 rows and so many vectors, whose A is by rows. */
 void amx_emit(Emit *e, const char *name, int rows, int vectors);
+/* As many dot products, and nothing else, as 16 numbers have in `last - first` instructions of
+ * AVX512-BF16. */
+void amx_emit_peak(Emit *e, Value first, Value last);
 
 #endif

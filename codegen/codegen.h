@@ -23,8 +23,8 @@ void codegen_free(Codegen *c); /* code it made must not run any more */
  */
 RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e);
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e);
-/* What products of f32 are made of; NULL: reported. It lives in `c`. */
-const RtTiles *codegen_tiles(Codegen *c, Err *e);
+/* What products of f32 or bf16 are made of; NULL: reported. It lives in `c`. */
+const RtTiles *codegen_tiles(Codegen *c, DType of, Err *e);
 /* Why compiled kernels could not be kept for the next run; NULL: they were, or need not be. */
 const char *codegen_note(const Codegen *c);
 /* Whether the processor multiplies bf16 faster than f32. cpu: as in CodegenOptions. */

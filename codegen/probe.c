@@ -1,12 +1,13 @@
-/* Loops that show what the processor can do: multiply-adds that touch no memory, and streams
- * through memory whose stores are plain or go past the caches. They are made for the host as
- * kernels are, so what they reach a kernel could reach. */
+/* Loops that show what the processor can do: multiply-adds and dot products of bf16 that touch no
+ * memory, and streams through memory whose stores are plain or go past the caches. They are made
+ * for the host as kernels are, so what they reach a kernel could reach. */
 #include "codegen/probe.h"
 
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <string.h>
 
+#include "codegen/amx.h"
 #include "codegen/emit.h"
 
 /* Sums side by side hide the latency of one; the narrower registers hold fewer. */
@@ -30,8 +31,19 @@ static Value buffer(Emit *e, int number) {
     return e_field(e, e->ptr, LLVMGetParam(e->fn, 0), (size_t)number * sizeof(char *));
 }
 
-static void emit_fma(Emit *e, bool wide) {
-    int n = wide ? SUMS_WIDE : SUMS;
+typedef Value Term(Emit *e, Value sum, Value x, Value y);
+
+static Value fma_term(Emit *e, Value sum, Value x, Value y) {
+    return v_mad(e, sum, x, y);
+}
+
+static Value dot_term(Emit *e, Value sum, Value x, Value y) {
+    LType pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->cx), 2 * LANES);
+    Value arg[] = {sum, e_bits(e, x, pairs), e_bits(e, y, pairs)};
+    return e_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, arg, 3);
+}
+
+static void emit_sums(Emit *e, Term *term, int n) {
     Value c = buffer(e, 0), a = buffer(e, 1), sum[SUMS_WIDE];
     Value x = e_load(e, e->vf32, a), y = e_load(e, e->vf32, e_at(e, e->vf32, a, c_i64(e, 1)));
     for (int i = 0; i < n; i++) {
@@ -39,7 +51,7 @@ static void emit_fma(Emit *e, bool wide) {
         e_store(e, x, sum[i]);
     }
     Loop l = loop_begin(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2), c_i64(e, n));
-    for (int i = 0; i < n; i++) e_store(e, v_mad(e, e_load(e, e->vf32, sum[i]), x, y), sum[i]);
+    for (int i = 0; i < n; i++) e_store(e, term(e, e_load(e, e->vf32, sum[i]), x, y), sum[i]);
     loop_end(e, &l);
     for (int i = 0; i < n; i++) {
         Value at = e_at(e, e->vf32, c, c_i64(e, i));
@@ -69,9 +81,14 @@ static void emit_stream(Emit *e, bool triad, bool streaming) {
     loop_end(e, &l);
 }
 
-static void emit_probe(Emit *e, RtProbe which, bool wide) {
-    if (which == RT_PROBE_fma)
-        emit_fma(e, wide);
+static void emit_probe(Emit *e, RtProbe which, const Host *h) {
+    bool wide = strstr(h->features, "+avx512f") != NULL;
+    if (which == RT_PROBE_dot_bf16 && host_has_amx(h))
+        amx_emit_peak(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2));
+    else if (which == RT_PROBE_dot_bf16)
+        emit_sums(e, dot_term, SUMS_WIDE);
+    else if (which == RT_PROBE_fma)
+        emit_sums(e, fma_term, wide ? SUMS_WIDE : SUMS);
     else
         emit_stream(e, which == RT_PROBE_triad || which == RT_PROBE_triad_streaming,
                     which == RT_PROBE_copy_streaming || which == RT_PROBE_triad_streaming);
@@ -94,13 +111,18 @@ static bool add_module(Probe *p, LLVMOrcThreadSafeContextRef cx, LLVMModuleRef m
         LLVMOrcLLJITAddLLVMIRModule(p->lljit, LLVMOrcLLJITGetMainJITDylib(p->lljit), safe), e);
 }
 
+bool probe_has(const Probe *p, RtProbe which) {
+    return which != RT_PROBE_dot_bf16 || host_has_bf16(&p->host);
+}
+
 RtProbeFn *probe_loop(Probe *p, RtProbe which, Err *e) {
-    const char *name =
-        (const char *[]){"fma", "copy", "copy_streaming", "triad", "triad_streaming"}[which];
+    static const char *const names[RT_PROBES] = {
+        "fma", "copy", "copy_streaming", "triad", "triad_streaming", "dot_bf16"};
+    const char *name = names[which];
     LLVMOrcThreadSafeContextRef cx = LLVMOrcCreateNewThreadSafeContext();
     Arena *a = arena_new();
     Emit *em = emit_new(a, &p->host, LLVMOrcThreadSafeContextGetContext(cx), name);
-    emit_probe(em, which, strstr(p->host.features, "+avx512f") != NULL);
+    emit_probe(em, which, &p->host);
     LLVMModuleRef m = em->module;
     emit_free(em);
     arena_free(a);

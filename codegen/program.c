@@ -425,8 +425,9 @@ RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Er
     return compile_pending(c, e) ? plan : NULL;
 }
 
-const RtTiles *codegen_tiles(Codegen *c, Err *e) {
-    return tiles_make(c->jit, TILE_f32, &c->tiles[TILE_f32], e) ? &c->tiles[TILE_f32] : NULL;
+const RtTiles *codegen_tiles(Codegen *c, DType of, Err *e) {
+    TileKind kind = of == DT_bf16 ? TILE_bf16 : TILE_f32;
+    return tiles_make(c->jit, kind, &c->tiles[kind], e) ? &c->tiles[kind] : NULL;
 }
 
 /* ---- programs */

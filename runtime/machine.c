@@ -126,6 +126,7 @@ bool machine_read(Machine *m, const char *text, size_t n) {
               json_integer_value(json_object_get(j, "cores")) == (json_int_t)m->cores;
     for (int i = 0; ok && i < FIGURES; i++) {
         const json_t *pair = json_object_get(figures, figure_info[i].name);
+        ok = json_array_size(pair) == 2;
         m->figure[i] = (Figure){json_number_value(json_array_get(pair, 0)),
                                 json_number_value(json_array_get(pair, 1))};
     }

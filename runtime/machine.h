@@ -9,10 +9,12 @@
 /* clang-format off */ /* one row a figure */
 #define MACHINE_FIGURES(X)                                                                           \
     X(fma,              "GFLOP/s", 1, "f32 multiply-add")                                            \
+    X(dot_bf16,         "GFLOP/s", 1, "bf16 dot product, summed in f32")                                \
     X(product_wide,     "GFLOP/s", 1, "product 1024x3072x768")                                       \
     X(product_square,   "GFLOP/s", 1, "product 1024x768x768")                                        \
     X(product_weight,   "GFLOP/s", 1, "product 768x3072x1024, transposed")                           \
     X(product_scores,   "GFLOP/s", 1, "96 products 128x128x64, transposed")                          \
+    X(product_bf16,     "GFLOP/s", 1, "product 1024x3072x768, bf16")                                 \
     X(l2_triad,         "GB/s",    1, "level-2 cache, triad")                                        \
     X(l3_triad,         "GB/s",    1, "level-3 cache, triad")                                        \
     X(copy,             "GB/s",    1, "memory, copy")                                                \
@@ -55,15 +57,20 @@ struct Machine {
 };
 
 void machine_look(Machine *m); /* all but the figures */
-/* Text of a file, as JSON. Reading: false where it is no such text, or of another machine. */
+/* Text of a file, as JSON. Reading: false where it is no such text, of another machine, or of a
+ * version that measured less. */
 void machine_print(const Machine *m, Buf *b);
 bool machine_read(Machine *m, const char *text, size_t n);
 /* Where the figures of this machine are kept in a folder. */
 const char *machine_path(Arena *a, const Machine *m, const char *folder);
 double machine_ceiling(const Machine *m, FigureId f, int threads); /* 0: not known */
 
-/* Measures with one thread and with all; `probe` by RtProbe, `tiles` of f32. About four seconds. */
-bool machine_measure(Machine *m, RtProbeFn *const *probe, const RtTiles *tiles, Err *e);
+typedef struct MachineCode {     /* made for the processor */
+    RtProbeFn *probe[RT_PROBES]; /* NULL: it cannot do that */
+    const RtTiles *tiles, *tiles_bf16;
+} MachineCode;
+/* Measures with one thread and with all. About four seconds. */
+bool machine_measure(Machine *m, const MachineCode *code, Err *e);
 /* A checkpoint of 64 MB is written in `folder`, and removed. */
 bool machine_measure_disk(Machine *m, const char *folder, Err *e);
 

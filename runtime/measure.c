@@ -20,8 +20,7 @@ typedef struct Measure {
     Machine *m;
     Pool *pool;
     bool all; /* it has every thread, not one */
-    RtProbeFn *const *probe;
-    const RtTiles *tiles;
+    const MachineCode *code;
     float *array[ARRAYS];
     int64_t vectors; /* of each */
 } Measure;
@@ -65,7 +64,7 @@ static void sweep_all(void *cx) {
 }
 
 static double sweep_seconds(const Measure *t, RtProbe which, int64_t n, int64_t times) {
-    Sweep s = {t, t->probe[which], n, times, pool_threads(t->pool)};
+    Sweep s = {t, t->code->probe[which], n, times, pool_threads(t->pool)};
     return best_seconds(sweep_all, &s);
 }
 
@@ -84,7 +83,7 @@ static void measure_cache(Measure *t, FigureId f, int64_t bytes) {
 }
 
 /* Every thread writes the same few sums: 12 vectors at the start, when it is done. */
-static void fma_part(void *cx, int64_t first, int64_t last) {
+static void sums_part(void *cx, int64_t first, int64_t last) {
     const Sweep *s = cx;
     _Alignas(VECTOR) float sum[12 * 16], in[2 * 16];
     for (int i = 0; i < 32; i++) in[i] = 0.5f;
@@ -92,20 +91,21 @@ static void fma_part(void *cx, int64_t first, int64_t last) {
     for (int64_t part = first; part < last; part++) s->fn(buf, 0, s->n);
 }
 
-static void fma_all(void *cx) {
+static void sums_all(void *cx) {
     const Sweep *s = cx;
-    pool_run(s->t->pool, s->threads, fma_part, cx);
+    pool_run(s->t->pool, s->threads, sums_part, cx);
 }
 
-static void measure_fma(Measure *t) {
-    Sweep s = {t, t->probe[RT_PROBE_fma], 2 << 20, 1, pool_threads(t->pool)};
-    double operations = 2.0 * 16 * (double)s.n * s.threads;
-    put(t, FIG_fma, operations / best_seconds(fma_all, &s) / 1e9);
+static void measure_arithmetic(Measure *t, FigureId f, RtProbe which, double operations) {
+    Sweep s = {t, t->code->probe[which], 2 << 20, 1, pool_threads(t->pool)};
+    if (!s.fn) return;
+    put(t, f, operations * (double)s.n * s.threads / best_seconds(sums_all, &s) / 1e9);
 }
 
 static void measure_loops(Measure *t) {
     int threads = pool_threads(t->pool);
-    measure_fma(t);
+    measure_arithmetic(t, FIG_fma, RT_PROBE_fma, 2 * 16);
+    measure_arithmetic(t, FIG_dot_bf16, RT_PROBE_dot_bf16, 2 * 2 * 16);
     measure_cache(t, FIG_l2_triad, t->m->l2 * threads);
     measure_cache(t, FIG_l3_triad, t->m->l3 / 2);
     measure_stream(t, FIG_copy, RT_PROBE_copy, t->vectors, 1);
@@ -119,15 +119,17 @@ static void measure_loops(Measure *t) {
 typedef struct Product {
     const Measure *t;
     RtGemm g;
+    const RtTiles *tiles;
 } Product;
 
 static void product_go(void *cx) {
     const Product *p = cx;
-    gemm_run(p->t->pool, &p->g, p->t->tiles, p->t->array[0], p->t->array[1], p->t->array[2]);
+    gemm_run(p->t->pool, &p->g, p->tiles, p->t->array[0], p->t->array[1], p->t->array[2]);
 }
 
-static void measure_product(Measure *t, FigureId f, RtGemm g) {
-    Product p = {t, g};
+static void measure_product(Measure *t, FigureId f, RtGemm g, const RtTiles *tiles) {
+    Product p = {t, g, tiles};
+    if (!tiles->rows) return;
     double operations =
         2.0 * (double)g.m * (double)g.n * (double)g.k * (g.nloop ? (double)g.loop[0].size : 1);
     put(t, f, operations / best_seconds(product_go, &p) / 1e9);
@@ -138,16 +140,20 @@ static RtGemm rows_product(int64_t m, int64_t n, int64_t k) {
 }
 
 static void measure_products(Measure *t) {
-    measure_product(t, FIG_product_wide, rows_product(1024, 3072, 768));
-    measure_product(t, FIG_product_square, rows_product(1024, 768, 768));
+    const RtTiles *tiles = t->code->tiles;
+    measure_product(t, FIG_product_wide, rows_product(1024, 3072, 768), tiles);
+    measure_product(t, FIG_product_square, rows_product(1024, 768, 768), tiles);
     RtGemm weight = rows_product(768, 3072, 1024); /* A lies as its transpose, as in gradients */
     weight.am = 1, weight.ak = 768;
-    measure_product(t, FIG_product_weight, weight);
+    measure_product(t, FIG_product_weight, weight, tiles);
     RtGemm scores = rows_product(128, 128, 64);
     scores.bk = 1, scores.bn = 64, scores.nloop = 1;
     scores.loop[0].size = 96, scores.loop[0].a = scores.loop[0].b = 128 * 64;
     scores.loop[0].c = 128 * 128;
-    measure_product(t, FIG_product_scores, scores);
+    measure_product(t, FIG_product_scores, scores, tiles);
+    RtGemm rounded = rows_product(1024, 3072, 768); /* of a kernel's result and a parameter */
+    rounded.a = DT_bf16;
+    measure_product(t, FIG_product_bf16, rounded, t->code->tiles_bf16);
 }
 
 /* ---- handing out work, and pages */
@@ -224,9 +230,9 @@ static bool measure_threads(Measure *t, int threads, Err *e) {
     return ok;
 }
 
-bool machine_measure(Machine *m, RtProbeFn *const *probe, const RtTiles *tiles, Err *e) {
+bool machine_measure(Machine *m, const MachineCode *code, Err *e) {
     gemm_init();
-    Measure t = {.m = m, .probe = probe, .tiles = tiles};
+    Measure t = {.m = m, .code = code};
     bool ok = map_arrays(&t, e) && measure_threads(&t, 1, e) &&
               (m->cores == 1 || measure_threads(&t, m->cores, e));
     unmap_arrays(&t);

@@ -18,7 +18,8 @@ struct Row { /* of a line or of a kernel; seconds of all recorded steps */
     Span at;
     const char *name; /* of a kernel; of a library's line the function */
     RtPhase of;       /* of a kernel, */
-    bool product;     /* and whether it is a matrix product */
+    bool product;     /* and whether it is a matrix product, */
+    DType type;       /* and of what */
     double seconds, phase[RT_PHASES];
     int64_t calls;
     double operations, bytes;
@@ -77,6 +78,18 @@ static double bandwidth(const Machine *m, int threads, double bytes, const char 
     return memory_rate(m, threads);
 }
 
+/* What a product is made in: where the processor has no bf16, that is f32 too. */
+static DType product_type(const RtStep *s) {
+    return s->tiles && s->tiles->cell == 2 ? DT_bf16 : DT_f32;
+}
+
+/* Operations a second; a kernel's are counted in instructions, and a multiply-add does two. */
+static double arithmetic(const Machine *m, int threads, const RtStep *s) {
+    bool product = s->kind == RT_GEMM;
+    FigureId f = product && product_type(s) == DT_bf16 ? FIG_dot_bf16 : FIG_fma;
+    return machine_ceiling(m, f, threads) / (product ? 1 : 2);
+}
+
 /* The least seconds that a call can take. */
 static double least_seconds(const Table *t, const RtStep *s, const char **ceiling) {
     const Machine *m = t->cx->machine;
@@ -85,8 +98,7 @@ static double least_seconds(const Table *t, const RtStep *s, const char **ceilin
     int threads = pool_threads(t->p->pool);
     double rate = bandwidth(m, threads, s->bytes, ceiling);
     double moving = rate > 0 ? s->bytes / rate / 1e9 : 0;
-    double peak = machine_ceiling(m, FIG_fma, threads);
-    if (s->kind != RT_GEMM) peak /= 2; /* counted in instructions; a multiply-add does two */
+    double peak = arithmetic(m, threads, s);
     double computing = peak > 0 ? s->operations / peak / 1e9 : 0;
     if (computing > moving) *ceiling = "compute";
     return computing > moving ? computing : moving;
@@ -135,6 +147,7 @@ static const char *kernel_name(const Table *t, const RtStep *s) {
     const char *shape = arena_printf(t->arena, "%lldx%lldx%lld", (long long)s->gemm.m,
                                      (long long)s->gemm.n, (long long)s->gemm.k);
     if (times > 1) shape = arena_printf(t->arena, "%lld of %s", (long long)times, shape);
+    if (product_type(s) != DT_f32) shape = arena_printf(t->arena, "%s, bf16", shape);
     return arena_printf(t->arena, "%s %s", s->name, shape);
 }
 
@@ -146,6 +159,7 @@ static void add_step(Table *t, const RtStep *s, double seconds, int64_t calls) {
     double bound = least_seconds(t, s, &ceiling) * (double)calls;
     add_time(r, s->phase, seconds, calls);
     r->product = s->kind == RT_GEMM;
+    r->type = product_type(s);
     r->operations += s->operations * (double)calls;
     r->bytes += s->bytes * (double)calls;
     r->bound += bound;
@@ -366,6 +380,7 @@ static json_t *kernels_json(const Table *t) {
         const Row *r = t->kernel.at[i];
         json_t *j = row_json(t, r, false);
         json_object_set_new(j, "product", json_boolean(r->product));
+        if (r->product) json_object_set_new(j, "type", json_string(dtype_name(r->type)));
         json_object_set_new(j, "calls", json_real((double)r->calls / (double)t->p->recorded));
         json_object_set_new(j, "gflops", json_real(r->operations / r->seconds / 1e9));
         json_object_set_new(j, "gbytes", json_real(r->bytes / r->seconds / 1e9));

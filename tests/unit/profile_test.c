@@ -245,6 +245,39 @@ static void test_tables(void) {
     close_fixture(&f);
 }
 
+/* A product is set against the arithmetic of the type that its tiles multiply, 2e9 operations a
+ * second for bf16 here, one beside it against f32's. */
+static void test_product_types(void) {
+    static const RtTiles bf16 = {.rows = 14, .cell = 2}, f32 = {.rows = 14, .cell = 1};
+    Fixture f;
+    open_fixture(&f);
+    Profile *p = record(&f);
+    Machine m = {.cores = 2, .l2 = 1 << 20, .l3 = 1 << 24};
+    for (int i = 0; i < FIGURES; i++) m.figure[i] = (Figure){0.5, 1};
+    m.figure[FIG_dot_bf16] = (Figure){1, 2};
+    for (int i = 0; i < 2; i++) { /* what has run is told as if it had been products */
+        f.step[i].kind = RT_GEMM;
+        f.step[i].gemm = (RtGemm){.m = 4, .n = 5, .k = 6};
+        f.step[i].operations = 1e9;
+        f.step[i].tiles = i ? &f32 : &bf16;
+    }
+    json_t *j = profile_of(p, &(ProfileCx){.machine = &m}),
+           *kernels = json_object_get(j, "kernels");
+    EXPECT(json_array_size(kernels) == 2, "two products");
+    for (size_t i = 0; i < json_array_size(kernels); i++) {
+        const json_t *k = json_array_get(kernels, i);
+        bool rounded = json_object_get(k, "forward") != NULL;
+        EXPECT(str_eq(text(k, "type"), rounded ? "bf16" : "f32"), "'%s'", text(k, "type"));
+        EXPECT(str_eq(text(k, "name"), rounded ? "soft\"max 4x5x6, bf16" : "soft\"max 4x5x6"),
+               "'%s'", text(k, "name"));
+        check_near(number(k, "of_ceiling"), (rounded ? 500 : 1000) / number(k, "ms"),
+                   "of the ceiling");
+    }
+    json_decref(j);
+    profile_free(p);
+    close_fixture(&f);
+}
+
 static void test_short_runs(void) {
     Fixture f;
     open_fixture(&f);
@@ -272,6 +305,10 @@ static void test_machine(void) {
         EXPECT(again.figure[i].one == i + 0.5 && again.figure[i].all == 2.0 * i, "%s",
                figure_info[i].name);
     EXPECT(!machine_read(&again, b.data, b.n / 2) && !machine_read(&again, "{}", 2), "broken text");
+    char *last = strstr(b.data, figure_info[FIGURES - 1].name);
+    last[0] = '?';
+    EXPECT(!machine_read(&again, b.data, b.n), "a figure is missing");
+    last[0] = figure_info[FIGURES - 1].name[0];
     again.cores++;
     EXPECT(!machine_read(&again, b.data, b.n), "another machine's");
     buf_free(&b);
@@ -284,6 +321,7 @@ static void test_machine(void) {
 int main(void) {
     test_trace();
     test_tables();
+    test_product_types();
     test_short_runs();
     test_machine();
     return check_done("profile");
