@@ -80,17 +80,37 @@ static void start_times(Session *s, const CompileOptions *o) {
     if (o->time && !s->times) s->times = times_new(s->arena);
 }
 
-/* Whether products of bf16 are worth making: $UPT_BF16 says so where the processor has none. */
-static bool multiplies_bf16(void) {
-    const char *cpu = getenv("UPT_CPU"), *always = getenv("UPT_BF16");
-    return (always && *always) || codegen_has_bf16(cpu && *cpu ? cpu : NULL);
+/* What code is made for; NULL: the processor it runs on. */
+static const char *target_cpu(void) {
+    const char *cpu = getenv("UPT_CPU");
+    return cpu && *cpu ? cpu : NULL;
 }
 
+static bool check_cpu(const Session *s) {
+    const char *cpu = target_cpu(), *names = "";
+    for (const char *const *known = codegen_cpus(); cpu && *known; known++) {
+        if (str_eq(cpu, *known)) return true;
+        names = arena_printf(s->arena, "%s%s%s", names, *names ? ", " : "", *known);
+    }
+    if (cpu)
+        diag_error(s->diag, (Span){0},
+                   "UPT_CPU is the processor that kernels are made for, one of %s, not '%s'", names,
+                   cpu);
+    return !cpu;
+}
+
+/* Whether products of bf16 are worth making: $UPT_BF16 says so where the processor has none. */
+static bool multiplies_bf16(void) {
+    const char *always = getenv("UPT_BF16");
+    return (always && *always) || codegen_has_bf16(target_cpu());
+}
+
+/* The products of a .upx are of bf16 already, and are made from what they were rounded to. */
 static void settle_precision(Session *s, RunSpec *run) {
     if (!run->precision || !str_eq(run->precision, "bf16") || multiplies_bf16()) return;
     diag_warn(s->diag, (Span){0},
               "precision = bf16: this processor has no products of bf16: computed in f32");
-    run->precision = "f32";
+    if (s->program->stage == STAGE_BUILT) run->precision = "f32";
 }
 
 /* What the flags say in place of the program, and whether its entries can follow. */
@@ -102,7 +122,7 @@ static void settle_run(Session *s, const CompileOptions *o) {
     if (o->keep) run->keep = o->keep;
     if (o->order) run->alternate = str_eq(o->order, "alternate");
     if (o->precision) run->precision = o->precision;
-    if (p->stage == STAGE_BUILT) settle_precision(s, run); /* a .upx is made of bf16 already */
+    if (check_cpu(s) && !o->only) settle_precision(s, run); /* only training is in bf16 */
     for (size_t i = 0; run->micro > 0 && i < p->nentry; i++)
         if (p->entry[i].kind == ENTRY_train && p->entry[i].batch % run->micro)
             diag_error(s->diag, p->entry[i].span, "micro = %lld does not divide the batch of %lld",
@@ -215,9 +235,9 @@ static void tell_note(const Session *s, const char *note) {
 bool session_generate(Session *s, const CompileOptions *o) {
     double start = clock_seconds();
     Err e = {0};
-    const char *why, *cpu = getenv("UPT_CPU");
+    const char *why;
     CodegenOptions co = {
-        .cache = cache_folder(s->arena, &why), .cpu = cpu && *cpu ? cpu : NULL, .times = s->times};
+        .cache = cache_folder(s->arena, &why), .cpu = target_cpu(), .times = s->times};
     if (o->emit && str_eq(o->emit, "llvm")) co.emit_llvm = stdout;
     if (o->emit && str_eq(o->emit, "asm")) co.emit_asm = stdout;
     s->codegen = codegen_new(&co, &e);
@@ -247,7 +267,7 @@ bool session_open(Session *s, const char *path, const CompileOptions *o) {
     double start = clock_seconds();
     if (!upx_read(path, s, &e)) return fail("%s", e.msg), false;
     settle_run(s, o);
-    if (!keep_only(s, path, o->only)) return false;
+    if (diag_flush(s) || !keep_only(s, path, o->only)) return false;
     times_stage(s->times, "read .upx", start, "parse, verify, plan, vocabulary");
     settle_weights(s, o);
     return session_generate(s, o);

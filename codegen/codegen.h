@@ -13,7 +13,7 @@ typedef struct Codegen Codegen;
 typedef struct CodegenOptions {
     int threads;                /* that compile; 0: all */
     const char *cache;          /* folder for objects; NULL: none */
-    const char *cpu;            /* LLVM's name of the processor to make code for; NULL: this one */
+    const char *cpu;            /* one of codegen_cpus() to make code for; NULL: this one */
     FILE *emit_llvm, *emit_asm; /* print what is compiled, or NULL */
     Times *times;               /* NULL: nobody asks */
 } CodegenOptions;
@@ -27,6 +27,9 @@ RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Er
 const RtTiles *codegen_tiles(Codegen *c, DType of, Err *e);
 /* Why compiled kernels could not be kept for the next run; NULL: they were, or need not be. */
 const char *codegen_note(const Codegen *c);
+/* Processors that code can be made for besides the one it runs on, by LLVM's names; NULL ends them.
+ */
+const char *const *codegen_cpus(void);
 /* Whether the processor multiplies bf16 faster than f32. cpu: as in CodegenOptions. */
 bool codegen_has_bf16(const char *cpu);
 size_t codegen_kernels(const Codegen *c); /* structures compiled so far */

@@ -274,6 +274,10 @@ const char *jit_note(const Jit *j) {
     return j->note.msg[0] ? j->note.msg : NULL;
 }
 
+const char *const *codegen_cpus(void) {
+    return host_cpus();
+}
+
 bool codegen_has_bf16(const char *cpu) {
     Host host = {0};
     Err e = {0};

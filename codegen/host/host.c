@@ -24,18 +24,32 @@ LLVMTargetMachineRef host_machine(const Host *h, Err *e) {
     return m;
 }
 
-/* LLVM knows what a processor has, but does not say it through this interface; of these two levels
- * of x86-64 it is known anyway. */
+/* LLVM knows many more processors and what each has, but says neither through this interface; of
+ * the levels of x86-64 it is known anyway. */
+#if defined(__x86_64__)
+static const char *const cpus[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", NULL};
+static const char *const cpu_features[] = {"", "", "+avx2,+fma", "+avx2,+fma,+avx512f"};
+#else
+static const char *const cpus[] = {"generic", NULL};
+static const char *const cpu_features[] = {""};
+#endif
+
+const char *const *host_cpus(void) {
+    return cpus;
+}
+
+/* NULL: nothing is known of it. */
 static const char *features_of(const char *cpu) {
-    if (strcmp(cpu, "x86-64-v3") == 0) return "+avx2,+fma";
-    if (strcmp(cpu, "x86-64-v4") == 0) return "+avx2,+fma,+avx512f";
-    return "";
+    for (int i = 0; cpus[i]; i++)
+        if (str_eq(cpu, cpus[i])) return cpu_features[i];
+    return NULL;
 }
 
 bool host_init(Host *h, const char *cpu, Err *e) {
     if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter() ||
         LLVMInitializeNativeAsmParser())
         return err_set(e, "this build of LLVM cannot make code for this machine");
+    if (cpu && !features_of(cpu)) return err_set(e, "no code can be made for '%s'", cpu);
     h->triple = LLVMGetDefaultTargetTriple();
     h->cpu = cpu ? LLVMCreateMessage(cpu) : LLVMGetHostCPUName();
     h->features = cpu ? LLVMCreateMessage(features_of(cpu)) : LLVMGetHostCPUFeatures();

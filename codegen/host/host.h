@@ -12,10 +12,12 @@ typedef struct Host {
     char *triple, *cpu, *features; /* LLVM's own copies; host_free */
     char *layout;                  /* data layout */
 } Host;
-bool host_init(Host *h, const char *cpu, Err *e); /* cpu: LLVM's name; NULL: the one it runs on */
+/* cpu: one of host_cpus(); NULL: the one it runs on. */
+bool host_init(Host *h, const char *cpu, Err *e);
+const char *const *host_cpus(void); /* NULL ends them */
 void host_free(Host *h);
-bool host_has_amx(const Host *h); /* with what bf16 needs, and it may be used */
-bool host_has_bf16(const Host *h);                        /* products of bf16 that sum in f32 */
+bool host_has_amx(const Host *h);  /* with what bf16 needs, and it may be used */
+bool host_has_bf16(const Host *h); /* products of bf16 that sum in f32 */
 LLVMTargetMachineRef host_machine(const Host *h, Err *e); /* one a thread; NULL: reported */
 
 #endif

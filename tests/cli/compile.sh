@@ -24,6 +24,9 @@ uptc compile mean.upm --emit=asm | grep -c 'retq\?$'
 UPT_CPU=x86-64-v3 uptc compile mean.upm --emit=llvm | grep -o '"target-cpu"="[^"]*"' | sort -u
 try uptc compile mean.upm --check-each
 try env UPT_STRIP=some uptc compile mean.upm
+for cpu in some x86-64-v3+avx2; do try env UPT_CPU=$cpu uptc compile mean.upm; done
+try env UPT_CPU=some uptc run mean.upm
+try env UPT_CPU=some uptc run mean.upx
 uptc compile mean.upm --time -o timed.upx 2>&1 | sed 's/ *[0-9]*\.[0-9]/ N/'
 
 echo "=== -o"

@@ -46,6 +46,9 @@ try env UPT_CPU=x86-64-v3 uptc run tiny.upm --dir p --quiet --precision bf16
 try env UPT_CPU=x86-64-v3 uptc check tiny.upm --precision bf16
 try env UPT_BF16=1 uptc check tiny.upm --precision bf16
 UPT_BF16=1 uptc compile tiny.upm --precision bf16 --emit=ir 2>/dev/null | grep -o 'precision="[a-z0-9]*"'
+UPT_BF16=1 uptc compile tiny.upm --precision bf16 -o rounded.upx >/dev/null
+try env UPT_CPU=x86-64-v3 uptc run rounded.upx --dir r --quiet
+try env UPT_CPU=x86-64-v3 UPT_BF16=1 uptc run rounded.upx --dir r2 --quiet
 UPT_CPU=x86-64-v3 uptc run tiny.upm --dir f32 --quiet
 cmp p/last.safetensors f32/last.safetensors && echo "and the same bytes"
 
