@@ -175,8 +175,8 @@ static void repack(Build *b, Labels *s, int operand, Operands *o, Packed *c) {
 /* ---- the product */
 static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     *g = (RtGemm){.m = size_of(s, c->m), .n = size_of(s, c->n), .k = size_of(s, c->k)};
-    g->am = stride_of(s, c->m, A), g->ak = stride_of(s, c->k, A);
-    g->bk = stride_of(s, c->k, B), g->bn = stride_of(s, c->n, B);
+    g->am = walk_plain(stride_of(s, c->m, A)), g->ak = walk_plain(stride_of(s, c->k, A));
+    g->bk = walk_plain(stride_of(s, c->k, B)), g->bn = walk_plain(stride_of(s, c->n, B));
     g->cm = stride_of(s, c->m, C), g->cn = stride_of(s, c->n, C);
     g->sm = stride_of(s, c->m, S), g->sn = stride_of(s, c->n, S);
     for (int i = 0; i < s->n; i++) {

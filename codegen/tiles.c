@@ -144,7 +144,7 @@ static void emit_tile(Emit *e, const char *name, int rows, const TileForm *f) {
 }
 
 /* ---- packing */
-enum { PACK_X, PACK_STRIDE, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PARAMS };
+enum { PACK_X, PACK_AT, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PARAMS };
 
 typedef struct Pack {
     Emit *e;
@@ -154,12 +154,15 @@ typedef struct Pack {
 } Pack;
 
 static void begin_pack(Emit *e, const char *name) {
-    LType type[PACK_PARAMS] = {e->ptr, e->i64, e->i64, e->i64, e->ptr, e->i64};
+    LType type[PACK_PARAMS] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64};
     emit_function(e, name, type, PACK_PARAMS);
 }
 
-static Value number_at(const Pack *p, Value i) {
-    return e_at(p->e, mem_type(p->e, p->from), param(p->e, PACK_X), i);
+/* Where the numbers of line or k number `i` begin. */
+static Value numbers_of(const Pack *p, Value i) {
+    Emit *e = p->e;
+    Value at = e_load(e, e->i64, e_at(e, e->i64, param(e, PACK_AT), i));
+    return e_at(e, mem_type(e, p->from), param(e, PACK_X), at);
 }
 
 static Value load_numbers(const Pack *p, Value at, Value mask) {
@@ -201,14 +204,10 @@ static void store_cells(const Pack *p, Value cells, Value row) {
 /* The cells of all lines at k; `whole`: all numbers of them are there, else the first alone. */
 static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
     Emit *e = p->e;
-    Value at = i_mul(e, k, param(e, PACK_STRIDE));
-    Value x = load_numbers(p, number_at(p, at), mask);
+    Value x = load_numbers(p, numbers_of(p, k), mask);
     if (p->cell == 1) return mem_unpack(e, p->from, x);
     Value y = LLVMConstNull(e->vi16);
-    if (whole) {
-        at = i_add(e, at, param(e, PACK_STRIDE));
-        y = as_bf16(p, load_numbers(p, number_at(p, at), mask));
-    }
+    if (whole) y = as_bf16(p, load_numbers(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask));
     x = as_bf16(p, x);
     return beside(p, x, y);
 }
@@ -340,10 +339,7 @@ static void emit_blocks(const Pack *p, Value *line, EmitBlock *emit) {
 static void emit_pack_across(Emit *e, const char *name, const Pack *p) {
     begin_pack(e, name);
     Value line[LANES], last = i_sub(e, param(e, PACK_WIDTH), c_i64(e, 1));
-    for (int i = 0; i < LANES; i++) {
-        Value number = i_min(e, c_i64(e, i), last);
-        line[i] = number_at(p, i_mul(e, number, param(e, PACK_STRIDE)));
-    }
+    for (int i = 0; i < LANES; i++) line[i] = numbers_of(p, i_min(e, c_i64(e, i), last));
     emit_blocks(p, line, emit_block);
     LLVMBuildRetVoid(e->b);
 }
@@ -361,31 +357,33 @@ static void emit_rows_across(Emit *e, const char *name, const Pack *p) {
     begin_pack(e, name);
     Loop i = loop_begin(e, c_i64(e, 0), param(e, PACK_WIDTH), c_i64(e, 1));
     Value line[2];
-    line[0] = number_at(p, i_mul(e, i.i, param(e, PACK_STRIDE)));
+    line[0] = numbers_of(p, i.i);
     line[1] = floats_at(e, param(e, PACK_CELL), i_mul(e, i.i, param(e, PACK_STEP)));
     emit_blocks(p, line, emit_line_block);
     loop_end(e, &i);
     LLVMBuildRetVoid(e->b);
 }
 
-/* Numbers beyond the last are zero. */
-static Value there(const Pack *p, Value mask, Value number, Value rest) {
-    if (!rest) return mask;
-    Value is = e_splat(p->e, i_cmp(p->e, LLVMIntSLT, number, rest));
-    return i_and(p->e, mask, is);
+/* The numbers of all lines at k as bf16; those at `end` and beyond, unless it is NULL,
+ * are zero. */
+static Value numbers_at(const Pack *p, Value k, Value mask, Value end) {
+    Emit *e = p->e;
+    if (end) {
+        Value there = i_cmp(e, LLVMIntSLT, k, end), last = i_sub(e, end, c_i64(e, 1));
+        mask = i_and(e, mask, e_splat(e, there));
+        k = i_min(e, k, last);
+    }
+    return as_bf16(p, load_numbers(p, numbers_of(p, k), mask));
 }
 
 static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
     Emit *e = p->e;
     Value row[LANES], mask = lanes_below(e, param(e, PACK_WIDTH));
+    Value end = rest ? param(e, PACK_K) : NULL;
     for (int i = 0; i < LANES; i++) {
-        Value half[2];
-        for (int h = 0; h < 2; h++) {
-            Value number = c_i64(e, 2 * i + h), at = i_add(e, k, number);
-            at = number_at(p, i_mul(e, at, param(e, PACK_STRIDE)));
-            half[h] = as_bf16(p, load_numbers(p, at, there(p, mask, number, rest)));
-        }
-        row[i] = beside(p, half[0], half[1]);
+        Value low = numbers_at(p, i_add(e, k, c_i64(e, 2 * i)), mask, end);
+        Value high = numbers_at(p, i_add(e, k, c_i64(e, 2 * i + 1)), mask, end);
+        row[i] = beside(p, low, high);
     }
     transpose(e, row);
     for (int i = 0; i < LANES; i++) {
@@ -448,11 +446,15 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
     define_table(e, fn, n);
 }
 
+TileForm tile_form_amx(void) {
+    return (TileForm){32, 2, 2, 16, true};
+}
+
 /* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, or 16 of 4; or in
  * four of eight tiles of AMX. */
 static TileForm largest(const Host *h, TileKind kind) {
     if (kind == TILE_bf16) {
-        if (host_has_amx(h)) return (TileForm){32, 2, 2, 16, true};
+        if (host_has_amx(h)) return tile_form_amx();
         return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2, 1, false} : (TileForm){0};
     }
     if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1, 1, false};
@@ -464,8 +466,7 @@ bool tiles_has(const Host *h, TileKind kind) {
     return largest(h, kind).rows > 0;
 }
 
-void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
-    TileForm most = largest(h, kind);
+void tiles_sources_of(TileForm most, TileSources *s) {
     *s = (TileSources){.largest = most};
     if (!most.rows) return;
     snprintf(s->key[0], sizeof s->key[0], "packing of %d, amx %d", most.cell, most.amx);
@@ -477,6 +478,10 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
                  most.cell, most.amx);
         s->source[s->n++] = (Source){s->key[v], emit_tiles, &s->form[v - 1]};
     }
+}
+
+void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
+    tiles_sources_of(largest(h, kind), s);
 }
 
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {

@@ -24,6 +24,9 @@ typedef struct TileSources { /* not to be moved once it is filled */
 bool tiles_has(const Host *h, TileKind kind);
 /* What has to be compiled for them. */
 void tiles_sources(const Host *h, TileKind kind, TileSources *s);
+/* For tiles of this form, the packing first; AMX's can be packed for wherever bf16 can. */
+void tiles_sources_of(TileForm most, TileSources *s);
+TileForm tile_form_amx(void);
 /* What came of it: where each symbol lies. */
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t);
 /* Both at once. */

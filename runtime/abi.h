@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 2 };
+enum { ABI_VERSION = 3 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
@@ -37,16 +37,32 @@ typedef struct RtCall {
  * sizes alone. */
 typedef void RtKernel(const RtCall *call, int64_t first, int64_t last);
 
-/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. A and
- * B may be bf16 where RtStep.tiles make it. S may lie where C does, with its strides. RtStep.tiles
- * make any product of which C has unit stride along one dimension, as code generation arranges, but
- * for a row times a matrix, which is BLAS's. `loop` are the dimensions beyond the matrix, walked
- * outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. */
+/* How an index leads through memory: its digits in mixed radix, outermost first, each have a stride
+ * in elements. The outermost has no bound, and its size is not looked at. */
+enum { WALK_DIGITS = 4 };
+typedef struct RtWalk {
+    int n;
+    struct {
+        int64_t size, stride;
+    } at[WALK_DIGITS];
+} RtWalk;
+static inline RtWalk walk_plain(int64_t stride) {
+    return (RtWalk){.n = 1, .at = {{0, stride}}};
+}
+
+/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. A's
+ * rows and columns and B's are walks, so that either may be a matrix that lies nowhere as such, as
+ * the windows of a convolution. A and B may be bf16 where RtStep.tiles make it. S may lie where C
+ * does, with its strides. RtStep.tiles make any product of which C has unit stride along one
+ * dimension, as code generation arranges, but for a row times a matrix, which is BLAS's. `loop` are
+ * the dimensions beyond the matrix, walked outermost; one that C lacks (its stride there is 0) adds
+ * into C: it is contracted. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
-    int64_t am, ak, bk, bn, cm, cn, sm, sn; /* element strides */
-    DType a, b;                             /* f32 or bf16 */
+    RtWalk am, ak, bk, bn;
+    int64_t cm, cn, sm, sn; /* element strides */
+    DType a, b;             /* f32 or bf16 */
     int nloop;
     struct {
         int64_t size, a, b, c, s;
@@ -73,9 +89,9 @@ typedef struct RtTile { /* C = A B, or S + A B where S is not NULL; S may be C *
 typedef void RtTileFn(const RtTile *t);
 /* `width` (1 to 16) lines of k numbers each go to cell[k * step + line], or cell[line * step + k]
  * by rows; what is written may go as far as the 16th line and the next 16 cells, which is why
- * panels are laid out in order. Along: lines lie next to each other, and `stride` leads to the next
- * k; across: a line's numbers do, and `stride` leads to the next line. */
-typedef void RtPackFn(const void *x, int64_t stride, int64_t width, int64_t k, void *cell,
+ * panels are laid out in order. Along: lines lie next to each other, those of each k from x + at[k]
+ * on; across: a line's numbers do, from x + at[line] on. */
+typedef void RtPackFn(const void *x, const int64_t *at, int64_t width, int64_t k, void *cell,
                       int64_t step);
 enum { PACK_along, PACK_across, PACKS };
 typedef RtPackFn *RtPacks[2][PACKS]; /* of f32, of bf16 */

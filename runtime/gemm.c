@@ -4,8 +4,8 @@
  * where there are no RtTiles: one single-threaded call a tile (or several in a fixed order, where
  * loops accumulate), cut by sizes alone. So the bits do not depend on the number of threads.
  * GemmOperands are strided: whatever BLAS can take as rows, columns or their transposes is passed
- * as it is, and what it cannot (no unit stride, a stride beyond its integers) is computed by a
- * plain loop.
+ * as it is, and what it cannot (compound walks, no unit stride, a stride beyond its integers) is
+ * computed by a plain loop.
  *
  * A vector times a matrix, as in generating one token, takes as long as reading the matrix does:
  * sgemm would pack it first, so it is cblas_sgemv, and tiles are cut by the bytes that they read.
@@ -43,8 +43,10 @@ static bool fits(int64_t n) {
     return n <= INT_MAX;
 }
 
-/* A matrix of `rows` by `cols` with these strides; a dimension of size 1 may have any stride. */
-static GemmOperand operand(int64_t rows, int64_t cols, int64_t row, int64_t col) {
+/* A matrix of `rows` by `cols` that lies so; a dimension of size 1 may have any stride. */
+static GemmOperand operand(int64_t rows, int64_t cols, const RtWalk *by_row, const RtWalk *by_col) {
+    int64_t row = by_row->at[0].stride, col = by_col->at[0].stride;
+    if (by_row->n > 1 || by_col->n > 1) return (GemmOperand){false, 0};
     if ((col == 1 || cols == 1) && (row >= cols || rows == 1))
         return (GemmOperand){false, rows == 1 && row < cols ? cols : row};
     if ((row == 1 || rows == 1) && (col >= rows || cols == 1))
@@ -54,6 +56,12 @@ static GemmOperand operand(int64_t rows, int64_t cols, int64_t row, int64_t col)
 
 static void swap_i64(int64_t *a, int64_t *b) {
     int64_t t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void swap_walks(RtWalk *a, RtWalk *b) {
+    RtWalk t = *a;
     *a = *b;
     *b = t;
 }
@@ -68,8 +76,8 @@ static void transpose_product(GemmJob *j) {
     g->a = g->b;
     g->b = type;
     swap_i64(&g->m, &g->n);
-    swap_i64(&g->am, &g->bn);
-    swap_i64(&g->ak, &g->bk);
+    swap_walks(&g->am, &g->bn);
+    swap_walks(&g->ak, &g->bk);
     swap_i64(&g->cm, &g->cn);
     swap_i64(&g->sm, &g->sn);
     for (int i = 0; i < g->nloop; i++) swap_i64(&g->loop[i].a, &g->loop[i].b);
@@ -81,14 +89,16 @@ static const void *element(const void *x, DType t, int64_t i) {
     return (const char *)x + i * (int64_t)dtype_size(t);
 }
 
-static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, int64_t m,
-                       int64_t n, bool add) {
+static void tile_plain(const RtGemm *g, const float *a, const float *b, float *c, const GemmPart *p,
+                       bool add) {
     CHECK(g->a == DT_f32 && g->b == DT_f32);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) {
+    for (int64_t i = 0; i < p->m; i++)
+        for (int64_t j = 0; j < p->n; j++) {
+            const float *row = a + walk_at(&g->am, p->row + i);
+            const float *column = b + walk_at(&g->bn, p->column + j);
             float sum = add ? c[i * g->cm + j * g->cn] : 0;
             for (int64_t k = 0; k < g->k; k++)
-                sum += a[i * g->am + k * g->ak] * b[k * g->bk + j * g->bn];
+                sum += row[walk_at(&g->ak, k)] * column[walk_at(&g->bk, k)];
             c[i * g->cm + j * g->cn] = sum;
         }
 }
@@ -104,23 +114,25 @@ static void tile_vector(const GemmJob *j, const float *x, const float *b, float 
     bool by_rows = j->ob.trans; /* a row of what is stored for each element of y */
     int64_t rows = by_rows ? n : g->k, cols = by_rows ? g->k : n;
     cblas_sgemv(CblasRowMajor, by_rows ? CblasNoTrans : CblasTrans, (int)rows, (int)cols, 1, b,
-                (int)j->ob.ld, x, (int)g->ak, add ? 1 : 0, y, (int)g->cn);
+                (int)j->ob.ld, x, (int)g->ak.at[0].stride, add ? 1 : 0, y, (int)g->cn);
 }
 
-static void tile_product(const GemmJob *j, const float *a, const float *b, float *c, int64_t m,
-                         int64_t n, bool add) {
+static void tile_product(const GemmJob *j, const float *a, const float *b, float *c,
+                         const GemmPart *p, bool add) {
     const RtGemm *g = &j->g;
     if (!j->blas || g->k == 0) {
-        tile_plain(g, a, b, c, m, n, add);
+        tile_plain(g, a, b, c, p, add);
         return;
     }
+    a += walk_at(&g->am, p->row);
+    b += walk_at(&g->bn, p->column);
     if (j->vector) {
-        tile_vector(j, a, b, c, n, add);
+        tile_vector(j, a, b, c, p->n, add);
         return;
     }
-    int64_t ldc = g->cm > n ? g->cm : n;
-    cblas_sgemm(CblasRowMajor, cblas_trans(&j->oa), cblas_trans(&j->ob), (int)m, (int)n, (int)g->k,
-                1, a, (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
+    int64_t ldc = g->cm > p->n ? g->cm : p->n;
+    cblas_sgemm(CblasRowMajor, cblas_trans(&j->oa), cblas_trans(&j->ob), (int)p->m, (int)p->n,
+                (int)g->k, 1, a, (int)j->oa.ld, b, (int)j->ob.ld, add ? 1 : 0, c, (int)ldc);
 }
 
 /* C begins as S. BLAS would begin with zeros, which takes as long. */
@@ -132,8 +144,9 @@ static void tile_start(const RtGemm *g, const float *s, float *c, int64_t m, int
             for (int64_t k = 0; k < n; k++) c[k * g->cn] = s[k * g->sn];
 }
 
-typedef struct Tile { /* where its operands begin, in elements */
-    int64_t a, b, c, s, m, n;
+typedef struct Tile { /* where loops lead, in elements: of a and b all, of c and s the part */
+    int64_t a, b, c, s;
+    GemmPart part;
 } Tile;
 
 /* Walks the loops that contract further dimensions, in order; the first product stores, unless
@@ -142,7 +155,7 @@ static void tile_run(const GemmJob *j, const Tile *t) {
     const RtGemm *g = &j->g;
     GemmStart from = {j->c + t->c, j->s ? j->s + t->s : NULL, g->sm};
     if (from.s && from.s != from.c && !(j->packed && g->sn == 1)) {
-        tile_start(g, from.s, from.c, t->m, t->n);
+        tile_start(g, from.s, from.c, t->part.m, t->part.n);
         from.s = from.c, from.s_row = g->cm;
     }
     int64_t total = 1;
@@ -159,14 +172,14 @@ static void tile_run(const GemmJob *j, const Tile *t) {
         }
         const void *a = element(j->a, g->a, t->a + da), *b = element(j->b, g->b, t->b + db);
         if (j->packed)
-            packed_product(j, a, b, &from, t->m, t->n);
+            packed_product(j, a, b, &from, &t->part);
         else
-            tile_product(j, a, b, from.c, t->m, t->n, from.s);
+            tile_product(j, a, b, from.c, &t->part, from.s);
         from.s = from.c, from.s_row = g->cm;
     }
     if (total == 0 && !j->s) { /* an empty sum */
-        for (int64_t i = 0; i < t->m; i++)
-            for (int64_t k = 0; k < t->n; k++) j->c[t->c + i * g->cm + k * g->cn] = 0;
+        for (int64_t i = 0; i < t->part.m; i++)
+            for (int64_t k = 0; k < t->part.n; k++) j->c[t->c + i * g->cm + k * g->cn] = 0;
     }
 }
 
@@ -176,12 +189,9 @@ void gemm_tasks(const GemmJob *j, int64_t first, int64_t last) {
     for (int64_t task = first; task < last; task++) {
         int64_t jn = task % j->ntile_n * j->tile_n, rest = task / j->ntile_n;
         int64_t im = rest % j->ntile_m * j->tile_m;
-        Tile t = {.a = im * g->am,
-                  .b = jn * g->bn,
-                  .c = im * g->cm + jn * g->cn,
+        Tile t = {.c = im * g->cm + jn * g->cn,
                   .s = im * g->sm + jn * g->sn,
-                  .m = min_i64(j->tile_m, g->m - im),
-                  .n = min_i64(j->tile_n, g->n - jn)};
+                  .part = {im, jn, min_i64(j->tile_m, g->m - im), min_i64(j->tile_n, g->n - jn)}};
         rest /= j->ntile_m;
         for (int i = g->nloop - 1; i >= 0; i--) {
             if (g->loop[i].c == 0) continue;
@@ -236,11 +246,12 @@ static bool bind_vector(GemmJob *j) {
     if ((double)(j->g.m * j->g.n * j->g.k) * sizeof(float) < VECTOR_BYTES) return false;
     GemmJob v = *j;
     if (v.g.m != 1) transpose_product(&v);
-    if (v.g.k == 1) v.g.ak = 1;
+    if (v.g.k == 1) v.g.ak = walk_plain(1);
     if (v.g.n == 1) v.g.cn = 1;
-    v.ob = operand(v.g.k, v.g.n, v.g.bk, v.g.bn);
-    v.blas = v.vector = v.ob.ld && fits(v.ob.ld) && fits(v.g.k) && fits(v.g.n) && v.g.ak > 0 &&
-                        fits(v.g.ak) && v.g.cn > 0 && fits(v.g.cn);
+    v.ob = operand(v.g.k, v.g.n, &v.g.bk, &v.g.bn);
+    int64_t stride = v.g.ak.n == 1 ? v.g.ak.at[0].stride : 0;
+    v.blas = v.vector = v.ob.ld && fits(v.ob.ld) && fits(v.g.k) && fits(v.g.n) && stride > 0 &&
+                        fits(stride) && v.g.cn > 0 && fits(v.g.cn);
     if (v.vector) *j = v;
     return v.vector;
 }
@@ -248,8 +259,8 @@ static bool bind_vector(GemmJob *j) {
 static void bind_matrix(GemmJob *j) {
     if (j->g.cn != 1 && j->g.n != 1 && (j->g.cm == 1 || j->g.m == 1)) transpose_product(j);
     const RtGemm *g = &j->g;
-    j->oa = operand(g->m, g->k, g->am, g->ak);
-    j->ob = operand(g->k, g->n, g->bk, g->bn);
+    j->oa = operand(g->m, g->k, &g->am, &g->ak);
+    j->ob = operand(g->k, g->n, &g->bk, &g->bn);
     j->blas = j->oa.ld && j->ob.ld && fits(j->oa.ld) && fits(j->ob.ld) && fits(g->cm) &&
               fits(g->k) && (g->cn == 1 || g->n == 1) && (g->cm >= g->n || g->m == 1);
     j->packed = j->tiles && (g->cn == 1 || g->n == 1);

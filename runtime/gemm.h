@@ -41,13 +41,30 @@ static inline int64_t gemm_part(int64_t size, int64_t most, int64_t step) {
     return (each + step - 1) / step * step;
 }
 
+/* Elements from the first to the one at index i. */
+static inline int64_t walk_at(const RtWalk *w, int64_t i) {
+    int64_t at = 0;
+    for (int d = w->n - 1; d > 0; i /= w->at[d--].size) at += i % w->at[d].size * w->at[d].stride;
+    return at + i * w->at[0].stride;
+}
+/* So many indices from i on lie evenly, the last stride apart. */
+static inline int64_t walk_run(const RtWalk *w, int64_t i, int64_t most) {
+    if (w->n == 1) return most;
+    int64_t size = w->at[w->n - 1].size, run = size - i % size;
+    return run < most ? run : most;
+}
+
 typedef struct GemmStart { /* C, and what it starts from: NULL for nothing */
     float *c;
     const float *s;
     int64_t s_row;
 } GemmStart;
-/* packed.c: C = A B or S + A B of m by n, where the rows of C and S have unit stride. */
-void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to, int64_t m,
-                    int64_t n);
+typedef struct GemmPart { /* of C: m by n from there on */
+    int64_t row, column, m, n;
+} GemmPart;
+/* packed.c: C = A B or S + A B, where the rows of C and S have unit stride; `to` is where the part
+ * lies, a and b all of the operands. */
+void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,
+                    const GemmPart *part);
 
 #endif

@@ -136,7 +136,16 @@ static void measure_product(Measure *t, FigureId f, RtGemm g, const RtTiles *til
 }
 
 static RtGemm rows_product(int64_t m, int64_t n, int64_t k) {
-    return (RtGemm){.m = m, .n = n, .k = k, .am = k, .ak = 1, .bk = n, .bn = 1, .cm = n, .cn = 1};
+    RtWalk one = walk_plain(1), across = walk_plain(n);
+    return (RtGemm){.m = m,
+                    .n = n,
+                    .k = k,
+                    .am = walk_plain(k),
+                    .ak = one,
+                    .bk = across,
+                    .bn = one,
+                    .cm = n,
+                    .cn = 1};
 }
 
 static void measure_products(Measure *t) {
@@ -144,10 +153,10 @@ static void measure_products(Measure *t) {
     measure_product(t, FIG_product_wide, rows_product(1024, 3072, 768), tiles);
     measure_product(t, FIG_product_square, rows_product(1024, 768, 768), tiles);
     RtGemm weight = rows_product(768, 3072, 1024); /* A lies as its transpose, as in gradients */
-    weight.am = 1, weight.ak = 768;
+    weight.am = walk_plain(1), weight.ak = walk_plain(768);
     measure_product(t, FIG_product_weight, weight, tiles);
     RtGemm scores = rows_product(128, 128, 64);
-    scores.bk = 1, scores.bn = 64, scores.nloop = 1;
+    scores.bk = walk_plain(1), scores.bn = walk_plain(64), scores.nloop = 1;
     scores.loop[0].size = 96, scores.loop[0].a = scores.loop[0].b = 128 * 64;
     scores.loop[0].c = 128 * 128;
     measure_product(t, FIG_product_scores, scores, tiles);

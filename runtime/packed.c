@@ -2,6 +2,9 @@
  * a few hundred k and a thousand columns, is packed once for all rows; of A a group of panels at a
  * time, and each panel, which the level-1 cache holds, meets all of B.
  *
+ * Operands are read where they lie, along walks of their lines (of A: rows, of B: columns) and of
+ * k. Where lines lie next to each other, panels end where that ends.
+ *
  * Every element of C is a sum in the order of k over blocks of k that depend on k alone, so it does
  * not matter to its bits how the product was cut. */
 #include <string.h>
@@ -14,43 +17,28 @@ enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
 enum { NEAR = 256 };       /* numbers */
 enum { PANELS_B = BLOCK_N / TILE_LANES };
-enum { CELL_BYTES = 4 };
+enum { CELL_BYTES = 4, BLOCK_K = 2 * BLOCK_CELLS };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
 enum { ROOM_B = (BLOCK_CELLS + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
 enum { ROOM_A = (BLOCK_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
-_Static_assert((ROOM_A + ROOM_B) * CELL_BYTES <= GEMM_ROOM, "room of a thread");
+enum { ROOM_LINES = TILE_LANES * BLOCK_K }; /* 16 lines as they are */
+typedef struct Room {                       /* a thread's */
+    float b[ROOM_B], a[ROOM_A], line[ROOM_LINES];
+    int64_t a_k[BLOCK_K], b_k[BLOCK_K];
+} Room;
+_Static_assert(sizeof(Room) <= GEMM_ROOM && sizeof(float) == CELL_BYTES, "room of a thread");
 
-typedef struct Panel { /* of one operand, as a tile reads it */
-    const void *at;
-    int64_t step; /* to the next cell of k */
-} Panel;
-
-typedef struct Operand { /* lines (of A: rows, of B: columns) of numbers, so far apart */
-    const char *at;
+/* How an operand is packed: by what reads numbers of several lines next to each other, what reads
+ * those of a line, or the latter once the lines have been gathered. */
+typedef enum Way { ALONG, ACROSS, GATHER } Way;
+typedef struct Operand {
+    const char *at; /* its first number */
     DType type;
-    int64_t line, next;
+    const RtWalk *line, *k;
+    Way way;
+    int64_t *k_at; /* ALONG: where each k of the block lies, in elements */
 } Operand;
-
-typedef struct Block { /* of a product: m by n, and so much of k */
-    const GemmJob *job;
-    Operand a, b;
-    const float *s; /* NULL: starts from nothing */
-    float *c;
-    char *room_a, *room_b;
-    int64_t m, n, k, s_row;
-    Panel panel_a[GROUP], panel_b[PANELS_B];
-} Block;
-
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static const char *number_at(const Operand *o, int64_t line, int64_t k) {
-    return o->at + (line * o->line + k * o->next) * (int64_t)dtype_size(o->type);
-}
-
-/* ---- packing */
 
 /* Where packed cells go: k leads so many cells on, a line so many. */
 typedef struct Cells {
@@ -58,49 +46,135 @@ typedef struct Cells {
     int64_t k, line;
 } Cells;
 
-/* Lines that lie neither next to each other nor in one piece. */
-static void pack_any(const RtTiles *t, const Operand *o, int64_t first, int64_t width, int64_t k,
-                     const Cells *to) {
-    for (int64_t i = 0; i < k + k % t->cell; i++)
-        for (int64_t l = 0; l < width; l++) {
-            const void *x = number_at(o, first + l, i < k ? i : 0);
-            float v = o->type == DT_bf16 ? bf16_to_float(*(const uint16_t *)x) : *(const float *)x;
-            char *cell = to->at + (i / t->cell * to->k + l * to->line) * CELL_BYTES;
-            if (i >= k) v = 0;
-            if (t->cell == 1)
-                *(float *)(void *)cell = v;
-            else
-                ((uint16_t *)(void *)cell)[i % 2] = bf16_from_float(v);
-        }
+typedef struct Panel { /* of one operand, as a tile reads it */
+    int64_t first, lines;
+    const void *at;
+    int64_t step; /* to the next cell of k; by rows to the next row */
+    Cells cells;  /* where it is packed; NULL: it is read in place */
+} Panel;
+
+typedef struct Block { /* of a product: part of C, and numbers [from, from + k) of each sum */
+    const GemmJob *job;
+    Room *room;
+    Operand a, b;
+    const float *s; /* NULL: starts from nothing */
+    float *c;       /* the part's first */
+    GemmPart part;
+    int64_t from, k, s_row;
+    Panel *panel_a, *panel_b;
+    int panels_a, panels_b;
+} Block;
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
-/* `width` lines from `first` on, k numbers of each. */
-static void pack(const RtTiles *t, const RtPacks packs, const Operand *o, int64_t first,
-                 int64_t width, int64_t k, const Cells *to) {
-    RtPackFn *const *fn = packs[o->type == DT_bf16];
-    int64_t step = to->k > 1 ? to->k : to->line;
-    if (o->line == 1)
-        fn[PACK_along](number_at(o, first, 0), o->next, width, k, to->at, step);
-    else if (o->next == 1)
-        fn[PACK_across](number_at(o, first, 0), o->line, width, k, to->at, step);
-    else
-        pack_any(t, o, first, width, k, to);
+static const char *number_at(const Operand *o, int64_t line, int64_t k) {
+    int64_t at = walk_at(o->line, line) + walk_at(o->k, k);
+    return o->at + at * (int64_t)dtype_size(o->type);
 }
 
-/* How much of k is packed of one panel before the next. */
-static int64_t k_at_once(const Block *b, const Operand *o) {
-    return o->line == 1 ? FEW_CELLS * b->job->tiles->cell : b->k;
+static int64_t last_stride(const RtWalk *w) {
+    return w->at[w->n - 1].stride;
 }
 
-/* The same operand from k on. */
-static Operand from_k(const Operand *o, int64_t k) {
-    Operand p = *o;
-    p.at = number_at(o, 0, k);
-    return p;
+/* Where [first, first + n) lie. */
+static void walk_all(const RtWalk *w, int64_t first, int64_t n, int64_t *at) {
+    for (int64_t i = 0, run; i < n; i += run) {
+        run = walk_run(w, first + i, n - i);
+        int64_t start = walk_at(w, first + i), stride = last_stride(w);
+        for (int64_t l = 0; l < run; l++) at[i + l] = start + l * stride;
+    }
 }
+
+/* ---- ways */
+
+/* How many lie next to each other; 0: none do. */
+static int64_t run_length(const RtWalk *w) {
+    if (last_stride(w) != 1) return 0;
+    return w->n == 1 ? INT64_MAX : w->at[w->n - 1].size;
+}
+
+/* A cell's numbers are to be in one run. */
+static Way way_of(const RtWalk *line, const RtWalk *k, int cell) {
+    int64_t along = run_length(line), across = run_length(k);
+    if (k->n > 1 && across % cell) across = 0;
+    if (along && along >= across) return ALONG;
+    return across ? ACROSS : GATHER;
+}
+
+/* ---- packing */
+
+typedef struct Piece { /* of an operand: up to 16 lines, numbers [k, k + n) of each */
+    int64_t first, width, k, n;
+} Piece;
 
 static int64_t cells(const Block *b, int64_t k) {
     return (k + b->job->tiles->cell - 1) / b->job->tiles->cell;
+}
+
+/* From number k of the block on. */
+static Cells cells_from(const Block *b, const Cells *at, int64_t k) {
+    Cells to = *at;
+    to.at += cells(b, k) * at->k * CELL_BYTES;
+    return to;
+}
+
+static int64_t step_of(const Cells *to) {
+    return to->k > 1 ? to->k : to->line;
+}
+
+static void pack_along(const Block *b, RtPackFn *fn, const Operand *o, const Piece *p,
+                       const Cells *to) {
+    fn(number_at(o, p->first, 0), o->k_at + p->k - b->from, p->width, p->n, to->at, step_of(to));
+}
+
+/* A run of k after the other: what is written beyond its end, the next writes over. */
+static void pack_across(const Block *b, RtPackFn *fn, const Operand *o, const Piece *p,
+                        const Cells *to) {
+    int64_t line[TILE_LANES];
+    walk_all(o->line, p->first, p->width, line);
+    for (int64_t i = 0, run; i < p->n; i += run) {
+        run = walk_run(o->k, p->k + i, p->n - i);
+        fn(number_at(o, 0, p->k + i), line, p->width, run, cells_from(b, to, i).at, step_of(to));
+    }
+}
+
+static void gather(const char *x, DType t, int64_t stride, int64_t n, char *out) {
+    if (stride == 1)
+        memcpy(out, x, (size_t)n * dtype_size(t));
+    else if (t == DT_bf16)
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)(void *)out)[i] = ((const uint16_t *)(const void *)x)[i * stride];
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((float *)(void *)out)[i] = ((const float *)(const void *)x)[i * stride];
+}
+
+static void pack_gathered(const Block *b, RtPackFn *fn, const Operand *o, const Piece *p,
+                          const Cells *to) {
+    int64_t at[TILE_LANES], size = (int64_t)dtype_size(o->type);
+    char *room = (char *)b->room->line;
+    for (int64_t l = 0; l < p->width; l++) {
+        at[l] = l * BLOCK_K;
+        for (int64_t i = 0, run; i < p->n; i += run) {
+            run = walk_run(o->k, p->k + i, p->n - i);
+            gather(number_at(o, p->first + l, p->k + i), o->type, last_stride(o->k), run,
+                   room + (at[l] + i) * size);
+        }
+    }
+    fn(room, at, p->width, p->n, to->at, step_of(to));
+}
+
+static void pack(const Block *b, const RtPacks packs, const Operand *o, const Piece *p,
+                 const Cells *to) {
+    RtPackFn *const *fn = packs[o->type == DT_bf16];
+    if (o->way == ALONG)
+        pack_along(b, fn[PACK_along], o, p, to);
+    else if (o->way == ACROSS)
+        pack_across(b, fn[PACK_across], o, p, to);
+    else
+        pack_gathered(b, fn[PACK_across], o, p, to);
 }
 
 /* Of the block, with those that are zero. */
@@ -109,143 +183,157 @@ static int64_t all_cells(const Block *b) {
     return (cells(b, b->k) + step - 1) / step * step;
 }
 
-/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is far
- * from the one before: memory comes too late then. */
-static bool in_place(const Block *b, const Operand *o, int64_t panels) {
-    return o->line == 1 && o->next <= NEAR && o->type == DT_f32 && b->job->tiles->cell == 1 &&
-           panels <= FEW_PANELS;
-}
-
-static int64_t panel_rows(const Block *b, int64_t from) {
-    return min_i64(b->job->tiles->rows, b->m - from);
-}
-static int64_t panel_vectors(const Block *b, int64_t from) {
-    return min_i64(b->job->tiles->vectors, (b->n - from + TILE_LANES - 1) / TILE_LANES);
-}
-
-/* Lines [first, first + width), numbers [k, k + n) of each, to a panel whose cells `at` describes.
- */
-static void pack_panel(const Block *b, const RtPacks packs, const Operand *part, int64_t first,
-                       int64_t width, int64_t n, const Cells *at) {
-    for (int64_t l = 0; l < width; l += TILE_LANES) {
-        Cells to = *at;
-        to.at += l * at->line * CELL_BYTES;
-        pack(b->job->tiles, packs, part, first + l, min_i64(TILE_LANES, width - l), n, &to);
-    }
-}
-
-/* The cells of a panel of `lines` beyond the last. */
-static void zero_tail(const Block *b, const Cells *at, int64_t lines) {
+/* The cells of a panel beyond the last. */
+static void zero_tail(const Block *b, const Panel *p) {
+    const Cells *at = &p->cells;
     int64_t first = cells(b, b->k), n = all_cells(b) - first;
     if (!n) return;
     char *tail = at->at + first * at->k * CELL_BYTES;
     if (at->line == 1) memset(tail, 0, (size_t)(n * at->k * CELL_BYTES));
-    for (int64_t l = 0; at->k == 1 && l < lines; l++)
+    for (int64_t l = 0; at->k == 1 && l < p->lines; l++)
         memset(tail + l * at->line * CELL_BYTES, 0, (size_t)(n * CELL_BYTES));
 }
 
-/* From number k on. */
-static Cells cells_from(const Block *b, const Cells *at, int64_t k) {
-    Cells to = *at;
-    to.at += cells(b, k) * at->k * CELL_BYTES;
-    return to;
-}
-
-/* Where the panel at row i of A goes. */
-static Cells cells_of_a(const Block *b, char *at, int64_t rows) {
-    if (b->job->tiles->by_rows) return (Cells){at, 1, all_cells(b) + TILE_LANES};
-    return (Cells){at, rows, 1};
-}
-
-/* Rows [from, to) of A, a group of panels at most. */
-static void pack_a(Block *b, int64_t from, int64_t to) {
-    const RtTiles *t = b->job->tiles;
-    int64_t most = k_at_once(b, &b->a), width = t->vectors * TILE_LANES;
-    bool there = in_place(b, &b->a, (b->n + width - 1) / width);
-    for (int64_t k = 0; k < b->k; k += most) {
-        Operand part = from_k(&b->a, k);
-        char *out = b->room_a;
-        Panel *panel = b->panel_a;
-        for (int64_t i = from, rows; i < to; i += rows, panel++) {
-            rows = panel_rows(b, i);
-            Cells at = cells_of_a(b, out, rows), here = cells_from(b, &at, k);
-            *panel = there ? (Panel){number_at(&b->a, i, 0), b->a.next}
-                           : (Panel){out, t->by_rows ? at.line : at.k};
-            if (!there && k == 0) zero_tail(b, &at, rows);
-            if (!there) pack_panel(b, t->pack_a, &part, i, rows, min_i64(most, b->k - k), &here);
-            out += ((t->by_rows ? TILE_ROWS * at.line : rows * all_cells(b)) + GAP) * CELL_BYTES;
-        }
+/* Numbers [k, k + n) of the block. */
+static void pack_panel(const Block *b, const RtPacks packs, const Operand *o, const Panel *panel,
+                       int64_t k, int64_t n) {
+    Cells to = cells_from(b, &panel->cells, k);
+    for (int64_t l = 0; l < panel->lines; l += TILE_LANES) {
+        Piece p = {panel->first + l, min_i64(TILE_LANES, panel->lines - l), b->from + k, n};
+        pack(b, packs, o, &p, &to);
+        to.at += TILE_LANES * to.line * CELL_BYTES;
     }
+}
+
+static void pack_panels(const Block *b, const RtPacks packs, const Operand *o, const Panel *panel,
+                        int n) {
+    int64_t most = o->way == ALONG ? FEW_CELLS * b->job->tiles->cell : BLOCK_K;
+    for (int64_t k = 0; k < b->k; k += most)
+        for (int i = 0; i < n; i++) {
+            if (!panel[i].cells.at) continue;
+            if (k == 0) zero_tail(b, &panel[i]);
+            pack_panel(b, packs, o, &panel[i], k, min_i64(most, b->k - k));
+        }
+}
+
+/* ---- panels */
+
+/* Lines [first, end) of an operand in at most `panels` panels of at most `most`; returns where they
+ * end. */
+static int64_t cut(const Operand *o, int64_t first, int64_t end, int64_t most, int panels,
+                   Panel *panel, int *n) {
+    for (*n = 0; *n < panels && first < end; (*n)++, panel++) {
+        int64_t left = min_i64(most, end - first);
+        panel->first = first;
+        panel->lines = o->way == ALONG ? walk_run(o->line, first, left) : left;
+        first += panel->lines;
+    }
+    return first;
+}
+
+/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is far
+ * from the one before: memory comes too late then. */
+static bool in_place(const Block *b, const Operand *o, int64_t panels) {
+    return o->way == ALONG && o->k->n == 1 && o->k->at[0].stride <= NEAR && o->type == DT_f32 &&
+           b->job->tiles->cell == 1 && panels <= FEW_PANELS;
+}
+
+static void leave(const Block *b, const Operand *o, Panel *p) {
+    p->cells.at = NULL;
+    p->at = number_at(o, p->first, b->from);
+    p->step = o->k->at[0].stride;
+}
+
+static int64_t vectors_of(const Panel *p) {
+    return (p->lines + TILE_LANES - 1) / TILE_LANES;
+}
+
+static void pack_a(Block *b) {
+    const RtTiles *t = b->job->tiles;
+    bool there = in_place(b, &b->a, b->panels_b);
+    int64_t row = all_cells(b) + TILE_LANES;
+    float *out = b->room->a;
+    for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
+        p->at = out;
+        p->step = t->by_rows ? row : p->lines;
+        p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, p->lines, 1};
+        if (there) leave(b, &b->a, p);
+        out += (t->by_rows ? TILE_ROWS * row : p->lines * all_cells(b)) + GAP;
+    }
+    pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
 }
 
 static void pack_b(Block *b) {
     const RtTiles *t = b->job->tiles;
-    int64_t most = k_at_once(b, &b->b);
-    bool few = in_place(b, &b->b, (b->m + t->rows - 1) / t->rows);
-    for (int64_t k = 0; k < b->k; k += most) {
-        Operand part = from_k(&b->b, k);
-        char *out = b->room_b;
-        Panel *panel = b->panel_b;
-        for (int64_t from = 0, width; from < b->n; from += width, panel++) {
-            width = panel_vectors(b, from) * TILE_LANES;
-            bool there = few && from + width <= b->n;
-            Cells at = {out, width, 1}, here = cells_from(b, &at, k);
-            *panel = there ? (Panel){number_at(&b->b, from, 0), b->b.next} : (Panel){out, width};
-            if (!there && k == 0) zero_tail(b, &at, width);
-            if (!there)
-                pack_panel(b, t->pack_b, &part, from, min_i64(width, b->n - from),
-                           min_i64(most, b->k - k), &here);
-            out += (width * all_cells(b) + GAP) * CELL_BYTES;
-        }
+    bool few = in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
+    float *out = b->room->b;
+    for (Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
+        int64_t width = vectors_of(p) * TILE_LANES;
+        p->at = out;
+        p->step = width;
+        p->cells = (Cells){(char *)out, width, 1};
+        if (few && p->lines == width) leave(b, &b->b, p);
+        out += width * all_cells(b) + GAP;
     }
+    pack_panels(b, t->pack_b, &b->b, b->panel_b, b->panels_b);
 }
 
 /* ---- tiles */
 
-static void row_of_tiles(const Block *b, int64_t i, const Panel *a) {
+static void row_of_tiles(const Block *b, const Panel *a) {
     const RtTiles *t = b->job->tiles;
-    int64_t row = b->job->g.cm;
-    RtTile tile = {
-        .a = a->at, .a_step = a->step, .k = all_cells(b), .c_row = row, .s_row = b->s_row};
-    tile.rows = panel_rows(b, i);
-    const Panel *panel = b->panel_b;
-    for (int64_t l = 0, vectors; l < b->n; l += vectors * TILE_LANES, panel++) {
-        vectors = panel_vectors(b, l);
-        tile.b = panel->at, tile.b_step = panel->step;
-        tile.cols = b->n - l;
+    int64_t row = b->job->g.cm, i = a->first - b->part.row;
+    RtTile tile = {.a = a->at,
+                   .a_step = a->step,
+                   .k = all_cells(b),
+                   .rows = a->lines,
+                   .c_row = row,
+                   .s_row = b->s_row};
+    for (const Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
+        int64_t l = p->first - b->part.column;
+        tile.b = p->at, tile.b_step = p->step;
+        tile.cols = p->lines;
         tile.c = b->c + i * row + l;
         tile.s = b->s ? b->s + i * b->s_row + l : NULL;
-        t->tile[vectors - 1][tile.rows - 1](&tile);
+        t->tile[vectors_of(p) - 1][a->lines - 1](&tile);
     }
+}
+
+static void find_k(const Block *b, const Operand *o) {
+    if (o->way == ALONG) walk_all(o->k, b->from, b->k, o->k_at);
 }
 
 static void block_run(Block *b) {
-    int64_t rows = b->job->tiles->rows, group = GROUP * rows;
+    int64_t end = b->part.row + b->part.m;
+    find_k(b, &b->a), find_k(b, &b->b);
     pack_b(b);
-    for (int64_t from = 0; from < b->m; from += group) {
-        int64_t to = min_i64(b->m, from + group);
-        pack_a(b, from, to);
-        for (int64_t i = from; i < to; i += rows)
-            row_of_tiles(b, i, &b->panel_a[(i - from) / rows]);
+    for (int64_t row = b->part.row; row < end;) {
+        row = cut(&b->a, row, end, b->job->tiles->rows, GROUP, b->panel_a, &b->panels_a);
+        pack_a(b);
+        for (int i = 0; i < b->panels_a; i++) row_of_tiles(b, &b->panel_a[i]);
     }
 }
 
-void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to, int64_t m,
-                    int64_t n) {
+void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,
+                    const GemmPart *part) {
     const RtGemm *g = &j->g;
-    const Operand oa = {a, g->a, g->am, g->ak}, ob = {b, g->b, g->bn, g->bk};
-    int64_t block_k = gemm_part(g->k, (int64_t)BLOCK_CELLS * j->tiles->cell, 2 * TILE_LANES);
-    Block x = {.job = j, .m = m, .room_b = pool_room()};
-    x.room_a = x.room_b + (int64_t)ROOM_B * CELL_BYTES;
-    for (int64_t l = 0; l < n; l += x.n) {
-        x.n = min_i64(BLOCK_N, n - l);
-        x.c = to->c + l;
+    const RtTiles *t = j->tiles;
+    int64_t block_k = gemm_part(g->k, (int64_t)BLOCK_CELLS * t->cell, 2 * TILE_LANES);
+    int64_t end = part->column + part->n;
+    Panel panel_a[GROUP], panel_b[PANELS_B];
+    Block x = {
+        .job = j, .room = (Room *)(void *)pool_room(), .panel_a = panel_a, .panel_b = panel_b, .part = *part};
+    x.a = (Operand){a, g->a, &g->am, &g->ak, way_of(&g->am, &g->ak, t->cell), x.room->a_k};
+    x.b = (Operand){b, g->b, &g->bn, &g->bk, way_of(&g->bn, &g->bk, t->cell), x.room->b_k};
+    for (int64_t l = part->column, next; l < end; l = next) {
+        next =
+            cut(&x.b, l, end, t->vectors * TILE_LANES, PANELS_B / t->vectors, panel_b, &x.panels_b);
+        x.part.column = l, x.part.n = next - l;
+        x.c = to->c + (l - part->column);
         for (int64_t k = 0; k < g->k || k == 0; k += x.k + !x.k) {
+            x.from = k;
             x.k = min_i64(block_k, g->k - k);
-            x.a = from_k(&oa, k);
-            x.b = from_k(&ob, k);
-            x.b.at = number_at(&x.b, l, 0);
-            x.s = k ? x.c : to->s ? to->s + l : NULL;
+            x.s = k ? x.c : to->s ? to->s + (l - part->column) : NULL;
             x.s_row = k ? g->cm : to->s_row;
             block_run(&x);
         }

@@ -101,11 +101,18 @@ static void make_program(Fixture *f) {
                           .word = f->word + 1,
                           .tasks = K,
                           .cost = 4000};
-    f->step[2] = (RtStep){
-        .kind = RT_GEMM,
-        .buf = f->index,
-        .nbuf = 3,
-        .gemm = {.m = M, .n = N, .k = K, .am = K, .ak = 1, .bk = N, .bn = 1, .cm = N, .cn = 1}};
+    f->step[2] = (RtStep){.kind = RT_GEMM,
+                          .buf = f->index,
+                          .nbuf = 3,
+                          .gemm = {.m = M,
+                                   .n = N,
+                                   .k = K,
+                                   .am = walk_plain(K),
+                                   .ak = walk_plain(1),
+                                   .bk = walk_plain(N),
+                                   .bn = walk_plain(1),
+                                   .cm = N,
+                                   .cn = 1}};
     f->step[3] =
         (RtStep){.kind = RT_KERNEL, .kernel = fault_kernel, .tasks = 1, .label = "x.upm:4:2 take"};
     f->step[4] = (RtStep){.kind = RT_COPY, .buf = f->index + 2, .nbuf = 2};

@@ -1,4 +1,5 @@
-/* Products against a plain sum in double, in every layout, batched and accumulating; the same bits
+/* Products against a plain sum in double, in every layout, batched, accumulating, and of windows of
+ * pictures; the same bits
  * with one thread and with two; made by BLAS, and by tiles for this processor and for others. The
  * bound is the classical one: |error| <= 2 k eps sum |a||b|. */
 #include <float.h>
@@ -10,7 +11,7 @@
 #include "runtime/gemm.h"
 #include "tests/unit/check.h"
 
-enum { FLOATS = 1 << 20 };
+enum { FLOATS = 1 << 20, SLOW = 1 << 20 /* for tiles in C */ };
 
 static float *random_floats(uint64_t seed, size_t n) {
     float *x = malloc(n * sizeof *x);
@@ -30,6 +31,18 @@ static float *widened(const uint16_t *h) {
     return x;
 }
 
+/* Of index i, in elements. */
+static int64_t place(const RtWalk *w, int64_t i) {
+    int64_t at = 0, inner = 1;
+    for (int d = 1; d < w->n; d++) inner *= w->at[d].size;
+    for (int d = 0; d < w->n; d++) {
+        at += i / inner * w->at[d].stride;
+        i %= inner;
+        if (d + 1 < w->n) inner /= w->at[d + 1].size;
+    }
+    return at;
+}
+
 /* Adds the exact product to `sum` and the sum of magnitudes to `size`, at every element of C. */
 static void product(const RtGemm *g, const float *a, const float *b, double *sum, double *size,
                     int loop) {
@@ -39,20 +52,23 @@ static void product(const RtGemm *g, const float *a, const float *b, double *sum
                     size + i * g->loop[loop].c, loop + 1);
         return;
     }
-    for (int64_t i = 0; i < g->m; i++)
-        for (int64_t j = 0; j < g->n; j++)
-            for (int64_t k = 0; k < g->k; k++) {
-                double v = (double)a[i * g->am + k * g->ak] * (double)b[k * g->bk + j * g->bn];
+    for (int64_t k = 0; k < g->k; k++) {
+        const float *column = a + place(&g->ak, k), *row = b + place(&g->bk, k);
+        for (int64_t i = 0; i < g->m; i++)
+            for (int64_t j = 0; j < g->n; j++) {
+                double v = (double)column[place(&g->am, i)] * (double)row[place(&g->bn, j)];
                 sum[i * g->cm + j * g->cn] += v;
                 size[i * g->cm + j * g->cn] += fabs(v);
             }
+    }
 }
 
 typedef struct Fixture {
     Pool *one, *two;
     const RtTiles *maker[5]; /* NULL: BLAS */
     int nmaker;
-    RtTiles bf16; /* rows 0: this processor has none */
+    RtTiles
+        bf16[2]; /* this processor's, and AMX's packing with tiles in C; rows 0: there are none */
     float *a, *b, *c1, *c2;
     float *rounded_a, *rounded_b; /* to bf16, and as such */
     uint16_t *half_a, *half_b;
@@ -110,19 +126,19 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
 
 /* Numbers that are bf16, that have no more digits, or whose other digits packing rounds away: all
  * give the same. */
-static void check_rounding(Fixture *f, RtGemm g, const char *what) {
+static void check_rounding(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
     float *a = f->a, *b = f->b;
     f->a = f->rounded_a, f->b = f->rounded_b;
     reference(f, &g);
-    check_made(f, &g, &f->bf16, what);
+    check_made(f, &g, tiles, what);
     f->a = a, f->b = b;
-    gemm_run(f->two, &g, &f->bf16, a, b, f->c1);
+    gemm_run(f->two, &g, tiles, a, b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: not rounded as bf16 is", what);
     g.a = DT_bf16;
-    gemm_run(f->two, &g, &f->bf16, f->half_a, b, f->c1);
+    gemm_run(f->two, &g, tiles, f->half_a, b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by f32 differs", what);
     g.b = DT_bf16;
-    gemm_run(f->one, &g, &f->bf16, f->half_a, f->half_b, f->c1);
+    gemm_run(f->one, &g, tiles, f->half_a, f->half_b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by bf16 differs", what);
 }
 
@@ -136,7 +152,9 @@ static void check_widening(Fixture *f, RtGemm g, const RtTiles *tiles, const cha
 }
 
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
-    if (f->bf16.rows) check_rounding(f, *g, what);
+    bool slow = g->m * g->n * g->k > SLOW;
+    if (f->bf16[0].rows) check_rounding(f, *g, &f->bf16[0], what);
+    if (f->bf16[1].rows && !slow) check_rounding(f, *g, &f->bf16[1], what);
     reference(f, g);
     for (int i = 0; i < f->nmaker; i++) {
         bool matrix = f->maker[i] && (g->cn == 1 || g->cm == 1 || g->m == 1 || g->n == 1);
@@ -152,10 +170,10 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
 static RtGemm matrix(int64_t m, int64_t n, int64_t k, int layout, int64_t slack) {
     RtGemm g = {.m = m, .n = n, .k = k};
     bool a = layout & 1, b = layout & 2, c = layout & 4;
-    g.am = a ? 1 : k + slack;
-    g.ak = a ? m + slack : 1;
-    g.bk = b ? 1 : n + slack;
-    g.bn = b ? k + slack : 1;
+    g.am = walk_plain(a ? 1 : k + slack);
+    g.ak = walk_plain(a ? m + slack : 1);
+    g.bk = walk_plain(b ? 1 : n + slack);
+    g.bn = walk_plain(b ? k + slack : 1);
     g.cm = c ? 1 : n + slack;
     g.cn = c ? m + slack : 1;
     return g;
@@ -180,10 +198,10 @@ static void check_batches(Fixture *f) {
     RtGemm g = {.m = T,
                 .n = T,
                 .k = E,
-                .am = H * E,
-                .ak = 1,
-                .bk = 1,
-                .bn = H * E,
+                .am = walk_plain(H * E),
+                .ak = walk_plain(1),
+                .bk = walk_plain(1),
+                .bn = walk_plain(H * E),
                 .cm = T,
                 .cn = 1,
                 .nloop = 2};
@@ -197,10 +215,10 @@ static void check_batches(Fixture *f) {
     RtGemm v = {.m = T,
                 .n = E,
                 .k = T,
-                .am = T,
-                .ak = 1,
-                .bk = H * E,
-                .bn = 1,
+                .am = walk_plain(T),
+                .ak = walk_plain(1),
+                .bk = walk_plain(H * E),
+                .bn = walk_plain(1),
                 .cm = H * E,
                 .cn = 1,
                 .nloop = 2};
@@ -218,10 +236,10 @@ static void check_contracted_loop(Fixture *f) {
     RtGemm g = {.m = 40,
                 .n = 30,
                 .k = 20,
-                .am = 20,
-                .ak = 1,
-                .bk = 30,
-                .bn = 1,
+                .am = walk_plain(20),
+                .ak = walk_plain(1),
+                .bk = walk_plain(30),
+                .bn = walk_plain(1),
                 .cm = 30,
                 .cn = 1,
                 .nloop = 2};
@@ -244,11 +262,112 @@ static void check_contracted_loop(Fixture *f) {
 }
 
 static void check_odd_strides(Fixture *f) {
-    RtGemm g = {.m = 20, .n = 10, .k = 30, .am = 60, .ak = 2, .bk = 10, .bn = 1, .cm = 10, .cn = 1};
+    RtGemm g = matrix(20, 10, 30, 0, 0);
+    g.am = walk_plain(60), g.ak = walk_plain(2);
     check_product(f, &g, "no unit stride");
-    RtGemm same = {
-        .m = 20, .n = 10, .k = 30, .am = 0, .ak = 1, .bk = 10, .bn = 1, .cm = 10, .cn = 1};
+    RtGemm same = matrix(20, 10, 30, 0, 0);
+    same.am = walk_plain(0);
     check_product(f, &same, "repeated row");
+}
+
+/* ---- compound walks */
+
+static RtWalk walk(int n, const int64_t (*digit)[2]) {
+    RtWalk w = {.n = n};
+    for (int i = 0; i < n; i++) w.at[i].size = digit[i][0], w.at[i].stride = digit[i][1];
+    return w;
+}
+#define WALK(...)                                                                                  \
+    walk((int)(sizeof((const int64_t[][2]){__VA_ARGS__}) / sizeof(int64_t[2])),                    \
+         (const int64_t[][2]){__VA_ARGS__})
+
+typedef struct Conv { /* of pictures [pictures, size, size, from], padded, to `to` channels */
+    int64_t pictures, size, from, to, kernel, stride;
+} Conv;
+
+static int64_t places(const Conv *c) {
+    return (c->size - c->kernel) / c->stride + 1;
+}
+static RtWalk windows(const Conv *c) {
+    int64_t n = places(c), row = c->size * c->from;
+    return WALK({c->pictures, c->size * row}, {n, c->stride * row}, {n, c->stride * c->from});
+}
+static RtWalk in_window(const Conv *c) {
+    return WALK({c->kernel, c->size * c->from}, {c->kernel * c->from, 1});
+}
+
+static RtGemm forward(const Conv *c) {
+    RtGemm g =
+        matrix(c->pictures * places(c) * places(c), c->to, c->kernel * c->kernel * c->from, 0, 0);
+    g.am = windows(c), g.ak = in_window(c);
+    return g;
+}
+/* [kernel, kernel, from, to], or its transpose. */
+static RtGemm weight_gradient(const Conv *c, bool transpose) {
+    int64_t window = c->kernel * c->kernel * c->from, all = c->pictures * places(c) * places(c);
+    RtGemm g = transpose ? matrix(c->to, window, all, 1, 0) : matrix(window, c->to, all, 0, 0);
+    *(transpose ? &g.bn : &g.am) = in_window(c);
+    *(transpose ? &g.bk : &g.ak) = windows(c);
+    return g;
+}
+/* Pictures are those of the result, padded; the weights are turned about, with the channels that
+ * are summed at unit stride, or those of the result. */
+static RtGemm data_gradient(const Conv *c, bool unit_sum, int64_t *first) {
+    Conv back = {c->pictures, c->size, c->to, c->from, c->kernel, 1};
+    RtGemm g = forward(&back);
+    int64_t kernels = c->kernel * c->kernel, each = c->from * c->to;
+    g.bk = WALK({kernels, -each}, {c->to, unit_sum ? 1 : c->from});
+    g.bn = walk_plain(unit_sum ? c->to : 1);
+    *first = (kernels - 1) * each;
+    return g;
+}
+
+static void move_b(Fixture *f, int64_t by) {
+    f->b += by, f->half_b += by, f->rounded_b += by;
+}
+
+static void check_convolutions(Fixture *f) {
+    const Conv conv[] = {{2, 11, 16, 20, 3, 1}, {2, 11, 64, 33, 3, 2}, {3, 9, 3, 40, 3, 1},
+                         {2, 14, 3, 70, 5, 2},  {5, 12, 1, 9, 3, 1},   {2, 12, 5, 17, 2, 1},
+                         {1, 34, 4, 32, 3, 1},  {2, 6, 65, 64, 3, 1},  {40, 4, 16, 20, 3, 1},
+                         {9, 3, 7, 1, 3, 1}};
+    for (size_t i = 0; i < sizeof conv / sizeof *conv; i++) {
+        int64_t first;
+        RtGemm g = forward(&conv[i]);
+        check_product(f, &g, "convolution");
+        for (int t = 0; t < 2; t++) {
+            g = weight_gradient(&conv[i], t);
+            check_product(f, &g, "gradient of weights");
+            g = data_gradient(&conv[i], t, &first);
+            move_b(f, first);
+            check_product(f, &g, "gradient of pictures");
+            move_b(f, -first);
+        }
+    }
+}
+
+/* Windows wide apart within and without, runs of a few lines, and a vector's. */
+static void check_walks(Fixture *f) {
+    RtGemm g = matrix(2 * 7 * 7, 21, 3 * 3 * 2, 0, 0);
+    g.am = WALK({2, 1000}, {7, 60}, {7, 4});
+    g.ak = WALK({3, 40}, {3, 4}, {2, 2});
+    check_product(f, &g, "nothing at unit stride");
+    g = matrix(61, 403, 70, 1, 0);
+    g.bn = WALK({81, 9}, {5, 1}), g.bk = WALK({2, 90000}, {35, 1000});
+    g.am = WALK({21, 7}, {3, 1}), g.ak = WALK({10, 300}, {7, 1300});
+    check_product(f, &g, "short runs of lines");
+    g = matrix(50, 40, 2 * 3 * 4 * 11, 0, 0);
+    g.ak = WALK({2, 20000}, {3, -3000}, {4, 700}, {11, 1}), g.am = walk_plain(12);
+    g.bk = WALK({24, 5000}, {11, 1}), g.bn = WALK({3, 100}, {7, 700}, {2, 13});
+    f->a += 6000, f->half_a += 6000, f->rounded_a += 6000;
+    check_product(f, &g, "four digits");
+    f->a -= 6000, f->half_a -= 6000, f->rounded_a -= 6000;
+    g = matrix(1, 300, 400, 0, 0);
+    g.ak = WALK({20, 50}, {20, 1});
+    check_product(f, &g, "a vector in pieces");
+    g = matrix(300, 1, 400, 0, 0);
+    g.am = WALK({20, 1000}, {15, 20});
+    check_product(f, &g, "a matrix in pieces by a vector");
 }
 
 /* Where the processor lacks what `cpu` has, it is left out. */
@@ -271,6 +390,31 @@ static Jit *add_maker(Fixture *f, RtTiles *tiles, const char *cpu) {
     return jit;
 }
 
+/* What a tile of AMX does. */
+static void tile_by_rows(const RtTile *t) {
+    for (int64_t i = 0; i < t->rows; i++) {
+        const uint16_t *x = (const uint16_t *)t->a + 2 * i * t->a_step, *y = t->b;
+        float sum[TILE_VECTORS * TILE_LANES] = {0};
+        for (int64_t k = 0; k < t->k; k++, x += 2, y += 2 * t->b_step) {
+            float first = bf16_to_float(x[0]), second = bf16_to_float(x[1]);
+            for (int64_t j = 0; j < t->cols; j++)
+                sum[j] += first * bf16_to_float(y[2 * j]) + second * bf16_to_float(y[2 * j + 1]);
+        }
+        for (int64_t j = 0; j < t->cols; j++)
+            t->c[i * t->c_row + j] = sum[j] + (t->s ? t->s[i * t->s_row + j] : 0);
+    }
+}
+
+static void make_by_rows(Jit *j, RtTiles *tiles) {
+    Err e = {0};
+    TileSources s;
+    RtTileFn *tile[] = {tile_by_rows, tile_by_rows};
+    void *at[TILE_SOURCES] = {NULL, tile, tile};
+    tiles_sources_of(tile_form_amx(), &s);
+    EXPECT(jit_addresses(j, s.source, 1, at, &e), "packing by rows: %s", e.msg);
+    tiles_fill(&s, at, tiles);
+}
+
 int main(void) {
     Err e = {0};
     Fixture f = {.one = pool_new(1, &e), .two = pool_new(2, &e)};
@@ -291,11 +435,14 @@ int main(void) {
     f.maker[f.nmaker++] = NULL;
     for (int i = 0; i < 4; i++)
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
-    EXPECT(jit[0] && tiles_make(jit[0], TILE_bf16, &f.bf16, &e), "tiles: %s", e.msg);
+    EXPECT(jit[0] && tiles_make(jit[0], TILE_bf16, &f.bf16[0], &e), "tiles: %s", e.msg);
+    if (f.bf16[0].rows) make_by_rows(jit[0], &f.bf16[1]);
     check_layouts(&f);
     check_batches(&f);
     check_contracted_loop(&f);
     check_odd_strides(&f);
+    check_convolutions(&f);
+    check_walks(&f);
     for (int i = 0; i < 4; i++) jit_free(jit[i]);
     pool_free(f.two);
     pool_free(f.one);
