@@ -66,14 +66,14 @@ static void emit_terms(Tile *t, Value a, Value b) {
 
 enum { UNROLL = 4 };
 
-static void emit_loop(Tile *t, Value a, Value b, Value from, Value to, int unroll) {
+static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll) {
     Emit *e = t->e;
-    Value a_step = FIELD_I64(t, a_step), b_step = FIELD_I64(t, b_step);
+    Value a = FIELD_PTR(t, a), a_at = FIELD_PTR(t, a_at), b_step = FIELD_I64(t, b_step);
     Loop k = loop_begin(e, from, to, c_i64(e, unroll));
     for (int i = 0; i < unroll; i++) {
-        Value at_a = e_load(e, e->ptr, a), at_b = e_load(e, e->ptr, b);
-        emit_terms(t, at_a, at_b);
-        e_store(e, floats_at(e, at_a, a_step), a);
+        Value at = e_at(e, e->i64, a_at, i_add(e, k.i, c_i64(e, i)));
+        Value at_b = e_load(e, e->ptr, b);
+        emit_terms(t, floats_at(e, a, e_load(e, e->i64, at)), at_b);
         e_store(e, floats_at(e, at_b, b_step), b);
     }
     loop_end(e, &k);
@@ -86,12 +86,11 @@ static void emit_sums(Tile *t) {
             t->sum[r][v] = e_alloca(e, e->vf32);
             e_store(e, LLVMConstNull(e->vf32), t->sum[r][v]);
         }
-    Value a = e_alloca(e, e->ptr), b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
-    e_store(e, FIELD_PTR(t, a), a);
+    Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
     e_store(e, FIELD_PTR(t, b), b);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
-    emit_loop(t, a, b, c_i64(e, 0), several, UNROLL);
-    emit_loop(t, a, b, several, n, 1);
+    emit_loop(t, b, c_i64(e, 0), several, UNROLL);
+    emit_loop(t, b, several, n, 1);
 }
 
 /* Writes the sums, added to S if `adds`. */

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 3 };
+enum { ABI_VERSION = 4 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
@@ -79,9 +79,10 @@ enum { TILE_LANES = 16, TILE_ROWS = 32, TILE_VECTORS = 2 };
 typedef struct RtTile { /* C = A B, or S + A B where S is not NULL; S may be C */
     const void *a,
         *b; /* B: at each cell of k its vectors, side by side. A: there its rows; or by_rows */
-    int64_t a_step,
-        b_step; /* so many cells from one cell of k to the next, of A by rows to the next row */
-    int64_t k, cols, rows; /* cells; the first `cols` columns are written */
+    const int64_t *a_at;    /* cells from a to the rows' cells of each k; NULL by rows */
+    int64_t a_step, b_step; /* so many cells from one cell of k to the next, of A by rows to the
+                             * next row */
+    int64_t k, cols, rows;  /* cells; the first `cols` columns are written */
     float *c;
     const float *s;
     int64_t c_row, s_row;

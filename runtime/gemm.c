@@ -215,6 +215,24 @@ static int64_t outer_count(const RtGemm *g, bool contracted) {
     return n;
 }
 
+static double count_tiles(GemmJob *j, int64_t outer, int64_t m, int64_t n) {
+    j->tile_m = m;
+    j->tile_n = n;
+    j->ntile_m = (j->g.m + m - 1) / m;
+    j->ntile_n = (j->g.n + n - 1) / n;
+    return (double)(outer * j->ntile_m * j->ntile_n);
+}
+
+/* A few tasks more, so that every thread has as many: of five, two threads would take six's time.
+ */
+static void make_even(GemmJob *j, int64_t outer, int threads) {
+    int64_t others = outer * j->ntile_n, parts = j->ntile_m;
+    if (others * parts >= TASKS_A_THREAD * 2 * threads) return;
+    while (others * parts % threads) parts++;
+    count_tiles(j, outer, gemm_part(j->g.m, (j->g.m + parts - 1) / parts, j->tiles->rows),
+                j->tile_n);
+}
+
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
 static void choose_tiles(GemmJob *j, int64_t outer, int threads) {
     const RtGemm *g = &j->g;
@@ -225,19 +243,16 @@ static void choose_tiles(GemmJob *j, int64_t outer, int threads) {
     int64_t step_m = j->packed ? j->tiles->rows : step;
     int64_t m = gemm_part(g->m, TILE_M, step_m), n = gemm_part(g->n, TILE_N, step);
     for (;;) {
-        j->tile_m = m;
-        j->tile_n = n;
-        j->ntile_m = (g->m + m - 1) / m;
-        j->ntile_n = (g->n + n - 1) / n;
-        double tasks = (double)(outer * j->ntile_m * j->ntile_n);
-        if (tasks >= wanted || work / tasks < 2 * least) return;
+        double tasks = count_tiles(j, outer, m, n);
+        if (tasks >= wanted || work / tasks < 2 * least) break;
         if (m >= n && m > step_m)
             m = gemm_part(g->m, m / 2, step_m);
         else if (n > step)
             n = gemm_part(g->n, n / 2, step);
         else
-            return;
+            break;
     }
+    if (j->packed && work / wanted >= least) make_even(j, outer, threads);
 }
 
 /* A row times a matrix that BLAS takes and that is worth a task; false: it is none. */

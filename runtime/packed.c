@@ -14,8 +14,8 @@
 enum { BLOCK_CELLS = 256, BLOCK_N = 1024, GROUP = 8 };
 enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
-enum { FEW_PANELS = 3 };   /* of the other operand, for which packing does not pay */
-enum { NEAR = 256 };       /* numbers */
+enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
+enum { NEAR = 1024 };      /* numbers: a page */
 enum { PANELS_B = BLOCK_N / TILE_LANES };
 enum { CELL_BYTES = 4, BLOCK_K = 2 * BLOCK_CELLS };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
@@ -26,6 +26,7 @@ enum { ROOM_LINES = TILE_LANES * BLOCK_K }; /* 16 lines as they are */
 typedef struct Room {                       /* a thread's */
     float b[ROOM_B], a[ROOM_A], line[ROOM_LINES];
     int64_t a_k[BLOCK_K], b_k[BLOCK_K];
+    int64_t packed[BLOCK_K]; /* where cells of k lie in panels of A */
 } Room;
 _Static_assert(sizeof(Room) <= GEMM_ROOM && sizeof(float) == CELL_BYTES, "room of a thread");
 
@@ -49,7 +50,7 @@ typedef struct Cells {
 typedef struct Panel { /* of one operand, as a tile reads it */
     int64_t first, lines;
     const void *at;
-    int64_t step; /* to the next cell of k; by rows to the next row */
+    int64_t step; /* of B to the next cell of k, of A by rows to the next row */
     Cells cells;  /* where it is packed; NULL: it is read in place */
 } Panel;
 
@@ -61,6 +62,7 @@ typedef struct Block { /* of a product: part of C, and numbers [from, from + k) 
     float *c;       /* the part's first */
     GemmPart part;
     int64_t from, k, s_row;
+    bool a_there; /* A is read in place */
     Panel *panel_a, *panel_b;
     int panels_a, panels_b;
 } Block;
@@ -231,17 +233,11 @@ static int64_t cut(const Operand *o, int64_t first, int64_t end, int64_t most, i
     return first;
 }
 
-/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is far
+/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is a page
  * from the one before: memory comes too late then. */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
-    return o->way == ALONG && o->k->n == 1 && o->k->at[0].stride <= NEAR && o->type == DT_f32 &&
+    return o->way == ALONG && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
            b->job->tiles->cell == 1 && panels <= FEW_PANELS;
-}
-
-static void leave(const Block *b, const Operand *o, Panel *p) {
-    p->cells.at = NULL;
-    p->at = number_at(o, p->first, b->from);
-    p->step = o->k->at[0].stride;
 }
 
 static int64_t vectors_of(const Panel *p) {
@@ -250,29 +246,27 @@ static int64_t vectors_of(const Panel *p) {
 
 static void pack_a(Block *b) {
     const RtTiles *t = b->job->tiles;
-    bool there = in_place(b, &b->a, b->panels_b);
     int64_t row = all_cells(b) + TILE_LANES;
     float *out = b->room->a;
     for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
-        p->at = out;
-        p->step = t->by_rows ? row : p->lines;
-        p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, p->lines, 1};
-        if (there) leave(b, &b->a, p);
-        out += (t->by_rows ? TILE_ROWS * row : p->lines * all_cells(b)) + GAP;
+        p->at = b->a_there ? number_at(&b->a, p->first, 0) : (char *)out;
+        p->step = row;
+        p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, t->rows, 1};
+        out += (t->by_rows ? TILE_ROWS * row : t->rows * all_cells(b)) + GAP;
     }
-    pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
+    if (!b->a_there) pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
 }
 
 static void pack_b(Block *b) {
     const RtTiles *t = b->job->tiles;
-    bool few = in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
+    bool few = b->b.k->n == 1 && in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
     float *out = b->room->b;
     for (Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
         int64_t width = vectors_of(p) * TILE_LANES;
-        p->at = out;
-        p->step = width;
-        p->cells = (Cells){(char *)out, width, 1};
-        if (few && p->lines == width) leave(b, &b->b, p);
+        bool there = few && p->lines == width;
+        p->at = there ? number_at(&b->b, p->first, b->from) : (char *)out;
+        p->step = there ? last_stride(b->b.k) : width;
+        p->cells = (Cells){there ? NULL : (char *)out, width, 1};
         out += width * all_cells(b) + GAP;
     }
     pack_panels(b, t->pack_b, &b->b, b->panel_b, b->panels_b);
@@ -284,6 +278,7 @@ static void row_of_tiles(const Block *b, const Panel *a) {
     const RtTiles *t = b->job->tiles;
     int64_t row = b->job->g.cm, i = a->first - b->part.row;
     RtTile tile = {.a = a->at,
+                   .a_at = b->a_there ? b->a.k_at : b->room->packed,
                    .a_step = a->step,
                    .k = all_cells(b),
                    .rows = a->lines,
@@ -306,6 +301,7 @@ static void find_k(const Block *b, const Operand *o) {
 static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
     find_k(b, &b->a), find_k(b, &b->b);
+    b->a_there = in_place(b, &b->a, b->panels_b);
     pack_b(b);
     for (int64_t row = b->part.row; row < end;) {
         row = cut(&b->a, row, end, b->job->tiles->rows, GROUP, b->panel_a, &b->panels_a);
@@ -321,10 +317,14 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
     int64_t block_k = gemm_part(g->k, (int64_t)BLOCK_CELLS * t->cell, 2 * TILE_LANES);
     int64_t end = part->column + part->n;
     Panel panel_a[GROUP], panel_b[PANELS_B];
-    Block x = {
-        .job = j, .room = (Room *)(void *)pool_room(), .panel_a = panel_a, .panel_b = panel_b, .part = *part};
+    Block x = {.job = j,
+               .room = (Room *)(void *)pool_room(),
+               .panel_a = panel_a,
+               .panel_b = panel_b,
+               .part = *part};
     x.a = (Operand){a, g->a, &g->am, &g->ak, way_of(&g->am, &g->ak, t->cell), x.room->a_k};
     x.b = (Operand){b, g->b, &g->bn, &g->bk, way_of(&g->bn, &g->bk, t->cell), x.room->b_k};
+    for (int64_t i = 0; i < block_k; i++) x.room->packed[i] = i * t->rows;
     for (int64_t l = part->column, next; l < end; l = next) {
         next =
             cut(&x.b, l, end, t->vectors * TILE_LANES, PANELS_B / t->vectors, panel_b, &x.panels_b);
