@@ -49,6 +49,8 @@ typedef struct Build {
 } Build;
 
 int32_t build_value(Build *b, Ref r);           /* the buffer of a value */
+/* A stretch of a buffer, which moves in a loop as that does. */
+int32_t build_stretch(Build *b, int32_t of, int64_t offset, int64_t bytes);
 int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done */
 /* The first `nread` buffers are only read. */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);

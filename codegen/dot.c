@@ -20,6 +20,7 @@ typedef struct Labels {
     int n;
 } Labels;
 typedef struct Operands {
+    View view[OPERANDS];   /* of what lies in memory; of A, B and S */
     int32_t buf[OPERANDS]; /* buf[S] -1: there is nothing to start from */
     DType type[OPERANDS];
     const RtTiles *tiles;
@@ -30,12 +31,9 @@ static Role role_of(const Label *l) {
     return l->stride[A] && l->stride[B] ? ROLE_batch : l->stride[A] ? ROLE_m : ROLE_n;
 }
 
-static int64_t stride_in(const char *labels, const int64_t *dim, char c) {
+static int64_t stride_in(const char *labels, const View *v, char c) {
     const char *p = strchr(labels, c);
-    if (!p) return 0;
-    int64_t stride = 1;
-    for (size_t i = strlen(labels); i-- > (size_t)(p - labels) + 1;) stride *= dim[i];
-    return stride;
+    return p ? v->stride[p - labels] : 0;
 }
 
 /* The operand that is input `i`. */
@@ -43,28 +41,24 @@ static int operand_of(const Node *n, int i) {
     return n->op == OP_dot_add ? (const int[]){S, A, B}[i] : i;
 }
 
-/* Labels and sizes of the axes that an operand has; s is aligned with the result at the last axis,
- * and has size 1 or none where it is broadcast. */
-static int64_t start_stride(const Node *n, const Type *s, char c) {
+/* s is aligned with the result at the last axis, and has size 1 or none where it is broadcast. */
+static int64_t start_stride(const Node *n, const View *s, char c) {
     const char *out = n->attr.dot.out, *p = strchr(out, c);
-    int64_t at = p ? p - out + s->rank - n->type[0].rank : -1, stride = 1;
-    if (at < 0 || s->dim[at] == 1) return 0;
-    for (int i = s->rank - 1; i > at; i--) stride *= s->dim[i];
-    return stride;
+    int64_t at = p ? p - out + s->rank - n->type[0].rank : -1;
+    return at < 0 || s->dim[at] == 1 ? 0 : s->stride[at];
 }
 
-static Labels read_labels(const Graph *g, const Node *n) {
+/* Labels and sizes of the axes that an operand has. */
+static Labels read_labels(const Node *n, const View view[OPERANDS]) {
     const char *text[] = {n->attr.dot.a, n->attr.dot.b, n->attr.dot.out};
-    const Type *type[OPERANDS] = {[C] = &n->type[0]};
-    for (int i = 0; i < n->nin; i++) type[operand_of(n, i)] = graph_type(g, n->in[i]);
     Labels s = {.n = 0};
     for (int o = 0; o < 2; o++)
         for (int i = 0; text[o][i]; i++) {
             char c = text[o][i];
-            if ((o == 1 && strchr(text[0], c)) || type[o]->dim[i] == 1) continue;
-            Label l = {.size = type[o]->dim[i]};
-            for (int k = 0; k < S; k++) l.stride[k] = stride_in(text[k], type[k]->dim, c);
-            if (type[S]) l.stride[S] = start_stride(n, type[S], c);
+            if ((o == 1 && strchr(text[0], c)) || view[o].dim[i] == 1) continue;
+            Label l = {.size = view[o].dim[i]};
+            for (int k = 0; k < S; k++) l.stride[k] = stride_in(text[k], &view[k], c);
+            l.stride[S] = start_stride(n, &view[S], c);
             l.role = role_of(&l);
             s.at[s.n++] = l;
         }
@@ -302,13 +296,20 @@ static int32_t build_f32(Build *b, Ref r, bool round) {
     return wide;
 }
 
-static void take_operand(Build *b, const Node *n, int input, Operands *o) {
-    int i = operand_of(n, input);
-    DType t = graph_type(b->g, n->in[input])->dtype;
+/* Where what is viewed begins in a buffer that has its base. */
+static int32_t build_offset(Build *b, int32_t base, const View *v, DType t) {
+    int64_t offset = v->offset * (int64_t)dtype_size(t);
+    return offset ? build_stretch(b, base, offset, b->buffer.at[base].bytes - offset) : base;
+}
+
+static void take_operand(Build *b, const Node *n, int i, Operands *o) {
+    const View *v = &o->view[i];
+    DType t = graph_type(b->g, v->base)->dtype;
     bool round = n->attr.dot.round && !b->tiles_bf16 && i != S;
     bool taken = t == DT_f32 || (t == DT_bf16 && i != S); /* as it is */
     o->type[i] = round || !taken ? DT_f32 : t;
-    o->buf[i] = round || !taken ? build_f32(b, n->in[input], round) : build_value(b, n->in[input]);
+    int32_t base = round || !taken ? build_f32(b, v->base, round) : build_value(b, v->base);
+    o->buf[i] = build_offset(b, base, v, o->type[i]);
 }
 
 /* ---- few rows and a matrix that is read as it is kept, anew for each ROWS_MOST of them */
@@ -358,11 +359,11 @@ static bool few_rows(const Build *b, const Node *n, Labels s, Few *f) {
            k->stride[A] == 1 && k->stride[B] == 1;
 }
 
-static void build_few(Build *b, const Node *n, Ref result, Few *f) {
+static void build_few(Build *b, const Node *n, const View view[OPERANDS], Ref result, Few *f) {
     int32_t buf[4], out = build_value(b, result);
     int nbuf = 0;
-    buf[nbuf++] = build_value(b, n->in[n->nin - 2 + f->x]);
-    buf[nbuf++] = build_value(b, n->in[n->nin - 2 + f->w]);
+    buf[nbuf++] = build_offset(b, build_value(b, view[f->x].base), &view[f->x], DT_f32);
+    buf[nbuf++] = build_offset(b, build_value(b, view[f->w].base), &view[f->w], f->form.of);
     f->form.starts = n->op == OP_dot_add;
     if (f->form.starts) buf[nbuf++] = build_value(b, n->in[0]);
     buf[nbuf++] = out;
@@ -377,15 +378,17 @@ static void build_few(Build *b, const Node *n, Ref result, Few *f) {
 }
 
 void build_dot(Build *b, const Node *n, Ref result) {
-    Labels s = read_labels(b->g, n);
+    Operands o = {.buf = {[S] = -1}};
+    for (int i = 0; i < n->nin; i++) o.view[operand_of(n, i)] = view_of(b->g, n->in[i]);
+    o.view[C] = view_contiguous(n->type[0].rank, n->type[0].dim);
+    Labels s = read_labels(n, o.view);
     Few few = {0};
     if (few_rows(b, n, s, &few)) {
-        build_few(b, n, result, &few);
+        build_few(b, n, o.view, result, &few);
         return;
     }
-    Operands o = {.buf = {[S] = -1}};
     o.tiles = n->attr.dot.round && b->tiles_bf16 ? b->tiles_bf16 : b->tiles;
-    for (int i = 0; i < n->nin; i++) take_operand(b, n, i, &o);
+    for (int i = 0; i < n->nin; i++) take_operand(b, n, operand_of(n, i), &o);
     DType t = n->type[0].dtype;
     int64_t count = type_count(&n->type[0]);
     int32_t out = build_value(b, result);

@@ -66,22 +66,6 @@ static void build_turn(Turns *l) {
 
 /* ---- where things lie in a turn */
 
-/* A stretch of a buffer around, which may itself move in a loop further out. */
-static int32_t stretch(Build *b, int32_t of, int64_t offset, int64_t bytes) {
-    RtBuffer r = b->buffer.at[of];
-    r.offset += offset;
-    r.bytes = bytes;
-    for (size_t i = 0; i < b->moving.n; i++) {
-        Moving m = b->moving.at[i];
-        if (m.buffer != of) continue;
-        m.buffer = (int32_t)b->buffer.n;
-        vec_push(b->arena, &b->moving, m);
-        break;
-    }
-    vec_push(b->arena, &b->buffer, r);
-    return (int32_t)b->buffer.n - 1;
-}
-
 static int64_t place_bytes(const Type *all) {
     return type_count(all) / all->dim[0] * (int64_t)dtype_size(all->dtype);
 }
@@ -95,7 +79,7 @@ static int64_t place_of(const Turns *l, int64_t turn) {
 static int32_t result_at(const Turns *l, int i, int64_t turn, int64_t from, int64_t bytes) {
     bool total = i < l->n->attr.scan.totals;
     int64_t place = total ? 0 : place_of(l, turn) * place_bytes(&l->n->type[i]);
-    return stretch(l->b, build_value(l->b, (Ref){l->at, (uint32_t)i}), place + from, bytes);
+    return build_stretch(l->b, build_value(l->b, (Ref){l->at, (uint32_t)i}), place + from, bytes);
 }
 
 /* `from`, `bytes`: the stretch of it that is asked for. */
@@ -104,7 +88,7 @@ static int32_t input_at(const Turns *l, int i, int64_t turn, int64_t from, int64
     if (kind == LOOP_carry && turn > 0) return result_at(l, i, turn - 1, from, bytes);
     const Type *t = graph_type(l->b->g, l->n->in[i]);
     int64_t place = kind == LOOP_slice ? place_of(l, turn) * place_bytes(t) : 0;
-    return stretch(l->b, build_value(l->b, l->n->in[i]), place + from, bytes);
+    return build_stretch(l->b, build_value(l->b, l->n->in[i]), place + from, bytes);
 }
 
 /* What stays where it is: the body's part of the arena, behind what is there at the node. */
@@ -117,7 +101,7 @@ static void place_fixed(Turns *l) {
         RtBuffer *from = &t->buffer.at[i];
         if (l->fixed[i] < 0) continue;
         CHECK(from->where == RT_ARENA && room >= 0);
-        l->fixed[i] = stretch(b, room, from->offset, from->bytes);
+        l->fixed[i] = build_stretch(b, room, from->offset, from->bytes);
     }
 }
 

@@ -88,6 +88,21 @@ int32_t build_value(Build *b, Ref r) {
     return b->value[v];
 }
 
+int32_t build_stretch(Build *b, int32_t of, int64_t offset, int64_t bytes) {
+    RtBuffer r = b->buffer.at[of];
+    r.offset += offset;
+    r.bytes = bytes;
+    for (size_t i = 0; i < b->moving.n; i++) {
+        Moving m = b->moving.at[i];
+        if (m.buffer != of) continue;
+        m.buffer = (int32_t)b->buffer.n;
+        vec_push(b->arena, &b->moving, m);
+        break;
+    }
+    vec_push(b->arena, &b->buffer, r);
+    return (int32_t)b->buffer.n - 1;
+}
+
 int32_t build_scratch(Build *b, int64_t bytes) {
     PlanBuffer p = {.where = PLAN_ARENA, .bytes = bytes};
     p.offset = plan_room(b->plan, b->node, b->scratch.at, (int)b->scratch.n, bytes);
@@ -286,7 +301,7 @@ void build_node(Build *b, uint32_t at) {
         build_table(b, at, n);
     else if (lower == LOWER_LOOP)
         build_loop(b, at, n);
-    else if (lower != LOWER_LEAF && !(lower == LOWER_VIEW && view_moves_nothing(b->g, n)))
+    else if (lower != LOWER_LEAF && !view_is_strided(n))
         BUG("%s: the graph is not fused", b->label);
     if (lower != LOWER_LOOP) facts_node(b, at, first); /* whose steps know better */
 }

@@ -181,8 +181,8 @@ static void set_compact(int64_t *s, RtStep *step) {
 }
 
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
-    if (op_info[n->op].attr == ATTR_WINDOW) {
-        window_step(g, n, step, a);
+    if (n->op == OP_fold) {
+        fold_step(g, n, step, a);
         return;
     }
     if (n->op == OP_argtop || n->op == OP_cumsum) {

@@ -1,4 +1,4 @@
-/* Gather and scatter of rows, and of windows (window.c),
+/* Gather and scatter of rows, and of windows (fold.c),
  * order and running sums (along.c): functions in C with the kernels' ABI, one an operator, by the
  * size of an element. */
 #ifndef UPT_TABLE_H
@@ -10,6 +10,6 @@
 /* Sets kernel, sizes and tasks of a step; buffers are the inputs, then the outputs. */
 void table_step(const Graph *g, const Node *n, RtStep *step, Arena *a);
 void along_step(const Graph *g, const Node *n, RtStep *step, Arena *a);  /* argtop, cumsum */
-void window_step(const Graph *g, const Node *n, RtStep *step, Arena *a); /* unfold, fold */
+void fold_step(const Graph *g, const Node *n, RtStep *step, Arena *a);
 
 #endif

@@ -42,31 +42,49 @@ static bool window_axes(Call *c, const TVal *x, Attr *a) {
 }
 
 /* Arguments 2 to 4: stride, pad, dilation. */
-static bool window_steps(Call *c, Attr *a) {
+static bool window_steps(Call *c, Attr *a, int64_t *pad) {
     int n = a->window.rank;
-    return call_sizes(c, 2, n, 1, 1, a->window.step) && call_sizes(c, 3, n, 0, 0, a->window.lo) &&
+    return call_sizes(c, 2, n, 1, 1, a->window.step) && call_sizes(c, 3, n, 0, 0, pad) &&
            call_sizes(c, 4, n, 1, 1, a->window.dilate);
+}
+
+/* How far the elements of a window reach along axis `i`. */
+static int64_t window_reach(const Attr *a, int i) {
+    return a->window.dilate[i] * (a->window.size[i] - 1) + 1;
+}
+
+/* With zeros on both sides of the windowed dimensions. */
+static TVal padded(Call *c, const TVal *x, const Attr *window, const int64_t *pad) {
+    Attr a = {.pad = {.rank = x->type.rank}};
+    bool any = false;
+    for (int i = 0; i < window->window.rank; i++) {
+        any |= pad[i] > 0;
+        a.pad.lo[window->window.axis + i] = a.pad.hi[window->window.axis + i] = pad[i];
+    }
+    return any ? tensor_add(c->cx, OP_pad, &a, x, 1, NULL, c->at) : *x;
 }
 
 bool run_unfold(Call *c, Val *out) {
     TVal x;
     Attr a = {0};
+    int64_t pad[RANK];
     if (!call_tensor(c, 0, &x) || !call_float(c, &x) || !window_axes(c, &x, &a) ||
-        !call_sizes(c, 1, a.window.rank, 1, 1, a.window.size) || !window_steps(c, &a))
+        !call_sizes(c, 1, a.window.rank, 1, 1, a.window.size) || !window_steps(c, &a, pad))
         return false;
     int axis = a.window.axis, n = a.window.rank;
     if (x.type.rank + n > RANK)
         return report_error(c->cx, c->at, "%s with %d more dimensions has more than %d",
                             tval_describe(c->cx, &x), n, RANK);
     for (int i = 0; i < n; i++) {
-        int64_t wide = x.type.dim[axis + i] + 2 * a.window.lo[i],
-                window = a.window.dilate[i] * (a.window.size[i] - 1) + 1;
+        int64_t wide = x.type.dim[axis + i] + 2 * pad[i], window = window_reach(&a, i);
         if (window > wide)
             return report_error(c->cx, c->at, "a window of %lld is wider than %s with its padding",
                                 (long long)window, axis_text(c->cx, &x, axis + i));
         a.window.dim[i] = (wide - window) / a.window.step[i] + 1;
     }
-    TVal t = tensor_add(c->cx, OP_unfold, &a, &x, 1, NULL, c->at);
+    TVal wide = padded(c, &x, &a, pad);
+    if (!tensor_ok(&wide)) return false;
+    TVal t = tensor_add(c->cx, OP_unfold, &a, &wide, 1, NULL, c->at);
     for (int i = 0; tensor_ok(&t) && i < x.type.rank; i++) {
         if (i < axis) t.name[i] = x.name[i];
         if (i >= axis + n) t.name[i + n] = x.name[i];
@@ -74,11 +92,13 @@ bool run_unfold(Call *c, Val *out) {
     return call_return(&t, out);
 }
 
+/* Windows reach as far as they do; what is asked for is cut out of that. */
 bool run_fold(Call *c, Val *out) {
     TVal y;
     Attr a = {0};
+    int64_t pad[RANK], dim[RANK];
     if (!call_tensor(c, 0, &y) || !call_float(c, &y) || !window_axes(c, &y, &a) ||
-        !call_sizes(c, 1, a.window.rank, 1, 1, a.window.dim) || !window_steps(c, &a))
+        !call_sizes(c, 1, a.window.rank, 1, 1, dim) || !window_steps(c, &a, pad))
         return false;
     int axis = a.window.axis, n = a.window.rank;
     if (axis + 2 * n > y.type.rank)
@@ -86,8 +106,15 @@ bool run_fold(Call *c, Val *out) {
                             "fold takes windows and behind them as many dimensions of places, and "
                             "%s has too few",
                             tval_describe(c->cx, &y));
-    for (int i = 0; i < n; i++) a.window.size[i] = y.type.dim[axis + n + i];
+    for (int i = 0; i < n; i++) {
+        a.window.size[i] = y.type.dim[axis + n + i];
+        int64_t reach = (y.type.dim[axis + i] - 1) * a.window.step[i] + window_reach(&a, i);
+        a.window.dim[i] = dim[i] + pad[i] > reach ? dim[i] + pad[i] : reach;
+    }
     TVal t = tensor_add(c->cx, OP_fold, &a, &y, 1, NULL, c->at);
+    for (int i = 0; tensor_ok(&t) && i < n; i++)
+        if (t.type.dim[axis + i] != dim[i])
+            t = tensor_cut(c->cx, &t, axis + i, pad[i], 1, dim[i], c->at);
     for (int i = 0; tensor_ok(&t) && i < y.type.rank; i++) {
         if (i < axis) t.name[i] = y.name[i];
         if (i >= axis + 2 * n) t.name[i - n] = y.name[i];

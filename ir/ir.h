@@ -116,7 +116,7 @@ typedef struct Attr {
         /* DOT: a letter an axis; round: both operands are rounded to bf16 first */
         struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; bool round; } dot;
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
-        struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK], lo[RANK]; } window;
+        struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
         /* SCAN: of the inputs the first are the carries, then come the slices; `body` as above. The
          * first `totals` of the carries are results only as the last turn leaves them */

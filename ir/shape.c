@@ -514,21 +514,24 @@ static bool shape_cumsum(Infer *cx) {
 
 /* ---- windows */
 
-static bool window_fits(Infer *cx, int axes) {
+/* elements: sizes of the windowed axes without windows; windows: with them. */
+static bool window_fits(Infer *cx, int axes, const int64_t *elements, const int64_t *windows) {
     const Type *t = &cx->in[0];
     int axis = cx->attr->window.axis, n = cx->attr->window.rank;
     if (!dtype_is_float(t->dtype)) return FAIL(cx, "takes floats, not %s", TEXT(t));
     if (n < 1 || n > 3 || axis < 0 || axis > t->rank || axes * n > t->rank - axis)
         return FAIL(cx, "windows along %d axes from %d of %s", n, axis, TEXT(t));
     for (int i = 0; i < n; i++) {
-        const int64_t all[] = {cx->attr->window.dim[i], cx->attr->window.size[i],
-                               cx->attr->window.step[i], cx->attr->window.dilate[i]};
-        for (int k = 0; k < 4; k++)
+        int64_t size = cx->attr->window.size[i], step = cx->attr->window.step[i];
+        const int64_t all[] = {elements[i], windows[i], size, step, cx->attr->window.dilate[i]};
+        for (int k = 0; k < 5; k++)
             if (all[k] < 1 || all[k] > INT32_MAX)
-                return FAIL(cx, "windows of %lld, %lld apart", (long long)all[1],
-                            (long long)all[2]);
-        if (llabs(cx->attr->window.lo[i]) > INT32_MAX)
-            return FAIL(cx, "windows begin %lld before", (long long)cx->attr->window.lo[i]);
+                return FAIL(cx, "windows of %lld, %lld apart", (long long)size, (long long)step);
+        int64_t last = (windows[i] - 1) * step + (size - 1) * cx->attr->window.dilate[i];
+        if (last >= elements[i])
+            return FAIL(cx, "%lld windows of %lld, %lld apart, reach beyond %lld elements",
+                        (long long)windows[i], (long long)size, (long long)step,
+                        (long long)elements[i]);
     }
     return true;
 }
@@ -550,7 +553,8 @@ static bool window_result(Infer *cx, int taken, int put, const int64_t *dim) {
 static bool shape_unfold(Infer *cx) {
     int n = cx->attr->window.rank;
     int64_t dim[2 * RANK];
-    if (!window_fits(cx, 1)) return false;
+    if (!window_fits(cx, 1, cx->in[0].dim + cx->attr->window.axis, cx->attr->window.dim))
+        return false;
     for (int i = 0; i < n; i++) {
         dim[i] = cx->attr->window.dim[i];
         dim[n + i] = cx->attr->window.size[i];
@@ -560,7 +564,7 @@ static bool shape_unfold(Infer *cx) {
 
 static bool shape_fold(Infer *cx) {
     int n = cx->attr->window.rank, axis = cx->attr->window.axis;
-    if (!window_fits(cx, 2)) return false;
+    if (!window_fits(cx, 2, cx->attr->window.dim, cx->in[0].dim + axis)) return false;
     for (int i = 0; i < n; i++)
         if (cx->in[0].dim[axis + n + i] != cx->attr->window.size[i])
             return FAIL(cx, "windows of %lld in %s", (long long)cx->attr->window.size[i],

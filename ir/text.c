@@ -25,7 +25,6 @@ const Record attr_record[ATTR_SCAN + 1] = {
                       {"size", KEY_dims, AT(Attr, window.size), AT(Attr, window.rank)},
                       {"step", KEY_dims, AT(Attr, window.step), AT(Attr, window.rank)},
                       {"dilate", KEY_dims, AT(Attr, window.dilate), AT(Attr, window.rank)},
-                      {"lo", KEY_dims, AT(Attr, window.lo), AT(Attr, window.rank)},
                       {"axis", KEY_int, AT(Attr, window.axis), 0}}},
     [ATTR_PLACE] = {{{"place", KEY_hex, AT(Attr, random.place), 0},
                      {"below", KEY_int64, AT(Attr, random.below), 0}}},

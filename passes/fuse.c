@@ -59,6 +59,19 @@ Order fuse_order(Fuse *f) {
     return o;
 }
 
+/* A view that nothing stores, which a product reads through its strides: over what is there. */
+static Ref make_view(const Fuse *f, Ref r, Graph *to, const RefMap *value) {
+    VEC(Ref) chain = {0};
+    while (!ref_is(refmap_get(value, r))) {
+        CHECK(view_is_strided(graph_node(f->g, r)));
+        vec_push(f->arena, &chain, r);
+        r = graph_node(f->g, r)->in[0];
+    }
+    Ref x = refmap_get(value, r);
+    while (chain.n--) x = graph_copy_node(to, graph_node(f->g, chain.at[chain.n]), &x);
+    return x;
+}
+
 static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
     if (f->group[unit] >= 0) {
         fuse_emit_group(f, &f->groups.at[f->group[unit]], to, value);
@@ -71,7 +84,9 @@ static void make_unit(Fuse *f, uint32_t unit, Graph *to, RefMap *value) {
                    g_reshape(to, x, n->type[0].rank, n->type[0].dim, n->span));
         return;
     }
-    refmap_set_node(value, f->g, unit, graph_copy_node(to, n, refmap_inputs(value, n, f->arena)));
+    Ref *in = NEW_N(f->arena, Ref, n->nin + 1);
+    for (int i = 0; i < n->nin; i++) in[i] = make_view(f, n->in[i], to, value);
+    refmap_set_node(value, f->g, unit, graph_copy_node(to, n, in));
 }
 
 void fuse_unit_done(Order *o, uint32_t unit) {

@@ -30,13 +30,35 @@ static void demand_base(Fuse *f, Ref r) {
     if (!fuse_is_index(graph_node(f->g, base)->op)) demand(f, base);
 }
 
+/* Whether a product reads input `i` where its base lies. It does if nothing else would be computed
+ * for the base to be there, and no element is read for several of one label. */
+static bool reads_strides(const Fuse *f, const Node *n, int i) {
+    const Graph *g = f->g;
+    const Node *x = graph_node(g, n->in[i]);
+    if (op_info[n->op].lower != LOWER_DOT || i < n->nin - 2 || !view_is_strided(x)) return false;
+    View v = view_of(g, n->in[i]);
+    const Node *base = graph_node(g, v.base);
+    bool there = op_stands_alone(base->op) || in_pieces(base->op) ||
+                 (op_info[base->op].lower == LOWER_LEAF && !fuse_is_index(base->op)),
+         near = false;
+    for (int k = 0; k < v.rank; k++) {
+        if (v.dim[k] != 1 && v.stride[k] == 0) return false;
+        near |= v.dim[k] != 1 && v.stride[k] == 1;
+    }
+    DType t = x->type[0].dtype;
+    return near && (t == DT_f32 || t == DT_bf16) && !view_is_strided(base) &&
+           (there || type_count(&x->type[0]) >= type_count(graph_type(g, v.base)));
+}
+
 static void demand_inputs(Fuse *f, uint32_t at) {
     const Node *n = f->g->node[at];
     Lower lower = op_info[n->op].lower;
     bool view = lower == LOWER_VIEW;
     for (int i = 0; i < n->nin; i++) {
         Ref seen = through_views(f->g, n->in[i]);
-        if (op_stands_alone(n->op) || (view && f->stored[at] && view_moves_nothing(f->g, n)))
+        if (reads_strides(f, n, i))
+            demand_base(f, n->in[i]);
+        else if (op_stands_alone(n->op) || (view && f->stored[at] && view_moves_nothing(f->g, n)))
             demand(f, n->in[i]);
         else if (in_pieces(
                      n->op)) /* copies memory: even what is counted or drawn has to be there */

@@ -53,7 +53,7 @@ static void number_values(Order *o) {
             const Node *n = g->node[i];
             Value *v = &o->value[o->first[i] + k];
             v->root = o->first[i] + k;
-            if (view_moves_nothing(g, n))
+            if (view_is_strided(n))
                 v->root = (int)(root_of(o, n->in[0]) - o->value);
             else if (!is_leaf(n))
                 v->bytes = type_count(&n->type[k]) * (int64_t)dtype_size(n->type[k].dtype);

@@ -25,6 +25,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(simplify, "algebra, constants, reshapes and transposes that cancel",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
+    PASS(convolve, "make products that are folded products of windows",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(micro, "compute a batch in pieces, if the program says so",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), CHANGES_MEANING),
     PASS(strips, "compute what belongs to large values strip by strip",

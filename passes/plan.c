@@ -91,7 +91,7 @@ static void place_value(Planner *cx, const Node *n, int v) {
     } else if (n->op == OP_field) {
         b->where = PLAN_FIELD;
         b->index = field_index(cx, n->attr.name);
-    } else if (view_moves_nothing(cx->g, n)) {
+    } else if (view_is_strided(n)) { /* of a fused graph: products read it where its input lies */
         cx->root[v] = root_of(cx, n->in[0]);
     } else {
         bool stored = cx->reached[cx->owner[v]] && !is_leaf_without_storage(n->op);
@@ -400,7 +400,7 @@ int plan_shares(const Plan *plan, uint32_t node, int out) {
 bool plan_takes(const Plan *plan, uint32_t node, int out, Live *when) {
     const Node *n = plan->graph->node[node];
     const PlanBuffer *b = &plan->buffer[plan->first[node] + out];
-    if (b->where != PLAN_ARENA || view_moves_nothing(plan->graph, n)) return false;
+    if (b->where != PLAN_ARENA || view_is_strided(n)) return false;
     *when = b->live;
     if (plan_shares(plan, node, out) >= 0) when->first++; /* until then the input's */
     return when->first <= when->last;

@@ -2,6 +2,7 @@
  * walks over the graphs of a program. Graphs are rebuilt from what their outputs reach, so dead
  * code falls away. */
 #include "passes/internal.h"
+#include "passes/view.h"
 
 #include <string.h>
 
@@ -64,8 +65,7 @@ Program *program_map(const Program *in, PassCx *cx, GraphFn *fn) {
 
 bool const_value(const Graph *g, Ref r, double *v) {
     const Node *n = graph_node(g, r);
-    while (n->op == OP_reshape || n->op == OP_expand || n->op == OP_transpose || n->op == OP_slice)
-        n = graph_node(g, n->in[0]);
+    while (view_is_strided(n)) n = graph_node(g, n->in[0]);
     if (n->op != OP_const) return false;
     *v = n->attr.num;
     return true;

@@ -40,10 +40,6 @@ static int root_of(const Remat *r, Ref x) {
     return r->root[r->plan->first[x.node] + (int)x.out];
 }
 
-static bool is_alias(const Graph *g, const Node *n) {
-    return view_moves_nothing(g, n);
-}
-
 /* ---- what is known of the graph */
 
 static void number_values(Remat *r) {
@@ -53,7 +49,7 @@ static void number_values(Remat *r) {
             int v = r->plan->first[i] + k;
             Live when;
             r->owner[v] = i;
-            r->root[v] = is_alias(r->g, n) ? root_of(r, n->in[0]) : v;
+            r->root[v] = view_is_strided(n) ? root_of(r, n->in[0]) : v;
             r->over[v] = -1;
             if (r->root[v] != v || !plan_takes(r->plan, i, k, &when)) continue;
             int j = plan_shares(r->plan, i, k);
@@ -73,7 +69,7 @@ static void find_late(Remat *r) {
     for (uint32_t i = r->cut + 1; i < r->g->n; i++)
         for (int j = 0; r->reached[i] && j < r->g->node[i]->nin; j++) {
             uint32_t *late = &r->late[r->owner[root_of(r, r->g->node[i]->in[j])]];
-            if (!*late && !is_alias(r->g, r->g->node[i])) *late = i;
+            if (!*late && !view_is_strided(r->g->node[i])) *late = i;
         }
 }
 
@@ -81,7 +77,7 @@ static void find_late(Remat *r) {
 static bool may_repeat(const Remat *r, uint32_t at) {
     const Node *n = r->g->node[at];
     if (n->nin == 0 && n->op != OP_fused) return false;
-    if (is_alias(r->g, n) || n->op == OP_put || n->op == OP_put_add) return false;
+    if (view_is_strided(n) || n->op == OP_put || n->op == OP_put_add) return false;
     for (int k = 0; k < n->nout; k++)
         if (r->plan->buffer[r->plan->first[at] + k].where != PLAN_ARENA) return false;
     return r->reached[at];
@@ -140,7 +136,7 @@ static void do_all(Trial *t) {
     const Remat *r = t->r;
     for (uint32_t i = 0; i < r->g->n; i++) {
         bool late = i > r->cut;
-        if (!r->reached[i] || is_alias(r->g, r->g->node[i])) continue;
+        if (!r->reached[i] || view_is_strided(r->g->node[i])) continue;
         if (late) copy_inputs(t, i);
         do_node(t, i, late, false);
     }

@@ -122,7 +122,7 @@ static bool windows_tile(const Attr *a, const int64_t *x, const int64_t *y) {
     for (int i = 0; i < a->window.rank; i++) {
         bool apart = a->window.step[i] == a->window.size[i] || y[i] == 1,
              whole = a->window.dilate[i] == 1 || a->window.size[i] == 1;
-        if (!apart || !whole || a->window.lo[i] || y[i] * a->window.size[i] != x[i]) return false;
+        if (!apart || !whole || y[i] * a->window.size[i] != x[i]) return false;
     }
     return true;
 }
@@ -277,6 +277,7 @@ const Rule shape_rules[] = {
     {OP_pad, pad_of_zeros},
     {OP_concat, concat_of_one},
     {OP_concat, concat_of_const},
+    {OP_unfold, still_const},
     {OP_unfold, unfold_tiles},
     {OP_fold, fold_tiles},
     {OP_dot, dot_of_transpose},

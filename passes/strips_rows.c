@@ -21,6 +21,7 @@ static int reshaped(const Type *from, int axis, const Type *to) {
 /* An axis that a view leaves as it is, or not at all. */
 static int kept_whole(const Graph *g, const Node *n, int axis) {
     int64_t size = n->type[0].dim[axis];
+    if (n->op == OP_unfold) return ROWS_mixed;
     if (n->op == OP_concat) return n->attr.axis == axis ? ROWS_mixed : axis;
     return graph_type(g, n->in[0])->dim[axis] == size &&
                    (n->op != OP_slice || n->attr.slice.step[axis] == 1)

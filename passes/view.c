@@ -101,6 +101,19 @@ static void apply_slice(View *v, const Attr *a) {
     }
 }
 
+/* Windows overlap where they lie: the next window is `step` elements on, the next place `dilate`. */
+static void apply_unfold(View *v, const Type *to, const Attr *a) {
+    View old = *v;
+    int axis = a->window.axis, n = a->window.rank;
+    v->rank = to->rank;
+    memcpy(v->dim, to->dim, sizeof v->dim);
+    for (int i = axis; i < old.rank - n; i++) v->stride[i + 2 * n] = old.stride[i + n];
+    for (int i = 0; i < n; i++) {
+        v->stride[axis + i] = old.stride[axis + i] * a->window.step[i];
+        v->stride[axis + n + i] = old.stride[axis + i] * a->window.dilate[i];
+    }
+}
+
 /* One view more on top of `v`; false, and `v` as it was, when strides cannot express it. */
 static bool view_apply(View *v, const Node *n) {
     switch (n->op) {
@@ -108,6 +121,7 @@ static bool view_apply(View *v, const Node *n) {
     case OP_expand: apply_expand(v, &n->type[0]); return true;
     case OP_transpose: apply_transpose(v, &n->attr); return true;
     case OP_slice: apply_slice(v, &n->attr); return true;
+    case OP_unfold: apply_unfold(v, &n->type[0], &n->attr); return true;
     default: return false;
     }
 }
@@ -124,6 +138,10 @@ View view_of(const Graph *g, Ref r) {
     while (n--)
         if (!view_apply(&v, graph_node(g, chain[n]))) v = base_view(g, chain[n]);
     return v;
+}
+
+bool view_is_strided(const Node *n) {
+    return op_info[n->op].lower == LOWER_VIEW && n->op != OP_pad && n->op != OP_concat;
 }
 
 /* ---- views that only rename */

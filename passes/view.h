@@ -15,6 +15,8 @@ typedef struct View {
  * express. */
 View view_of(const Graph *g, Ref r);
 View view_contiguous(int rank, const int64_t *dim); /* row by row, of no base */
+/* What strides can express: all views but pad and concat. */
+bool view_is_strided(const Node *n);
 /* Whether a VIEW node only renames: its bytes are its input's, in the same order. */
 bool view_moves_nothing(const Graph *g, const Node *n);
 Ref below_names(const Graph *g, Ref r);                   /* the value that such nodes rename */

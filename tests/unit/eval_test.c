@@ -365,12 +365,13 @@ static void test_tables(void) {
              INPUTS(array(DT_f32, DIMS(3, 2), VALUES(1, 2, 4, 6, 9, 12))));
     computes(OP_cumsum, (Attr){.axis = 1}, INPUTS(array(DT_u8, DIMS(1, 2), VALUES(200, 100))),
              INPUTS(array(DT_u8, DIMS(1, 2), VALUES(200, 44))));
-    Attr window = {.window = {0, 1, {2}, {3}, {2}, {1}, {1}}}; /* of places -1 0 1 and 1 2 3 */
+    Attr window = {.window = {0, 1, {2}, {3}, {2}, {1}}}; /* of places 0 1 2 and 2 3 4 */
     Array windows = array(DT_f32, DIMS(2, 3, 1), VALUES(0, 1, 2, 2, 3, 0));
-    computes(OP_unfold, window, INPUTS(array(DT_f32, DIMS(3, 1), VALUES(1, 2, 3))),
+    computes(OP_unfold, window, INPUTS(array(DT_f32, DIMS(5, 1), VALUES(0, 1, 2, 3, 0))),
              INPUTS(windows));
-    window.window.dim[0] = 3;
-    computes(OP_fold, window, INPUTS(windows), INPUTS(array(DT_f32, DIMS(3, 1), VALUES(1, 4, 3))));
+    window.window.dim[0] = 5;
+    computes(OP_fold, window, INPUTS(windows),
+             INPUTS(array(DT_f32, DIMS(5, 1), VALUES(0, 1, 4, 3, 0))));
     for (double bad = -1; bad <= 3; bad += 4) {
         Err e = {0};
         Array in[] = {x, array(DT_i32, DIMS(1), &bad)};

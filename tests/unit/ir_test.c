@@ -136,11 +136,11 @@ static Ref sample_cumsum(Graph *g, Op op) {
 }
 static Ref sample_unfold(Graph *g, Op op) {
     Ref x = matrix(g, DT_f32, 0);
-    return add(g, op, (Attr){.window = {0, 2, {3, 2}, {2, 3}, {1, 2}, {1, 2}, {0, 1}}}, &x, 1);
+    return add(g, op, (Attr){.window = {0, 2, {1, 1}, {2, 2}, {1, 2}, {1, 2}}}, &x, 1);
 }
 static Ref sample_fold(Graph *g, Op op) {
     Ref y = leaf(g, DT_f32, 4, (int64_t[]){3, 2, 2, 3}, 0);
-    return add(g, op, (Attr){.window = {0, 2, {4, 6}, {2, 3}, {1, 2}, {1, 2}, {0, 1}}}, &y, 1);
+    return add(g, op, (Attr){.window = {0, 2, {4, 7}, {2, 3}, {1, 2}, {1, 2}}}, &y, 1);
 }
 static Ref sample_grad(Graph *g, Op op) {
     Ref in[] = {leaf(g, DT_f32, 0, NULL, 0), matrix(g, DT_f32, 1), leaf(g, DT_f32, 0, NULL, 2)};

@@ -146,6 +146,8 @@ static void add_node(Maker *m) {
     }
     case 6: {
         Ref in[3] = {x, pick(m), pick(m)};
+        Attr turned = {.slice = {.rank = 2, .start = {R - 1, 0}, .step = {-1, 1}, .size = {R, C}}};
+        if (draw(m, 2)) in[1] = graph_add(g, OP_slice, &turned, &in[1], 1, NULL, NOWHERE);
         Attr each = {.dot = {"rc", "rc", "rc", false}};
         vec_push(m->a, &m->whole, graph_add(g, OP_dot_add, &each, in, 3, NULL, NOWHERE));
         return;
@@ -191,18 +193,31 @@ static double *value_place(const Memories *m, const Plan *plan, Ref r) {
     return place(m, plan, &plan->buffer[plan->first[r.node] + (int)r.out]);
 }
 
+/* What a node reads, through views to where it lies. */
+static double *read_value(const Memories *m, const Plan *plan, Ref r, Arena *a) {
+    View v = view_of(plan->graph, r);
+    const double *from = value_place(m, plan, v.base);
+    int64_t count = 1;
+    for (int i = 0; i < v.rank; i++) count *= v.dim[i];
+    double *x = NEW_N(a, double, count);
+    for (int64_t k = 0; k < count; k++) {
+        int64_t at = v.offset;
+        for (int64_t i = v.rank - 1, left = k; i >= 0; left /= v.dim[i--])
+            at += left % v.dim[i] * v.stride[i];
+        x[k] = from ? from[at] : (double)k; /* iota has no storage */
+    }
+    return x;
+}
+
 /* Inputs are read before results are written, as kernels do for each element. */
 static void run_node(const Memories *m, const Plan *plan, size_t at, const EvalCx *cx) {
     const Node *n = plan->graph->node[at];
-    if (op_info[n->op].lower == LOWER_LEAF || view_moves_nothing(plan->graph, n)) return;
+    if (op_info[n->op].lower == LOWER_LEAF || view_is_strided(n)) return;
     Array in[8], out[8];
     Err e = {0};
     for (int j = 0; j < n->nin; j++) {
         const Type *t = graph_type(plan->graph, n->in[j]);
-        const double *from = value_place(m, plan, n->in[j]);
-        in[j] = (Array){*t, NEW_N(cx->arena, double, type_count(t))};
-        for (int64_t k = 0; k < type_count(t); k++)
-            in[j].at[k] = from ? from[k] : (double)k; /* iota has no storage */
+        in[j] = (Array){*t, read_value(m, plan, n->in[j], cx->arena)};
     }
     EXPECT(node_eval(n, in, out, cx, &e), "%s", e.msg);
     for (int i = 0; i < n->nout; i++) { /* in either order: kernels choose their own */

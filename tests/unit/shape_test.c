@@ -176,17 +176,23 @@ static void test_other_shapes(void) {
     infers("i32[8,9]?", OP_cumsum, (Attr){.axis = 0}, IN("i32[8*,9]"));
     infers("~axis 2 of", OP_cumsum, (Attr){.axis = 2}, IN("f32[8*,9]"));
     infers("~takes numbers", OP_cumsum, (Attr){.axis = 0}, IN("bool[8,9]"));
-    Attr window = {.window = {1, 2, {4, 3}, {3, 3}, {2, 2}, {1, 1}, {1, 1}}};
-    infers("f32[8*,4,3,3,3,5]", OP_unfold, window, IN("f32[8*,8,6,5]"));
-    infers("f32[2,4,3,3,3,5*]", OP_unfold, window, IN("f32[2,8,6,5*]"));
-    infers("f32[2,4,3,3,3,5]?", OP_unfold, window, IN("f32[2,8*,6,5]"));
-    infers("f32[8*,4,3,5]", OP_fold, window, IN("f32[8*,4,3,3,3,5]"));
-    infers("f32[2,4,3,5]?", OP_fold, window, IN("f32[2,4,3*,3,3,5]"));
-    infers("~windows of 3 in", OP_fold, window, IN("f32[8,4,3,2,3,5]"));
+    Attr window = {.window = {1, 2, {4, 3}, {3, 3}, {2, 2}, {1, 1}}};
+    infers("f32[8*,4,3,3,3,5]", OP_unfold, window, IN("f32[8*,10,7,5]"));
+    infers("f32[2,4,3,3,3,5*]", OP_unfold, window, IN("f32[2,9,8,5*]"));
+    infers("f32[2,4,3,3,3,5]?", OP_unfold, window, IN("f32[2,9*,7,5]"));
+    infers("~4 windows of 3, 2 apart, reach beyond 8 elements", OP_unfold, window,
+           IN("f32[8*,8,7,5]"));
     infers("~along 2 axes from 1", OP_unfold, window, IN("f32[8,8]"));
-    infers("~takes floats", OP_unfold, window, IN("i32[8,8,6,5]"));
+    infers("~takes floats", OP_unfold, window, IN("i32[8,9,7,5]"));
+    Attr elements = window;
+    elements.window.dim[0] = 9, elements.window.dim[1] = 8;
+    infers("f32[8*,9,8,5]", OP_fold, elements, IN("f32[8*,4,3,3,3,5]"));
+    infers("f32[2,9,8,5]?", OP_fold, elements, IN("f32[2,4,3*,3,3,5]"));
+    infers("~windows of 3 in", OP_fold, elements, IN("f32[8,4,3,2,3,5]"));
+    infers("~5 windows of 3, 2 apart, reach beyond 9 elements", OP_fold, elements,
+           IN("f32[8,5,3,3,3,5]"));
     window.window.step[1] = 0;
-    infers("~windows of 3, 0 apart", OP_unfold, window, IN("f32[8,8,6,5]"));
+    infers("~windows of 3, 0 apart", OP_unfold, window, IN("f32[8,9,7,5]"));
     test_loop_shapes();
     test_totals();
     infers("f32[3]", OP_grad, NO_ATTR, IN("f32[1,1]", "f32[3]"));

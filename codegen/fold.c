@@ -1,19 +1,19 @@
-/* unfold and fold. x is [lead, elements..., inner], y is [lead, windows..., places..., inner], with
- * up to three windowed axes; missing ones have a single element, window and place.
+/* fold: x is [lead, elements..., inner], y is [lead, windows..., places..., inner], with up to
+ * three windowed axes; missing ones have a single element, window and place.
  *
- * Both walk along lines, which are of the last axis: neighbouring places of a window are neighbours
- * in x and in y, so that with a dilation of 1 they are copied or added as one run. A task of unfold
- * owns windows, one of fold elements: nothing is written by two, and an element's places are added
- * in one order, so that results do not depend on threads. */
+ * It walks along lines, which are of the last axis: neighbouring places of a window are neighbours
+ * in x and in y, so that with a dilation of 1 they are added as one run. A task owns elements:
+ * nothing is written by two, and an element's places are added in one order, so that results do not
+ * depend on threads. */
 #include <string.h>
 
 #include "codegen/table.h"
 
 enum { AXES = 3 };
 typedef struct WindowSizes {                 /* RtStep.size */
-    int64_t lead, inner, bytes, dtype, part; /* part: windows or elements of a task */
+    int64_t lead, inner, bytes, dtype, part; /* part: elements of a task */
     struct {
-        int64_t elements, windows, places, step, dilate, lo;
+        int64_t elements, windows, places, step, dilate;
     } axis[AXES];
 } WindowSizes;
 enum { SIZES = sizeof(WindowSizes) / sizeof(int64_t), TASK_BYTES = 128 * 1024 };
@@ -39,9 +39,9 @@ typedef struct Line {
 } Line;
 
 /* The line that index `i` of [lead, axes...] is in, from there to its end or to `end`. */
-static Line line_at(const WindowSizes *s, bool windows, int64_t i, int64_t end) {
+static Line line_at(const WindowSizes *s, int64_t i, int64_t end) {
     int64_t n[AXES];
-    for (int k = 0; k < AXES; k++) n[k] = windows ? s->axis[k].windows : s->axis[k].elements;
+    for (int k = 0; k < AXES; k++) n[k] = s->axis[k].elements;
     Line l = {.first = i % n[2], .end = min_i64(n[2], i % n[2] + end - i)};
     l.at[1] = i / n[2] % n[1];
     l.at[0] = i / n[2] / n[1] % n[0];
@@ -51,7 +51,7 @@ static Line line_at(const WindowSizes *s, bool windows, int64_t i, int64_t end) 
 
 /* The element at a place of a window. */
 static int64_t element_of(const WindowSizes *s, int axis, int64_t window, int64_t place) {
-    return window * s->axis[axis].step + place * s->axis[axis].dilate - s->axis[axis].lo;
+    return window * s->axis[axis].step + place * s->axis[axis].dilate;
 }
 
 /* The places of a window along the last axis whose elements lie in [from, to). */
@@ -64,62 +64,6 @@ static Run run_of(const WindowSizes *s, int64_t window, int64_t from, int64_t to
             end = min_i64(s->axis[AXES - 1].places, divide_up(to - at, dilate));
     return (Run){first, max_i64(0, end - first)};
 }
-
-/* ---- unfold */
-
-static void put_zeros(char *y, int64_t bytes) {
-    if (bytes) memset(y, 0, (size_t)bytes);
-}
-
-/* The places of a window along the last axis; x: where its line of elements begins. */
-static void put_run(const WindowSizes *s, int64_t window, Run run, const char *x, char *y) {
-    int64_t row = s->inner * s->bytes, dilate = s->axis[AXES - 1].dilate,
-            after = s->axis[AXES - 1].places - run.first - run.n;
-    x += element_of(s, AXES - 1, window, run.first) * row;
-    put_zeros(y, run.first * row);
-    y += run.first * row;
-    if (dilate == 1)
-        memcpy(y, x, (size_t)(run.n * row));
-    else
-        for (int64_t k = 0; k < run.n; k++) memcpy(y + k * row, x + k * dilate * row, (size_t)row);
-    put_zeros(y + run.n * row, after * row);
-}
-
-static void put_window(const WindowSizes *s, const Line *l, int64_t window, const char *x,
-                       char *y) {
-    int64_t row = s->inner * s->bytes, line = s->axis[2].elements * row,
-            width = s->axis[2].places * row;
-    Run run = run_of(s, window, 0, s->axis[2].elements);
-    for (int64_t i = 0; i < s->axis[0].places; i++) {
-        int64_t a = element_of(s, 0, l->at[0], i);
-        for (int64_t j = 0; j < s->axis[1].places; j++, y += width) {
-            int64_t b = element_of(s, 1, l->at[1], j);
-            if (run.n && a >= 0 && a < s->axis[0].elements && b >= 0 && b < s->axis[1].elements)
-                put_run(s, window, run, x + (a * s->axis[1].elements + b) * line, y);
-            else
-                put_zeros(y, width);
-        }
-    }
-}
-
-static void run_unfold(const RtCall *c, int64_t first, int64_t last) {
-    const WindowSizes *s = sizes_of(c);
-    int64_t row = s->inner * s->bytes, places = 1, elements = 1, windows = s->lead;
-    for (int k = 0; k < AXES; k++) {
-        places *= s->axis[k].places;
-        elements *= s->axis[k].elements;
-        windows *= s->axis[k].windows;
-    }
-    int64_t end = min_i64(last * s->part, windows);
-    for (int64_t i = first * s->part; i < end;) {
-        Line l = line_at(s, true, i, end);
-        const char *x = c->buf[0] + l.lead * elements * row;
-        for (int64_t w = l.first; w < l.end; w++, i++)
-            put_window(s, &l, w, x, c->buf[1] + i * places * row);
-    }
-}
-
-/* ---- fold */
 
 typedef void AddFn(char *to, const char *from, int64_t n);
 static void add_f32(char *to, const char *from, int64_t n) {
@@ -141,7 +85,7 @@ static void add_bf16(char *to, const char *from, int64_t n) {
 
 /* Window in which `element` stands at place `k`; -1: in none. */
 static int64_t window_of(const WindowSizes *s, int axis, int64_t element, int64_t k) {
-    int64_t at = element + s->axis[axis].lo - k * s->axis[axis].dilate, step = s->axis[axis].step;
+    int64_t at = element - k * s->axis[axis].dilate, step = s->axis[axis].step;
     return at >= 0 && at % step == 0 && at / step < s->axis[axis].windows ? at / step : -1;
 }
 
@@ -149,10 +93,10 @@ static int64_t window_of(const WindowSizes *s, int axis, int64_t element, int64_
  * axes. x: element 0 of the last axis; y: there, place 0 of window 0. */
 static void add_line(const WindowSizes *s, const Line *l, const char *y, char *x, AddFn *add) {
     int64_t row = s->inner * s->bytes, dilate = s->axis[2].dilate, step = s->axis[2].step,
-            lo = s->axis[2].lo, reach = (s->axis[2].places - 1) * dilate,
+            reach = (s->axis[2].places - 1) * dilate,
             apart = s->axis[0].places * s->axis[1].places * s->axis[2].places * row;
-    int64_t w = max_i64(0, divide_up(l->first + lo - reach, step)),
-            end = min_i64(s->axis[2].windows, divide_up(l->end + lo, step));
+    int64_t w = max_i64(0, divide_up(l->first - reach, step)),
+            end = min_i64(s->axis[2].windows, divide_up(l->end, step));
     for (; w < end; w++) {
         Run run = run_of(s, w, l->first, l->end);
         const char *from = y + w * apart + run.first * row;
@@ -190,7 +134,7 @@ static void run_fold(const RtCall *c, int64_t first, int64_t last) {
     }
     int64_t end = min_i64(last * s->part, elements);
     for (int64_t i = first * s->part; i < end;) {
-        Line l = line_at(s, false, i, end);
+        Line l = line_at(s, i, end);
         fold_line(s, &l, c->buf[0] + l.lead * whole, c->buf[1] + (i - l.first) * row, add);
         i += l.end - l.first;
     }
@@ -204,10 +148,8 @@ static int64_t product(const int64_t *dim, int from, int to) {
     return n;
 }
 
-void window_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
-    bool unfolds = n->op == OP_unfold;
-    const Type *in = graph_type(g, n->in[0]), *x = unfolds ? in : n->type,
-               *y = unfolds ? n->type : in;
+void fold_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
+    const Type *x = n->type, *y = graph_type(g, n->in[0]);
     int axis = n->attr.window.axis, rank = n->attr.window.rank;
     CHECK(rank <= AXES);
     WindowSizes *s = NEW(a, WindowSizes);
@@ -227,15 +169,14 @@ void window_step(const Graph *g, const Node *n, RtStep *step, Arena *a) {
         s->axis[to].places = n->attr.window.size[k];
         s->axis[to].step = n->attr.window.step[k];
         s->axis[to].dilate = n->attr.window.dilate[k];
-        s->axis[to].lo = n->attr.window.lo[k];
     }
     int64_t all = s->lead, bytes = s->inner * s->bytes;
     for (int k = 0; k < AXES; k++) {
-        all *= unfolds ? s->axis[k].windows : s->axis[k].elements;
+        all *= s->axis[k].elements;
         bytes *= s->axis[k].places;
     }
     s->part = bytes < TASK_BYTES ? TASK_BYTES / bytes : 1;
     step->tasks = (all + s->part - 1) / s->part;
     step->cost = (double)(s->part < all ? s->part : all) * 2 * (double)bytes;
-    step->kernel = unfolds ? run_unfold : run_fold;
+    step->kernel = run_fold;
 }
