@@ -85,36 +85,100 @@ static void merge_labels(Labels *s) {
 }
 
 /* ---- choosing the matrix */
+typedef struct Axis { /* labels, outermost first; none: size 1 */
+    int n, label[WALK_DIGITS];
+} Axis;
 typedef struct Choice {
-    int m, n, k; /* labels, -1: size 1 */
+    Axis m, n, k;
 } Choice;
 
-static int64_t size_of(const Labels *s, int l) {
-    return l < 0 ? 1 : s->at[l].size;
+static int64_t size_of(const Labels *s, const Axis *a) {
+    int64_t size = 1;
+    for (int i = 0; i < a->n; i++) size *= s->at[a->label[i]].size;
+    return size;
 }
-static int64_t stride_of(const Labels *s, int l, int operand) {
-    return l < 0 ? 1 : s->at[l].stride[operand];
+/* From one number to the next, within the innermost label. */
+static int64_t stride_of(const Labels *s, const Axis *a, int operand) {
+    return a->n ? s->at[a->label[a->n - 1]].stride[operand] : 1;
 }
-static bool has_unit(const Labels *s, int x, int y, int operand) {
+static RtWalk walk_of(const Labels *s, const Axis *a, int operand) {
+    RtWalk w = {.n = a->n};
+    if (!a->n) return walk_plain(1);
+    for (int i = 0; i < a->n; i++) {
+        w.at[i].size = s->at[a->label[i]].size;
+        w.at[i].stride = s->at[a->label[i]].stride[operand];
+    }
+    return w;
+}
+static bool has_unit(const Labels *s, const Axis *x, const Axis *y, int operand) {
     return stride_of(s, x, operand) == 1 || stride_of(s, y, operand) == 1;
 }
 static bool choice_fits(const Labels *s, const Choice *c, int operand) {
-    return operand == A   ? has_unit(s, c->m, c->k, A)
-           : operand == B ? has_unit(s, c->k, c->n, B)
-                          : operand == S || has_unit(s, c->m, c->n, C);
+    return operand == A   ? has_unit(s, &c->m, &c->k, A)
+           : operand == B ? has_unit(s, &c->k, &c->n, B)
+                          : operand == S || has_unit(s, &c->m, &c->n, C);
 }
 
-/* The largest product that fits; `blame` counts which operand spoils the otherwise best. */
+static void axis_insert(Axis *a, int at, int label) {
+    memmove(&a->label[at + 1], &a->label[at], (size_t)(a->n++ - at) * sizeof *a->label);
+    a->label[at] = label;
+}
+
+/* In the result and in what it starts from the two are one. */
+static bool leads_to(const Label *outer, const Label *inner) {
+    return outer->stride[C] == inner->stride[C] * inner->size &&
+           outer->stride[S] == inner->stride[S] * inner->size;
+}
+
+/* Of rows or columns: all that are one with `l` in the result, whatever they are in the operands.
+ */
+static Axis axis_of_result(const Labels *s, int l) {
+    Axis a = {l >= 0, {l}};
+    for (int i = 0; i < s->n && a.n && a.n < WALK_DIGITS; i++) {
+        const Label *x = &s->at[i], *first = &s->at[a.label[0]], *last = &s->at[a.label[a.n - 1]];
+        if (x->role != s->at[l].role) continue;
+        bool before = leads_to(x, first), after = leads_to(last, x);
+        if (!before && !after) continue;
+        axis_insert(&a, before ? 0 : a.n, i);
+        i = -1; /* from the start: there may be others now */
+    }
+    return a;
+}
+
+static int64_t size_i64(int64_t v) {
+    return v < 0 ? -v : v;
+}
+
+/* Of what is summed along: all, `l` innermost and the others as they lie in A. */
+static Axis axis_of_sum(const Labels *s, int l) {
+    Axis a = {l >= 0, {l}};
+    for (int i = 0; i < s->n && a.n && a.n < WALK_DIGITS; i++) {
+        int at = 0;
+        if (i == l || s->at[i].role != ROLE_k) continue;
+        while (at < a.n - 1 &&
+               size_i64(s->at[a.label[at]].stride[A]) > size_i64(s->at[i].stride[A]))
+            at++;
+        axis_insert(&a, at, i);
+    }
+    return a;
+}
+
+/* A label of the role, or -1. */
+static bool has_role(const Labels *s, int l, Role role) {
+    return l < 0 || s->at[l].role == role;
+}
+
+/* The largest product that fits; `fits` says which operands spoil the otherwise best. */
 static bool choose(const Labels *s, Choice *best, bool fits[OPERANDS]) {
     double most = -1, most_any = -1;
     for (int m = -1; m < s->n; m++)
         for (int n = -1; n < s->n; n++)
             for (int k = -1; k < s->n; k++) {
-                if ((m >= 0 && s->at[m].role != ROLE_m) || (n >= 0 && s->at[n].role != ROLE_n) ||
-                    (k >= 0 && s->at[k].role != ROLE_k))
+                if (!has_role(s, m, ROLE_m) || !has_role(s, n, ROLE_n) || !has_role(s, k, ROLE_k))
                     continue;
-                Choice c = {m, n, k};
-                double size = (double)size_of(s, m) * (double)size_of(s, n) * (double)size_of(s, k);
+                Choice c = {axis_of_result(s, m), axis_of_result(s, n), axis_of_sum(s, k)};
+                double size =
+                    (double)size_of(s, &c.m) * (double)size_of(s, &c.n) * (double)size_of(s, &c.k);
                 bool all = choice_fits(s, &c, A) && choice_fits(s, &c, B) && choice_fits(s, &c, C);
                 if (all && size > most) most = size, *best = c;
                 if (size > most_any) {
@@ -167,14 +231,20 @@ static void repack(Build *b, Labels *s, int operand, Operands *o, Packed *c) {
 }
 
 /* ---- the product */
+static bool axis_has(const Axis *a, int label) {
+    for (int i = 0; i < a->n; i++)
+        if (a->label[i] == label) return true;
+    return false;
+}
+
 static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
-    *g = (RtGemm){.m = size_of(s, c->m), .n = size_of(s, c->n), .k = size_of(s, c->k)};
-    g->am = walk_plain(stride_of(s, c->m, A)), g->ak = walk_plain(stride_of(s, c->k, A));
-    g->bk = walk_plain(stride_of(s, c->k, B)), g->bn = walk_plain(stride_of(s, c->n, B));
-    g->cm = stride_of(s, c->m, C), g->cn = stride_of(s, c->n, C);
-    g->sm = stride_of(s, c->m, S), g->sn = stride_of(s, c->n, S);
+    *g = (RtGemm){.m = size_of(s, &c->m), .n = size_of(s, &c->n), .k = size_of(s, &c->k)};
+    g->am = walk_of(s, &c->m, A), g->ak = walk_of(s, &c->k, A);
+    g->bk = walk_of(s, &c->k, B), g->bn = walk_of(s, &c->n, B);
+    g->cm = stride_of(s, &c->m, C), g->cn = stride_of(s, &c->n, C);
+    g->sm = stride_of(s, &c->m, S), g->sn = stride_of(s, &c->n, S);
     for (int i = 0; i < s->n; i++) {
-        if (i == c->m || i == c->n || i == c->k) continue;
+        if (axis_has(&c->m, i) || axis_has(&c->n, i) || axis_has(&c->k, i)) continue;
         if (g->nloop == GEMM_LOOPS) return false;
         const Label *l = &s->at[i];
         g->loop[g->nloop].size = l->size;
@@ -215,9 +285,10 @@ static int64_t count_results(const Labels *s) {
 }
 
 static int64_t parts_of(const Labels *s, const Choice *c) {
-    int64_t results = count_results(s), length = size_of(s, c->k), parts = PARTS_MOST;
-    if (results > FEW_RESULTS || s->n > GEMM_LOOPS) return 1;
-    while (parts > 1 && (length % parts || length / parts < PART_LENGTH ||
+    int64_t results = count_results(s), length = size_of(s, &c->k), parts = PARTS_MOST;
+    if (results > FEW_RESULTS || s->n > GEMM_LOOPS || !c->k.n) return 1;
+    int64_t outermost = s->at[c->k.label[0]].size;
+    while (parts > 1 && (outermost % parts || length / parts < PART_LENGTH ||
                          2.0 * (double)results * (double)length < (double)parts * PART_FLOPS))
         parts--;
     return parts;
@@ -232,7 +303,7 @@ static bool starts_alike(const Labels *s) {
 
 /* One more label, along which each part has results of its own. */
 static void split_sum(Labels *s, const Choice *c, int64_t parts) {
-    Label *k = &s->at[c->k];
+    Label *k = &s->at[c->k.label[0]];
     int64_t results = count_results(s);
     k->size /= parts;
     s->at[s->n++] = (Label){
@@ -259,7 +330,7 @@ static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results,
 }
 
 static void build_product(Build *b, Labels *s, Operands *o, Facts facts) {
-    Choice c = {-1, -1, -1};
+    Choice c = {.m = {.n = 0}};
     bool fits[OPERANDS];
     Packed packed = {.buffer = -1};
     merge_labels(s);
