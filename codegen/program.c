@@ -184,6 +184,29 @@ static void build_concat(Build *b, const Node *group, const Node *n, int32_t out
     }
 }
 
+/* Zeros before and behind what a pad puts into `inside`, an axis after the other: along axis i for
+ * the places that lie inside along those before. */
+static void build_borders(Build *b, const Node *n, const View *inside, int32_t out) {
+    View whole = view_contiguous(n->type[0].rank, n->type[0].dim), box = whole;
+    for (int i = 0; i < whole.rank; i++) {
+        int64_t lo = n->attr.pad.lo[i], hi = n->attr.pad.hi[i];
+        View side = box;
+        side.dim[i] = lo;
+        if (lo) build_copy(b, n->type[0].dtype, NULL, -1, &side, out);
+        side.dim[i] = hi;
+        side.offset += (whole.dim[i] - hi) * whole.stride[i];
+        if (hi) build_copy(b, n->type[0].dtype, NULL, -1, &side, out);
+        box.dim[i] = inside->dim[i];
+        box.offset += lo * whole.stride[i];
+    }
+}
+
+static bool pads_between(const Attr *a) {
+    for (int i = 0; i < a->pad.rank; i++)
+        if (a->pad.gap[i]) return true;
+    return false;
+}
+
 static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
     View whole = view_contiguous(n->type[0].rank, n->type[0].dim), src, dst = whole;
     int arg;
@@ -193,7 +216,10 @@ static void build_pad(Build *b, const Node *group, const Node *n, int32_t out) {
         dst.stride[i] *= 1 + n->attr.pad.gap[i];
         dst.dim[i] = src.dim[i];
     }
-    build_copy(b, n->type[0].dtype, NULL, -1, &whole, out);
+    if (pads_between(&n->attr))
+        build_copy(b, n->type[0].dtype, NULL, -1, &whole, out);
+    else
+        build_borders(b, n, &dst, out);
     build_copy(b, n->type[0].dtype, &src, build_value(b, group->in[arg]), &dst, out);
 }
 
