@@ -133,8 +133,8 @@ static bool leads_to(const Label *outer, const Label *inner) {
 /* Of rows or columns: all that are one with `l` in the result, whatever they are in the operands.
  */
 static Axis axis_of_result(const Labels *s, int l) {
-    Axis a = {l >= 0, {l}};
-    for (int i = 0; i < s->n && a.n && a.n < WALK_DIGITS; i++) {
+    Axis a = {1, {l}};
+    for (int i = 0; i < s->n && a.n < WALK_DIGITS; i++) {
         const Label *x = &s->at[i], *first = &s->at[a.label[0]], *last = &s->at[a.label[a.n - 1]];
         if (x->role != s->at[l].role) continue;
         bool before = leads_to(x, first), after = leads_to(last, x);
@@ -151,8 +151,8 @@ static int64_t size_i64(int64_t v) {
 
 /* Of what is summed along: all, `l` innermost and the others as they lie in A. */
 static Axis axis_of_sum(const Labels *s, int l) {
-    Axis a = {l >= 0, {l}};
-    for (int i = 0; i < s->n && a.n && a.n < WALK_DIGITS; i++) {
+    Axis a = {1, {l}};
+    for (int i = 0; i < s->n && a.n < WALK_DIGITS; i++) {
         int at = 0;
         if (i == l || s->at[i].role != ROLE_k) continue;
         while (at < a.n - 1 &&
@@ -163,20 +163,29 @@ static Axis axis_of_sum(const Labels *s, int l) {
     return a;
 }
 
-/* A label of the role, or -1. */
-static bool has_role(const Labels *s, int l, Role role) {
-    return l < 0 || s->at[l].role == role;
+/* The axes of a role, one that ends in each of its labels, and that of no label. */
+typedef struct Axes {
+    Axis at[2 * RANK + 1];
+    int n;
+} Axes;
+
+static Axes axes_of(const Labels *s, Role role) {
+    Axes a = {.n = 0};
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].role == role)
+            a.at[a.n++] = role == ROLE_k ? axis_of_sum(s, i) : axis_of_result(s, i);
+    a.at[a.n++] = (Axis){.n = 0};
+    return a;
 }
 
 /* The largest product that fits; `fits` says which operands spoil the otherwise best. */
 static bool choose(const Labels *s, Choice *best, bool fits[OPERANDS]) {
+    Axes ms = axes_of(s, ROLE_m), ns = axes_of(s, ROLE_n), ks = axes_of(s, ROLE_k);
     double most = -1, most_any = -1;
-    for (int m = -1; m < s->n; m++)
-        for (int n = -1; n < s->n; n++)
-            for (int k = -1; k < s->n; k++) {
-                if (!has_role(s, m, ROLE_m) || !has_role(s, n, ROLE_n) || !has_role(s, k, ROLE_k))
-                    continue;
-                Choice c = {axis_of_result(s, m), axis_of_result(s, n), axis_of_sum(s, k)};
+    for (int m = 0; m < ms.n; m++)
+        for (int n = 0; n < ns.n; n++)
+            for (int k = 0; k < ks.n; k++) {
+                Choice c = {ms.at[m], ns.at[n], ks.at[k]};
                 double size =
                     (double)size_of(s, &c.m) * (double)size_of(s, &c.n) * (double)size_of(s, &c.k);
                 bool all = choice_fits(s, &c, A) && choice_fits(s, &c, B) && choice_fits(s, &c, C);

@@ -279,7 +279,13 @@ static void copy_node(Convolve *c, uint32_t at) {
                         graph_copy_node(c->g, n, refmap_inputs(&c->map, n, c->scratch)));
 }
 
-static Graph *convolve_graph(const Program *p, const Graph *g, PassCx *cx) {
+static bool has_folds(const Graph *g) {
+    for (size_t i = 0; i < g->n; i++)
+        if (g->node[i]->op == OP_fold) return true;
+    return false;
+}
+
+static Graph *convolve_all(const Graph *g, PassCx *cx) {
     Arena *scratch = arena_new();
     int *uses = NEW_N(scratch, int, g->n + 1);
     uint32_t *user = NEW_N(scratch, uint32_t, g->n + 1);
@@ -301,7 +307,11 @@ static Graph *convolve_graph(const Program *p, const Graph *g, PassCx *cx) {
     refmap_outputs(&c.map, g, c.g);
     Graph *out = graph_prune(cx->arena, c.g, g->name, NULL);
     arena_free(scratch);
-    return loops_map(p, out, cx, convolve_graph);
+    return out;
+}
+
+static Graph *convolve_graph(const Program *p, const Graph *g, PassCx *cx) {
+    return loops_map(p, has_folds(g) ? convolve_all(g, cx) : (Graph *)g, cx, convolve_graph);
 }
 
 Program *pass_convolve(const Program *in, PassCx *cx) {
