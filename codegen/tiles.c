@@ -31,6 +31,7 @@ static Value lanes_below(Emit *e, Value count) {
 typedef struct Tile {
     Emit *e;
     int rows, vectors, cell;
+    Value row_at;
     Value sum[ROWS_MOST][TILE_VECTORS]; /* allocas */
 } Tile;
 
@@ -50,17 +51,22 @@ static Value emit_term(const Tile *t, Value x, Value y, Value sum) {
     return e_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, (Value[]){sum, x, y}, 3);
 }
 
+/* Where a row lies is loaded beside its number, which registers would not hold for all rows. Left
+ * to itself LLVM moves these loads ahead, and sums to memory; nothing moves across a fence, which
+ * is no instruction here. */
 static void emit_terms(Tile *t, Value a, Value b) {
     Emit *e = t->e;
     Value column[TILE_VECTORS];
     for (int v = 0; v < t->vectors; v++)
         column[v] = mem_load(e, e->f32, floats_at(e, b, c_i64(e, v * LANES)), NULL);
     for (int r = 0; r < t->rows; r++) {
-        Value x = e_splat(e, e_load(e, e->f32, floats_at(e, a, c_i64(e, r))));
+        Value row = e_load(e, e->i64, e_at(e, e->i64, t->row_at, c_i64(e, r)));
+        Value x = e_splat(e, e_load(e, e->f32, floats_at(e, a, row)));
         for (int v = 0; v < t->vectors; v++) {
             Value sum = e_load(e, e->vf32, t->sum[r][v]);
             e_store(e, emit_term(t, x, column[v], sum), t->sum[r][v]);
         }
+        LLVMBuildFence(e->b, LLVMAtomicOrderingAcquireRelease, true, "");
     }
 }
 
@@ -87,6 +93,7 @@ static void emit_sums(Tile *t) {
             e_store(e, LLVMConstNull(e->vf32), t->sum[r][v]);
         }
     Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
+    t->row_at = FIELD_PTR(t, a_row);
     e_store(e, FIELD_PTR(t, b), b);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     emit_loop(t, b, c_i64(e, 0), several, UNROLL);

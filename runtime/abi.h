@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 4 };
+enum { ABI_VERSION = 5 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
@@ -76,10 +76,9 @@ typedef struct RtGemm {
  * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, whichever tile
  * makes it. */
 enum { TILE_LANES = 16, TILE_ROWS = 32, TILE_VECTORS = 2 };
-typedef struct RtTile { /* C = A B, or S + A B where S is not NULL; S may be C */
-    const void *a,
-        *b; /* B: at each cell of k its vectors, side by side. A: there its rows; or by_rows */
-    const int64_t *a_at;    /* cells from a to the rows' cells of each k; NULL by rows */
+typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S may be C */
+    const void *a, *b;           /* B: at each cell of k its vectors, side by side */
+    const int64_t *a_row, *a_at; /* cells from a to a row, and on to a cell of k; by rows unused */
     int64_t a_step, b_step; /* so many cells from one cell of k to the next, of A by rows to the
                              * next row */
     int64_t k, cols, rows;  /* cells; the first `cols` columns are written */

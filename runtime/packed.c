@@ -38,7 +38,7 @@ typedef struct Operand {
     DType type;
     const RtWalk *line, *k;
     Way way;
-    int64_t *k_at; /* ALONG: where each k of the block lies, in elements */
+    int64_t *k_at; /* where each k of the block lies, in elements */
 } Operand;
 
 /* Where packed cells go: k leads so many cells on, a line so many. */
@@ -236,7 +236,7 @@ static int64_t cut(const Operand *o, int64_t first, int64_t end, int64_t most, i
 /* Can tiles read it where it is, for a few panels of the other operand? Not where each k is a page
  * from the one before: memory comes too late then. */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
-    return o->way == ALONG && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
+    return o->way != GATHER && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
            b->job->tiles->cell == 1 && panels <= FEW_PANELS;
 }
 
@@ -249,7 +249,7 @@ static void pack_a(Block *b) {
     int64_t row = all_cells(b) + TILE_LANES;
     float *out = b->room->a;
     for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
-        p->at = b->a_there ? number_at(&b->a, p->first, 0) : (char *)out;
+        p->at = b->a_there ? b->a.at : (char *)out;
         p->step = row;
         p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, t->rows, 1};
         out += (t->by_rows ? TILE_ROWS * row : t->rows * all_cells(b)) + GAP;
@@ -259,7 +259,8 @@ static void pack_a(Block *b) {
 
 static void pack_b(Block *b) {
     const RtTiles *t = b->job->tiles;
-    bool few = b->b.k->n == 1 && in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
+    bool even = b->b.way == ALONG && b->b.k->n == 1;
+    bool few = even && in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
     float *out = b->room->b;
     for (Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
         int64_t width = vectors_of(p) * TILE_LANES;
@@ -277,7 +278,11 @@ static void pack_b(Block *b) {
 static void row_of_tiles(const Block *b, const Panel *a) {
     const RtTiles *t = b->job->tiles;
     int64_t row = b->job->g.cm, i = a->first - b->part.row;
+    int64_t a_row[TILE_ROWS];
+    for (int64_t r = 0; r < a->lines; r++) a_row[r] = r;
+    if (b->a_there) walk_all(b->a.line, a->first, a->lines, a_row);
     RtTile tile = {.a = a->at,
+                   .a_row = a_row,
                    .a_at = b->a_there ? b->a.k_at : b->room->packed,
                    .a_step = a->step,
                    .k = all_cells(b),
@@ -294,13 +299,10 @@ static void row_of_tiles(const Block *b, const Panel *a) {
     }
 }
 
-static void find_k(const Block *b, const Operand *o) {
-    if (o->way == ALONG) walk_all(o->k, b->from, b->k, o->k_at);
-}
-
 static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
-    find_k(b, &b->a), find_k(b, &b->b);
+    walk_all(b->a.k, b->from, b->k, b->a.k_at);
+    walk_all(b->b.k, b->from, b->k, b->b.k_at);
     b->a_there = in_place(b, &b->a, b->panels_b);
     pack_b(b);
     for (int64_t row = b->part.row; row < end;) {
