@@ -14,24 +14,35 @@
 
 static bool by_kernel(const Node *n) {
     Lower lower = op_info[n->op].lower;
-    bool in_pieces = n->op == OP_concat || n->op == OP_pad; /* whose parts have to lie in memory */
-    return lower == LOWER_MAP || lower == LOWER_REDUCE || (lower == LOWER_VIEW && !in_pieces);
+    return lower == LOWER_MAP || lower == LOWER_REDUCE;
 }
 
-/* The operand as the product is to find it. The cast stands below whatever only renames, next to
- * what computes, so that both are one kernel. */
-static Ref operand(Graph *to, const Graph *g, const RefMap *map, Ref r) {
-    Ref base = below_names(g, r);
+/* What shows the elements of its one input, and nothing else but zeros. */
+static bool shows_input(const Node *n) {
+    return view_is_strided(n) || n->op == OP_pad;
+}
+
+/* The operand as the product is to find it. The cast stands below whatever only shows what it
+ * reads, next to what computes, so that both are one kernel. */
+static Ref operand(Graph *to, const Graph *g, const RefMap *map, Ref r, Arena *scratch) {
+    VEC(Ref) chain = {0};
+    Ref base = r;
+    for (; shows_input(graph_node(g, base)); base = graph_node(g, base)->in[0])
+        vec_push(scratch, &chain, base);
     const Node *n = graph_node(g, base);
-    const Type *t = graph_type(g, r);
-    if (t->dtype != DT_f32 || !by_kernel(n)) return refmap_get(map, r);
-    Ref kept = g_cast(to, refmap_get(map, base), DT_bf16, n->span);
-    return g_reshape(to, kept, t->rank, t->dim, n->span);
+    if (n->type[base.out].dtype != DT_f32 || !by_kernel(n)) return refmap_get(map, r);
+    Ref x = g_cast(to, refmap_get(map, base), DT_bf16, n->span);
+    while (chain.n--) {
+        const Node *view = graph_node(g, chain.at[chain.n]);
+        x = graph_add(to, view->op, &view->attr, &x, 1, NULL, view->span);
+    }
+    return x;
 }
 
-static Ref round_product(Graph *to, const Graph *g, const RefMap *map, const Node *dot) {
-    Ref in[] = {operand(to, g, map, dot->in[0]), REF_NONE};
-    in[1] = operand(to, g, map, dot->in[1]);
+static Ref round_product(Graph *to, const Graph *g, const RefMap *map, const Node *dot,
+                         Arena *scratch) {
+    Ref in[] = {operand(to, g, map, dot->in[0], scratch), REF_NONE};
+    in[1] = operand(to, g, map, dot->in[1], scratch);
     Node n = *dot;
     n.attr.dot.round = true;
     return graph_copy_node(to, &n, in);
@@ -58,7 +69,7 @@ static Graph *round_products(const Program *p, const Graph *g, const bool *lasti
         bool lasts = !lasting || lasting[i];
         if (n.op == OP_scan && lasts) n.attr.scan.body = round_body(p, n.attr.scan.body, cx);
         Ref made = lasts && is_rounded(p, &n)
-                       ? round_product(to, g, &map, &n)
+                       ? round_product(to, g, &map, &n, scratch)
                        : graph_copy_node(to, &n, refmap_inputs(&map, &n, scratch));
         refmap_set_node(&map, g, i, made);
     }

@@ -14,7 +14,7 @@ enum { STRIP = 16 << 20, SMALL = 4 << 20 };
 /* A product packs an operand that is larger than a strip anew for each of them: for so many rows
  * that costs next to nothing (TILE_M in runtime/gemm.c). */
 enum { PACK_ROWS = 1024 };
-enum { GROWTH = 8 }; /* a large value has so many times the elements of its operand's rows */
+enum { GROWTH = 4 }; /* a large value has so many times the elements of its operand's rows */
 enum { MOST_STRIPS = 1024 };
 enum { AGAIN = 256 }; /* operations an element that cost less than keeping it */
 
