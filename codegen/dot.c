@@ -178,6 +178,11 @@ static Axes axes_of(const Labels *s, Role role) {
     return a;
 }
 
+/* Of products of one size: that whose sums go through A in the smaller steps. */
+static bool is_nearer(const Labels *s, const Choice *c, const Choice *than) {
+    return size_i64(stride_of(s, &c->k, A)) < size_i64(stride_of(s, &than->k, A));
+}
+
 /* The largest product that fits; `fits` says which operands spoil the otherwise best. */
 static bool choose(const Labels *s, Choice *best, bool fits[OPERANDS]) {
     Axes ms = axes_of(s, ROLE_m), ns = axes_of(s, ROLE_n), ks = axes_of(s, ROLE_k);
@@ -189,7 +194,8 @@ static bool choose(const Labels *s, Choice *best, bool fits[OPERANDS]) {
                 double size =
                     (double)size_of(s, &c.m) * (double)size_of(s, &c.n) * (double)size_of(s, &c.k);
                 bool all = choice_fits(s, &c, A) && choice_fits(s, &c, B) && choice_fits(s, &c, C);
-                if (all && size > most) most = size, *best = c;
+                if (all && (size > most || (size == most && is_nearer(s, &c, best))))
+                    most = size, *best = c;
                 if (size > most_any) {
                     most_any = size;
                     for (int o = 0; o < OPERANDS; o++) fits[o] = choice_fits(s, &c, o);
@@ -284,7 +290,8 @@ static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operand
 
 /* ---- long sums in parts */
 enum { PARTS_MOST = 8, PART_LENGTH = 256, FEW_RESULTS = 64 * 1024 };
-static const double PART_FLOPS = 1e7; /* 0.1 ms of a core */
+enum { LONG_SUM = 32 * 1024, LONG_RESULTS = 256 * 1024 }; /* more results, if sums are that long */
+static const double PART_FLOPS = 1e7;                     /* 0.1 ms of a core */
 
 static int64_t count_results(const Labels *s) {
     int64_t n = 1;
@@ -295,7 +302,8 @@ static int64_t count_results(const Labels *s) {
 
 static int64_t parts_of(const Labels *s, const Choice *c) {
     int64_t results = count_results(s), length = size_of(s, &c->k), parts = PARTS_MOST;
-    if (results > FEW_RESULTS || s->n > GEMM_LOOPS || !c->k.n) return 1;
+    if (results > (length < LONG_SUM ? FEW_RESULTS : LONG_RESULTS)) return 1;
+    if (s->n > GEMM_LOOPS || !c->k.n) return 1;
     int64_t outermost = s->at[c->k.label[0]].size;
     while (parts > 1 && (outermost % parts || length / parts < PART_LENGTH ||
                          2.0 * (double)results * (double)length < (double)parts * PART_FLOPS))

@@ -20,7 +20,7 @@
  * and columns of B anew, so small ones cost: with sixteen tiles where now are eight or four, a step
  * of BERT took 3 to 4 % longer on two cores. What a wave holds besides keeps more cores busy. */
 enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32, VECTOR_STEP = 256 };
-static const double TILE_FLOPS = 8e7; /* 0.7 ms of a core at 117 GFLOP/s */
+static const double TILE_FLOPS = 4e6; /* 20 to 40 us of a core */
 static const double TASKS_WANTED =
     8;                       /* to share among threads, whose number is not to show in bits */
 enum { TASKS_A_THREAD = 2 }; /* where it cannot: so that the last ones end together */

@@ -90,6 +90,6 @@ int main(void) {
     check(path, 4000, 1e-6, (const int[]){20, 6});
     check(path, 12000, 1e-6, (const int[]){4, 4});
     check(path, 30000, 0, (const int[]){1, 1});
-    check("tests/programs/gpt.upm", 4000, 0, (const int[]){1});
+    check("tests/programs/gpt.upm", 4000, 0, (const int[]){5});
     return check_done("strips");
 }
