@@ -1,7 +1,8 @@
-/* The pass fit: `memory = 2G` holds, by computing values again (remat.c). What cannot fit is
- * refused with the least that it needs. Without a limit, or below it, nothing changes. The limit is
- * for what passes/memory.c counts. Where computing again is not enough, the batch has been cut in
- * pieces before (choose_pieces in micro.c). */
+/* The pass fit: what costs next to nothing is computed again rather than kept (remat.c), and
+ * `memory = 2G` holds, by computing again what costs more. What cannot fit is refused with the
+ * least that it needs; below its limit nothing more changes. The limit is for what passes/memory.c
+ * counts. Where computing again is not enough, the batch has been cut in pieces before
+ * (choose_pieces in micro.c). */
 #include "passes/internal.h"
 
 enum { TRIES = 4 }; /* to find the least */
@@ -13,6 +14,10 @@ static int64_t budget_of(const Program *p) {
 
 static Graph *fit_graph(const Program *p, const Graph *g, PassCx *cx) {
     return (Graph *)remat_graph(p, g, budget_of(p), cx->arena); /* graphs do not change any more */
+}
+
+static Graph *fit_cheaply(const Program *p, const Graph *g, PassCx *cx) {
+    return (Graph *)remat_cheaply(p, g, cx->arena);
 }
 
 static Program *fit_to(const Program *in, int64_t limit, PassCx *cx, Memory *m) {
@@ -63,10 +68,11 @@ Program *fit_again(const Program *in, PassCx *cx, Memory *m) {
 
 Program *pass_fit(const Program *in, PassCx *cx) {
     Memory m;
-    if (!in->spec.run.memory) return program_like(in);
-    Program *p = fit_to(in, in->spec.run.memory, cx, &m);
+    const Program *cheap = program_map(in, cx, fit_cheaply);
+    if (!in->spec.run.memory) return (Program *)cheap;
+    Program *p = fit_to(cheap, in->spec.run.memory, cx, &m);
     if (memory_total(&m) <= in->spec.run.memory) return p;
-    m = find_least(in, cx, m);
-    refuse(in, cx, &m);
+    m = find_least(cheap, cx, m);
+    refuse(cheap, cx, &m);
     return NULL;
 }

@@ -62,6 +62,8 @@ bool const_value(const Graph *g, Ref r, double *v);
 /* ---- remat.c: the graph with values computed again so that its arena stays within `budget` bytes,
  * or comes near; in arena `to`. The graph itself where nothing has to change or nothing helps. */
 const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to);
+/* The same without a budget, where it costs next to nothing. */
+const Graph *remat_cheaply(const Program *p, const Graph *g, Arena *to);
 
 /* ---- vector-Jacobian products */
 /* From cotangents `gy` of values `y` of a graph to those of values `x`, at dx. */

@@ -39,7 +39,7 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
     PASS(order, "free memory as soon as possible",
          NEEDS(FUSED), GIVES(FUSED), KEEPS_MEANING),
-    PASS(fit, "compute again what does not fit into the memory that is allowed",
+    PASS(fit, "compute again what is cheap, or does not fit into the memory that is allowed",
          NEEDS(FUSED), GIVES(FUSED), KEEPS_MEANING),
 };
 /* clang-format on */

@@ -8,6 +8,8 @@
  * the producers of inputs that would have to be kept for it. Copies compute the same bits. What it
  * gives never needs more memory than what it was given. Limits: greedy; one copy of a node for each
  * cut; memory is counted without the gaps of packing, which a lower goal makes up for. */
+#include <math.h>
+
 #include "ir/facts.h"
 #include "passes/internal.h"
 #include "passes/pack.h"
@@ -15,6 +17,10 @@
 
 enum { CUTS = 4, GOALS = 4, REGION = 48, VISITS = 60000000 };
 static const double OPERATIONS_A_BYTE = 6; /* that take as long as moving it */
+/* Without a limit: how much of a step may be done again, for arenas that are larger than SMALL and
+ * values that are more than so small a part of them. */
+static const double CHEAP = 0.01;
+enum { SMALL = 64 << 20, LITTLE_OF_ALL = 256 };
 
 typedef VEC(uint32_t) NodeList;
 
@@ -25,6 +31,8 @@ typedef struct Remat {
     const Plan *plan;
     uint32_t cut;    /* the last node before it */
     int64_t goal;    /* bytes */
+    double spare;    /* cost that doing nodes again may still have */
+    int64_t little;  /* bytes for which it is not tried */
     int *root;       /* value -> the value whose storage it names */
     uint32_t *owner; /* value -> node */
     int *over;       /* value -> the root that it is written over in the plan, -1: none */
@@ -257,7 +265,7 @@ typedef VEC(Candidate) CandidateList;
 static CandidateList candidates(Remat *r, double now) {
     CandidateList list = {0};
     for (uint32_t i = 0; i < r->cut; i++)
-        if (r->late[i] && r->cost[i] != 0 && !r->again[i])
+        if (r->late[i] && r->cost[i] != 0 && !r->again[i] && node_bytes(r, i) > r->little)
             vec_push(r->arena, &list, (Candidate){i, choice_of(r, i, now).gain});
     return list;
 }
@@ -277,6 +285,11 @@ static bool take_best(Remat *r, CandidateList *l, double now) {
         c->gain = choice.gain;
         if (r->visits < VISITS && best_of(l) != c) continue;
         if (choice.gain <= 0) continue;
+        if (choice.cost > r->spare) {
+            c->gain = 0; /* the next may be cheaper */
+            continue;
+        }
+        r->spare -= choice.cost;
         set_again(r, &choice.node, true);
         c->gain = 0;
         return true;
@@ -389,29 +402,58 @@ static int64_t arena_of(const Program *p, const Graph *g) {
     return bytes;
 }
 
-/* One cut; where packing leaves gaps, with goals so much lower. */
-static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, Arena *to) {
+/* One cut; where packing leaves gaps, with goals so much lower. Takes from `spare` what it costs.
+ */
+static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, double *spare,
+                              Arena *to) {
     Arena *a = arena_new();
     Remat r = remat_new(a, p, g, plan_graph(a, p, g));
     const Graph *best = g;
     int64_t least = r.plan->arena_bytes;
+    double left = *spare;
     r.goal = budget;
+    r.spare = *spare;
+    if (isfinite(*spare)) r.little = least / LITTLE_OF_ALL;
     for (int i = 0; i < GOALS && least > budget; i++) {
         choose(&r);
         const Graph *now = rebuild(&r, to);
         int64_t bytes = arena_of(p, now);
-        if (bytes < least) best = now, least = bytes;
+        if (bytes < least) best = now, least = bytes, left = r.spare;
         if (excess(&r) > 0) break; /* it is not for the gaps that it does not fit */
         r.goal -= bytes > budget ? bytes - budget : 0;
     }
+    *spare = left;
     arena_free(a);
     return best;
 }
 
 const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to) {
     const Graph *best = g;
+    double spare = INFINITY;
     for (int i = 0; i < CUTS && arena_of(p, best) > budget; i++) {
-        const Graph *next = remat_cut(p, best, budget, to);
+        const Graph *next = remat_cut(p, best, budget, &spare, to);
+        if (next == best) break;
+        best = next;
+    }
+    return best;
+}
+
+static double cost_of(const Graph *g) {
+    double cost = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        Facts f = node_facts(g, g->node[i]);
+        cost += f.bytes + f.operations / OPERATIONS_A_BYTE;
+    }
+    return cost;
+}
+
+const Graph *remat_cheaply(const Program *p, const Graph *g, Arena *to) {
+    const Graph *best = g;
+    double spare = CHEAP * cost_of(g);
+    for (int i = 0; i < CUTS; i++) {
+        int64_t now = arena_of(p, best);
+        if (now < SMALL) break;
+        const Graph *next = remat_cut(p, best, now / 4 * 3, &spare, to);
         if (next == best) break;
         best = next;
     }

@@ -72,3 +72,9 @@ uptc run pieces.upx --dir pieces --quiet
 uptc run deep.upm --dir alone --quiet
 near "loss of step 4" "$(metric pieces 4 loss)" "$(metric alone 4 loss)" 1e-5
 try uptc compile deep.upm --fit 3230k --micro 128 | sed 's/least .*/least .../'
+
+echo "=== what costs next to nothing is computed again where values need much: less than 64 times as much for 64 times the batch"
+uptc compile deep.upm --emit=memory | sed -n '/^values/p;/^all/p'
+sed 's/batch 256/batch 16384/' deep.upm >wide.upm
+uptc compile wide.upm --emit=memory | sed -n '/^values/p;/^all/p'
+try uptc compile wide.upm --fit 2G
