@@ -16,13 +16,13 @@
 
 #include "runtime/gemm.h"
 
-/* Largest tile, and the fewest operations worth a tile of their own. Every tile packs its rows of A
- * and columns of B anew, so small ones cost: with sixteen tiles where now are eight or four, a step
- * of BERT took 3 to 4 % longer on two cores. What a wave holds besides keeps more cores busy. */
+/* Largest tile, and the fewest operations worth a tile of their own: several times what it takes to
+ * hand them to another thread. */
 enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32, VECTOR_STEP = 256 };
 static const double TILE_FLOPS = 4e6; /* 20 to 40 us of a core */
-static const double TASKS_WANTED =
-    8;                       /* to share among threads, whose number is not to show in bits */
+/* Tiles to share among threads, each of which packs its rows of A and columns of B anew: as many as
+ * the threads want, or so many where their number would show in the bits. */
+static const double TASKS_WANTED = 8;
 enum { TASKS_A_THREAD = 2 }; /* where it cannot: so that the last ones end together */
 /* The least that a task of a vector's product reads: 5 us of a core. */
 static const double VECTOR_BYTES = 128 << 10;
