@@ -15,6 +15,7 @@ import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TICK = 8  # ids a sample in programs that make their words in the step
+FIGURES = {"f32": "fma", "bf16": "dot_bf16"}  # of `uptc doctor`: the peak of products by what they are made of
 CHARACTERS = 65 + 5  # of the text that is made up, and a vocabulary of its own ids
 
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The peer of bench/bert.upm in PyTorch: the same step on random words, forward, backward and AdamW, no dropout.
 
-usage: peer_torch.py vocab seq width layers heads samples seconds all|gather eager|compiled
-gather: logits for hidden words only, as upt does in its rows of masked logits.
+usage: peer_torch.py vocab seq width layers heads samples seconds all|gather eager|compiled f32|bf16
+gather: logits for hidden words only, as upt does in its rows of masked logits. bf16: under torch's autocast.
 Prints one line: version, median step in ms, peak resident memory in MB.
 """
+import contextlib
+import functools
 import sys
 
 import torch
@@ -58,7 +60,8 @@ class Bert(nn.Module):
 
 def main():
     vocab, seq, d, layers, heads, samples = map(int, sys.argv[1:7])
-    seconds, gather, compiled = float(sys.argv[7]), sys.argv[8] == "gather", sys.argv[9] == "compiled"
+    seconds, gather, compiled, precision = float(sys.argv[7]), sys.argv[8] == "gather", sys.argv[9] == "compiled", sys.argv[10]
+    amp = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext
     torch.manual_seed(1)
     model = Bert(vocab, seq, d, layers, heads)
     step = torch.compile(model) if compiled else model
@@ -68,7 +71,8 @@ def main():
         ids = torch.randint(0, vocab, (samples, seq))
         hit = torch.rand(samples, seq) < 0.15
         at = torch.argsort(~hit, dim=1, stable=True)[:, : seq // 4] if gather else None
-        loss = step(ids.masked_fill(hit, 103), ids.masked_fill(~hit, -100), at)
+        with amp():
+            loss = step(ids.masked_fill(hit, 103), ids.masked_fill(~hit, -100), at)
         rule.zero_grad(set_to_none=True)
         loss.backward()
         rule.step()
