@@ -514,13 +514,14 @@ static bool shape_cumsum(Infer *cx) {
 
 /* ---- windows */
 
-/* elements: sizes of the windowed axes without windows; windows: with them. */
-static bool window_fits(Infer *cx, int axes, const int64_t *elements, const int64_t *windows) {
+static bool window_fits(Infer *cx, bool folds) {
     const Type *t = &cx->in[0];
     int axis = cx->attr->window.axis, n = cx->attr->window.rank;
     if (!dtype_is_float(t->dtype)) return FAIL(cx, "takes floats, not %s", TEXT(t));
-    if (n < 1 || n > 3 || axis < 0 || axis > t->rank || axes * n > t->rank - axis)
+    if (n < 1 || n > 3 || axis < 0 || axis > t->rank || (folds ? 2 * n : n) > t->rank - axis)
         return FAIL(cx, "windows along %d axes from %d of %s", n, axis, TEXT(t));
+    const int64_t *given = t->dim + axis, *made = cx->attr->window.dim,
+                  *elements = folds ? made : given, *windows = folds ? given : made;
     for (int i = 0; i < n; i++) {
         int64_t size = cx->attr->window.size[i], step = cx->attr->window.step[i];
         const int64_t all[] = {elements[i], windows[i], size, step, cx->attr->window.dilate[i]};
@@ -553,8 +554,7 @@ static bool window_result(Infer *cx, int taken, int put, const int64_t *dim) {
 static bool shape_unfold(Infer *cx) {
     int n = cx->attr->window.rank;
     int64_t dim[2 * RANK];
-    if (!window_fits(cx, 1, cx->in[0].dim + cx->attr->window.axis, cx->attr->window.dim))
-        return false;
+    if (!window_fits(cx, false)) return false;
     for (int i = 0; i < n; i++) {
         dim[i] = cx->attr->window.dim[i];
         dim[n + i] = cx->attr->window.size[i];
@@ -564,7 +564,7 @@ static bool shape_unfold(Infer *cx) {
 
 static bool shape_fold(Infer *cx) {
     int n = cx->attr->window.rank, axis = cx->attr->window.axis;
-    if (!window_fits(cx, 2, cx->attr->window.dim, cx->in[0].dim + axis)) return false;
+    if (!window_fits(cx, true)) return false;
     for (int i = 0; i < n; i++)
         if (cx->in[0].dim[axis + n + i] != cx->attr->window.size[i])
             return FAIL(cx, "windows of %lld in %s", (long long)cx->attr->window.size[i],

@@ -183,6 +183,9 @@ static void test_other_shapes(void) {
     infers("~4 windows of 3, 2 apart, reach beyond 8 elements", OP_unfold, window,
            IN("f32[8*,8,7,5]"));
     infers("~along 2 axes from 1", OP_unfold, window, IN("f32[8,8]"));
+    window.window.axis = 255;
+    infers("~along 2 axes from 255", OP_unfold, window, IN("f32[8,8]"));
+    window.window.axis = 1;
     infers("~takes floats", OP_unfold, window, IN("i32[8,9,7,5]"));
     Attr elements = window;
     elements.window.dim[0] = 9, elements.window.dim[1] = 8;
