@@ -447,8 +447,20 @@ static double cost_of(const Graph *g) {
     return cost;
 }
 
+/* Of all values, as if nothing shared its place. */
+static bool may_be_large(const Graph *g) {
+    double bytes = 0;
+    for (size_t i = 0; i < g->n; i++)
+        for (int k = 0; k < g->node[i]->nout; k++) {
+            const Type *t = &g->node[i]->type[k];
+            bytes += (double)type_count(t) * (double)dtype_size(t->dtype);
+        }
+    return bytes >= SMALL;
+}
+
 const Graph *remat_cheaply(const Program *p, const Graph *g, Arena *to) {
     const Graph *best = g;
+    if (!may_be_large(g)) return g;
     double spare = CHEAP * cost_of(g);
     for (int i = 0; i < CUTS; i++) {
         int64_t now = arena_of(p, best);
