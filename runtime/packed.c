@@ -15,7 +15,8 @@ enum { BLOCK_CELLS = 256, BLOCK_N = 1024, GROUP = 8 };
 enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
-enum { NEAR = 1024 };      /* numbers: a page */
+enum { PAGE = 1024 };      /* numbers */
+enum { NEAR = PAGE };
 enum { PANELS_B = BLOCK_N / TILE_LANES };
 enum { CELL_BYTES = 4, BLOCK_K = 2 * BLOCK_CELLS };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
@@ -233,11 +234,16 @@ static int64_t cut(const Operand *o, int64_t first, int64_t end, int64_t most, i
     return first;
 }
 
+/* Do lines lie whole pages apart? Those of a panel then fall into one set of the level-1 cache. */
+static bool collides(const Operand *o) {
+    return o->way == ACROSS && last_stride(o->line) % PAGE == 0;
+}
+
 /* Can tiles read it where it is, for a few panels of the other operand? Not where each k is a page
  * from the one before: memory comes too late then. */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
     return o->way != GATHER && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
-           b->job->tiles->cell == 1 && panels <= FEW_PANELS;
+           b->job->tiles->cell == 1 && panels <= FEW_PANELS && !collides(o);
 }
 
 static int64_t vectors_of(const Panel *p) {
