@@ -527,7 +527,9 @@ static bool window_fits(Infer *cx, bool folds) {
         const int64_t all[] = {elements[i], windows[i], size, step, cx->attr->window.dilate[i]};
         for (int k = 0; k < 5; k++)
             if (all[k] < 1 || all[k] > INT32_MAX)
-                return FAIL(cx, "windows of %lld, %lld apart", (long long)size, (long long)step);
+                return FAIL(cx,
+                            "windows of %lld, %lld apart: sizes and steps are from 1 to 2147483647",
+                            (long long)size, (long long)step);
         int64_t last = (windows[i] - 1) * step + (size - 1) * cx->attr->window.dilate[i];
         if (last >= elements[i])
             return FAIL(cx, "%lld windows of %lld, %lld apart, reach beyond %lld elements",

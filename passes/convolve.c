@@ -122,6 +122,16 @@ static Ref add_op(Convolve *c, const Adjoint *a, Op op, const Attr *attr, Ref x)
     return graph_add(c->g, op, attr, &x, 1, NULL, a->fold->span);
 }
 
+/* The slice that takes everything. */
+static Attr whole(const Type *t) {
+    Attr a = {.slice = {.rank = t->rank}};
+    for (int i = 0; i < t->rank; i++) {
+        a.slice.step[i] = 1;
+        a.slice.size[i] = t->dim[i];
+    }
+    return a;
+}
+
 /* Along one axis: every step-th place from the rest on, `places` in number; result q sums, for t
  * from 0 on, what y has at q + from + t dilate times place t from the last. */
 typedef struct Along {
@@ -141,12 +151,8 @@ static Along along(const Adjoint *a, const Phase *p, int i) {
 /* y where the phase's windows read it, with zeros beyond its ends. */
 static Ref reach(Convolve *c, const Adjoint *a, const Along *l, Ref y) {
     const Type *t = graph_type(c->g, y);
-    Attr cut = {.slice = {.rank = t->rank}}, pad = {.pad = {.rank = t->rank}};
+    Attr cut = whole(t), pad = {.pad = {.rank = t->rank}};
     bool cuts = false, pads = false;
-    for (int i = 0; i < t->rank; i++) {
-        cut.slice.step[i] = 1;
-        cut.slice.size[i] = t->dim[i];
-    }
     for (int i = 0; i < a->rank; i++) {
         int at = a->y_axis + i;
         int64_t first = l[i].from, end = first + l[i].count + (l[i].places - 1) * l[i].dilate,
@@ -165,11 +171,7 @@ static Ref reach(Convolve *c, const Adjoint *a, const Along *l, Ref y) {
 /* The places of the phase, the last one first. */
 static Ref reversed(Convolve *c, const Adjoint *a, const Along *l, Ref w) {
     const Type *t = graph_type(c->g, w);
-    Attr cut = {.slice = {.rank = t->rank}};
-    for (int i = 0; i < t->rank; i++) {
-        cut.slice.step[i] = 1;
-        cut.slice.size[i] = t->dim[i];
-    }
+    Attr cut = whole(t);
     for (int i = 0; i < a->rank; i++) {
         int64_t step = a->fold->attr.window.step[i];
         cut.slice.start[a->w_axis[i]] = l[i].rest + step * (l[i].places - 1);
@@ -235,11 +237,8 @@ static Ref in_turn(Convolve *c, const Adjoint *a, int i, Ref *part, int n) {
     t.dim[at] *= n;
     all = g_reshape(c->g, all, t.rank, t.dim, a->fold->span);
     if (t.dim[at] == a->size[i]) return all;
-    Attr cut = {.slice = {.rank = t.rank}};
-    for (int k = 0; k < t.rank; k++) {
-        cut.slice.step[k] = 1;
-        cut.slice.size[k] = k == at ? a->size[i] : t.dim[k];
-    }
+    Attr cut = whole(&t);
+    cut.slice.size[at] = a->size[i];
     return add_op(c, a, OP_slice, &cut, all);
 }
 
@@ -259,10 +258,10 @@ static Ref all_phases(Convolve *c, const Adjoint *a, int i, Phase *p) {
 static Ref other_cuts(Convolve *c, const Adjoint *a, Ref x) {
     Attr cut = a->cut->attr;
     for (int i = 0; i < a->rank; i++) cut.slice.start[a->axis + i] = 0;
-    bool whole = true;
+    bool all = true;
     for (int i = 0; i < cut.slice.rank; i++)
-        whole &= cut.slice.step[i] == 1 && cut.slice.size[i] == graph_type(c->g, x)->dim[i];
-    return whole ? x : add_op(c, a, OP_slice, &cut, x);
+        all &= cut.slice.step[i] == 1 && cut.slice.size[i] == graph_type(c->g, x)->dim[i];
+    return all ? x : add_op(c, a, OP_slice, &cut, x);
 }
 
 static void copy_node(Convolve *c, uint32_t at) {

@@ -402,18 +402,23 @@ static int64_t arena_of(const Program *p, const Graph *g) {
     return bytes;
 }
 
+typedef struct Limits {
+    double spare;      /* cost that doing nodes again may still have */
+    int little_of_all; /* values of no more than this part of the arena stay; 0: none does */
+} Limits;
+
 /* One cut; where packing leaves gaps, with goals so much lower. Takes from `spare` what it costs.
  */
-static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, double *spare,
+static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, Limits *limits,
                               Arena *to) {
     Arena *a = arena_new();
     Remat r = remat_new(a, p, g, plan_graph(a, p, g));
     const Graph *best = g;
     int64_t least = r.plan->arena_bytes;
-    double left = *spare;
+    double left = limits->spare;
     r.goal = budget;
-    r.spare = *spare;
-    if (isfinite(*spare)) r.little = least / LITTLE_OF_ALL;
+    r.spare = limits->spare;
+    if (limits->little_of_all) r.little = least / limits->little_of_all;
     for (int i = 0; i < GOALS && least > budget; i++) {
         choose(&r);
         const Graph *now = rebuild(&r, to);
@@ -422,16 +427,16 @@ static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, 
         if (excess(&r) > 0) break; /* it is not for the gaps that it does not fit */
         r.goal -= bytes > budget ? bytes - budget : 0;
     }
-    *spare = left;
+    limits->spare = left;
     arena_free(a);
     return best;
 }
 
 const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to) {
     const Graph *best = g;
-    double spare = INFINITY;
+    Limits limits = {INFINITY, 0};
     for (int i = 0; i < CUTS && arena_of(p, best) > budget; i++) {
-        const Graph *next = remat_cut(p, best, budget, &spare, to);
+        const Graph *next = remat_cut(p, best, budget, &limits, to);
         if (next == best) break;
         best = next;
     }
@@ -461,11 +466,11 @@ static bool may_be_large(const Graph *g) {
 const Graph *remat_cheaply(const Program *p, const Graph *g, Arena *to) {
     const Graph *best = g;
     if (!may_be_large(g)) return g;
-    double spare = CHEAP * cost_of(g);
+    Limits limits = {CHEAP * cost_of(g), LITTLE_OF_ALL};
     for (int i = 0; i < CUTS; i++) {
         int64_t now = arena_of(p, best);
         if (now < SMALL) break;
-        const Graph *next = remat_cut(p, best, now / 4 * 3, &spare, to);
+        const Graph *next = remat_cut(p, best, now / 4 * 3, &limits, to);
         if (next == best) break;
         best = next;
     }
