@@ -5,6 +5,7 @@
  * bf16 is rounded as it is packed; where the processor has no tiles of bf16, before, and the
  * product is one of f32. Long sums with few results, such as gradients of weights, are computed in
  * parts, so that there is something to share; into how many, sizes alone say. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "codegen/build.h"
@@ -145,18 +146,13 @@ static Axis axis_of_result(const Labels *s, int l) {
     return a;
 }
 
-static int64_t size_i64(int64_t v) {
-    return v < 0 ? -v : v;
-}
-
 /* Of what is summed along: all, `l` innermost and the others as they lie in A. */
 static Axis axis_of_sum(const Labels *s, int l) {
     Axis a = {1, {l}};
     for (int i = 0; i < s->n && a.n < WALK_DIGITS; i++) {
         int at = 0;
         if (i == l || s->at[i].role != ROLE_k) continue;
-        while (at < a.n - 1 &&
-               size_i64(s->at[a.label[at]].stride[A]) > size_i64(s->at[i].stride[A]))
+        while (at < a.n - 1 && llabs(s->at[a.label[at]].stride[A]) > llabs(s->at[i].stride[A]))
             at++;
         axis_insert(&a, at, i);
     }
@@ -180,7 +176,7 @@ static Axes axes_of(const Labels *s, Role role) {
 
 /* Of products of one size: that whose sums go through A in the smaller steps. */
 static bool is_nearer(const Labels *s, const Choice *c, const Choice *than) {
-    return size_i64(stride_of(s, &c->k, A)) < size_i64(stride_of(s, &than->k, A));
+    return llabs(stride_of(s, &c->k, A)) < llabs(stride_of(s, &than->k, A));
 }
 
 /* The largest product that fits; `fits` says which operands spoil the otherwise best. */
