@@ -56,9 +56,34 @@ static void emit_needed(Loops *l, Level level, int stage) {
     }
 }
 
+static int last_kept(const Loops *l, int before) {
+    while (before-- > 0)
+        if (!l->k->reduced[before]) return before;
+    return -1;
+}
+
+/* A long row's second pass finds it in a cache, and leaves memory idle: it asks for the next row.
+ */
+static void ask_next_row(Loops *l, int stage) {
+    Emit *e = l->e;
+    int last = last_kept(l, inner_axis(l));
+    if (stage != 1 || l->k->mode != MODE_rows || l->k->keep || last < 0) return;
+    for (size_t n = 0; n < l->k->instr.n; n++) {
+        const Instr *i = instr_at(l, n);
+        if (i->op != OP_arg || access_at(l, i->access)->walk != WALK_one) continue;
+        Value next = i_add(e, l->column, l->at[i->access]);
+        next = i_add(e, next, l->size[kernel_size_stride(l->k, i->access, last)]);
+        LType t = mem_type(e, access_at(l, i->access)->dtype);
+        for (int u = 0; u < l->k->unroll; u++)
+            e_prefetch(e, e_at(e, t, l->buf[access_at(l, i->access)->buf],
+                               i_add(e, next, c_i64(e, LANES * u))));
+    }
+}
+
 static void emit_body(Loops *l, int stage) {
     const Kernel *k = l->k;
     emit_needed(l, IN_BODY, stage);
+    ask_next_row(l, stage);
     accumulate_all(l, stage);
     for (size_t s = 0; s < k->store.n; s++)
         if (k->store.at[s].in_loop && instr_at(l, (size_t)k->store.at[s].instr)->stage == stage)
@@ -195,12 +220,6 @@ static void place_row(Loops *l, const Value *index) {
                 at = i_add(e, at, i_mul(e, index[i], l->size[kernel_size_stride(l->k, a, i)]));
         l->at[a] = at;
     }
-}
-
-static int last_kept(const Loops *l, int before) {
-    while (before-- > 0)
-        if (!l->k->reduced[before]) return before;
-    return -1;
 }
 
 /* Rows [r0, r1): a run of them along the last kept axis at a time, so that indices are divided out

@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14 };
+enum { ROWS_HELD = 6 }; /* of so many, registers hold where they lie */
 _Static_assert((int)TILE_LANES == (int)LANES, "lanes of a vector");
 
 /* ---- functions of several arguments */
@@ -31,7 +32,7 @@ static Value lanes_below(Emit *e, Value count) {
 typedef struct Tile {
     Emit *e;
     int rows, vectors, cell;
-    Value row_at;
+    Value row_at, row[ROWS_MOST];       /* row: NULL where registers would not hold all */
     Value sum[ROWS_MOST][TILE_VECTORS]; /* allocas */
 } Tile;
 
@@ -51,16 +52,20 @@ static Value emit_term(const Tile *t, Value x, Value y, Value sum) {
     return e_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, (Value[]){sum, x, y}, 3);
 }
 
-/* Where a row lies is loaded beside its number, which registers would not hold for all rows. Left
- * to itself LLVM moves these loads ahead, and sums to memory; nothing moves across a fence, which
- * is no instruction here. */
+static Value load_row(const Tile *t, int r) {
+    return e_load(t->e, t->e->i64, e_at(t->e, t->e->i64, t->row_at, c_i64(t->e, r)));
+}
+
+/* Where a row lies is loaded beside its number unless there are few. Left to itself LLVM moves
+ * these loads ahead, and sums to memory; nothing moves across a fence, which is no instruction
+ * here. */
 static void emit_terms(Tile *t, Value a, Value b) {
     Emit *e = t->e;
     Value column[TILE_VECTORS];
     for (int v = 0; v < t->vectors; v++)
         column[v] = mem_load(e, e->f32, floats_at(e, b, c_i64(e, v * LANES)), NULL);
     for (int r = 0; r < t->rows; r++) {
-        Value row = e_load(e, e->i64, e_at(e, e->i64, t->row_at, c_i64(e, r)));
+        Value row = t->row[r] ? t->row[r] : load_row(t, r);
         Value x = e_splat(e, e_load(e, e->f32, floats_at(e, a, row)));
         for (int v = 0; v < t->vectors; v++) {
             Value sum = e_load(e, e->vf32, t->sum[r][v]);
@@ -94,6 +99,7 @@ static void emit_sums(Tile *t) {
         }
     Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
     t->row_at = FIELD_PTR(t, a_row);
+    for (int r = 0; r < t->rows && t->rows <= ROWS_HELD; r++) t->row[r] = load_row(t, r);
     e_store(e, FIELD_PTR(t, b), b);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     emit_loop(t, b, c_i64(e, 0), several, UNROLL);
