@@ -99,7 +99,9 @@ static void emit_sums(Tile *t) {
         }
     Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
     t->row_at = FIELD_PTR(t, a_row);
-    for (int r = 0; r < t->rows && t->rows <= ROWS_HELD; r++) t->row[r] = load_row(t, r);
+    bool packed = t->cell > 1; /* always, and rows side by side */
+    for (int r = 0; r < t->rows && (packed || t->rows <= ROWS_HELD); r++)
+        t->row[r] = packed ? c_i64(e, r) : load_row(t, r);
     e_store(e, FIELD_PTR(t, b), b);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     emit_loop(t, b, c_i64(e, 0), several, UNROLL);
