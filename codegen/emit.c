@@ -353,19 +353,19 @@ Value mem_unpack(Emit *e, DType t, Value stored) {
 }
 /* Round to nearest even in the upper half of the bits; a NaN keeps a quiet bit, so that it stays
  * one. */
-static Value bf16_bits(Emit *e, Value x) {
+Value v_round_bf16(Emit *e, Value x) {
     Value bits = e_bits(e, x, e->vi32);
     Value odd = i_and(e, i_lshr(e, bits, 16), c_int(bits, 1));
-    Value rounded = i_lshr(e, i_add(e, bits, i_add(e, odd, c_int(bits, 0x7fff))), 16);
-    Value nan = i_or(e, i_lshr(e, bits, 16), c_int(bits, 0x40));
-    return v_select(e, v_is_nan(e, x), nan, rounded);
-}
-Value v_round_bf16(Emit *e, Value x) {
-    return e_bits(e, i_shl(e, bf16_bits(e, x), 16), e->vf32);
+    Value rounded = i_add(e, bits, i_add(e, odd, c_int(bits, 0x7fff)));
+    Value nan = i_or(e, bits, c_int(bits, 0x400000));
+    Value upper = v_select(e, v_is_nan(e, x), nan, rounded);
+    return e_bits(e, i_and(e, upper, c_int(bits, (int64_t)0xffff0000)), e->vf32);
 }
 Value mem_pack(Emit *e, DType t, Value x) {
     if (t == DT_bool) return LLVMBuildZExt(e->b, x, e->vi8, "");
-    return t == DT_bf16 ? LLVMBuildTrunc(e->b, bf16_bits(e, x), e->vi16, "") : x;
+    if (t != DT_bf16) return x;
+    Value upper = i_lshr(e, e_bits(e, x, e->vi32), 16); /* it is rounded */
+    return LLVMBuildTrunc(e->b, upper, e->vi16, "");
 }
 Value v_widen(Emit *e, DType t, Value stored) {
     if (dtype_is_float(t)) return mem_unpack(e, t, stored);

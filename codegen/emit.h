@@ -115,7 +115,7 @@ void mem_scatter(Emit *e, Value x, Value p, Value stride, Value mask);
 LType mem_type(const Emit *e, DType t);
 Value mem_unpack(Emit *e, DType t,
                  Value stored); /* to the form that arithmetic uses: bf16 as f32, bool as i1 */
-Value mem_pack(Emit *e, DType t, Value x);
+Value mem_pack(Emit *e, DType t, Value x); /* back; bf16 is rounded already (v_round_bf16) */
 LType reg_type(const Emit *e, DType t); /* that form, one lane */
 Value v_round_bf16(Emit *e, Value x);
 Value v_widen(Emit *e, DType t, Value stored); /* to f32, from a float or i8 */
