@@ -12,7 +12,7 @@
 typedef struct Pending { /* a step that waits for its function */
     RtPlan *plan;
     int step;
-    Kernel *kernel;       /* one of these two */
+    Kernel *kernel; /* one of these two */
     const RowsForm *rows;
     int times, apart; /* so many steps have it, this far from each other */
     bool borrowed;    /* the kernel is another's, who frees it */
@@ -32,28 +32,34 @@ typedef struct Build {
     const Plan *plan;
     RtPlan *out;
     VEC(RtBuffer) buffer;
-    VEC(RtStep) step;
-    int32_t *value;          /* buffer of a plan's value, -1: none yet */
-    const int32_t *field;    /* the entry's number of a plan's field */
-    int node;                /* at hand, */
-    VEC(PlanBuffer) scratch; /* and what it has taken of the arena beside the plan's buffers */
+    VEC(RtStep) step, before; /* before: of a loop's body, what is done once, before all turns */
+    int32_t *value;           /* buffer of a plan's value, -1: none yet */
+    const int32_t *field;     /* the entry's number of a plan's field */
+    int node;                 /* at hand, */
+    VEC(PlanBuffer) scratch;  /* and what it has taken of the arena beside the plan's buffers */
     int64_t arena_bytes;
     PendingList *pending;
     const RtTiles *tiles,
-        *tiles_bf16;    /* that products will be made with; bf16 NULL: there are none */
-    VEC(Moving) moving; /* in a loop's body */
+        *tiles_bf16;  /* that products will be made with; bf16 NULL: there are none */
+    const Node *loop; /* whose body this is, with its turns; NULL: of none */
+    int64_t turns;
+    VEC(Moving) moving;   /* in a loop's body */
+    VEC(int32_t) lasting; /* buffers there that all turns share, beyond what else there is */
     Phases phases;
     const char *label; /* of the node at hand */
     Span span;
     Err *err;
 } Build;
 
-int32_t build_value(Build *b, Ref r);           /* the buffer of a value */
+int32_t build_value(Build *b, Ref r); /* the buffer of a value */
 /* A stretch of a buffer, which moves in a loop as that does. */
 int32_t build_stretch(Build *b, int32_t of, int64_t offset, int64_t bytes);
 int32_t build_scratch(Build *b, int64_t bytes); /* lives until the node is done */
+int32_t build_lasting(Build *b, int64_t bytes); /* of a loop's body: through all turns */
 /* The first `nread` buffers are only read. */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread);
+/* The step made last is done once, before all turns. */
+void build_before(Build *b);
 void build_kernel(Build *b, Kernel *k, const int32_t *buf,
                   Facts facts); /* NULL kernel: the error is already set */
 /* Buffers x, w, s where it starts from that, c. */

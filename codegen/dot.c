@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codegen/build.h"
+#include "ir/loop.h"
 
 enum { A, B, C, S, OPERANDS };
 typedef enum Role { ROLE_batch, ROLE_m, ROLE_n, ROLE_k } Role;
@@ -266,18 +267,66 @@ static bool fill_gemm(const Labels *s, const Choice *c, RtGemm *g) {
     return true;
 }
 
+/* ---- what products of all turns of a loop read is packed before them */
+enum { FEW_TURNS = 4, PANELS_MOST = 64 << 20 };
+
+/* Is it the same in every turn? */
+static bool is_shared(const Build *b, int32_t buffer) {
+    for (size_t i = 0; i < b->moving.n; i++) {
+        const Moving *m = &b->moving.at[i];
+        if (m->buffer == buffer)
+            return m->where == PLAN_ARG && scan_input_kind(b->loop, m->index) == LOOP_whole;
+    }
+    return false;
+}
+
+static int64_t panels_bytes(const RtGemm *g, const RtTiles *t, int operand) {
+    int64_t lines = operand == A ? g->m : g->n;
+    return (int64_t)sizeof(float) * tiles_panels(t, operand == B, lines) *
+           tiles_panel(t, operand == B, g->k);
+}
+
+/* Lines that lie next to each other have to do so in whole panels. Where memory is limited, none is
+ * taken for this. */
+static bool packs_before(const Build *b, const RtGemm *g, const Operands *o, int operand) {
+    const RtWalk *line = operand == A ? &g->am : &g->bn;
+    bool even = line->n == 1 || line->at[line->n - 1].stride != 1;
+    bool matrix = !g->nloop && g->m > 1 && g->n > 1 && g->cn == 1;
+    return b->loop && b->turns >= FEW_TURNS && !b->program->spec.run.memory && o->tiles->rows &&
+           matrix && even && is_shared(b, o->buf[operand]) &&
+           panels_bytes(g, o->tiles, operand) <= PANELS_MOST;
+}
+
+/* The buffer of the panels. */
+static int32_t build_pack(Build *b, const RtGemm *g, const Operands *o, int operand) {
+    int64_t bytes = panels_bytes(g, o->tiles, operand);
+    int32_t panels = build_lasting(b, bytes);
+    RtStep *step = build_step(b, RT_PACK, (int32_t[]){o->buf[operand], panels}, 2, 1);
+    step->gemm = *g;
+    step->tiles = o->tiles;
+    step->packs_b = operand == B;
+    int64_t numbers = (operand == A ? g->m : g->n) * g->k;
+    step->bytes = (double)bytes + (double)numbers * (double)dtype_size(o->type[operand]);
+    build_before(b);
+    return panels;
+}
+
 static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operands *o, Facts facts) {
-    const int32_t *buf = o->buf;
+    int32_t buf[] = {o->buf[A], o->buf[B], o->buf[C], o->buf[S]};
     RtGemm gemm;
     if (!fill_gemm(s, c, &gemm)) {
         err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
         return;
     }
+    gemm.a = o->type[A], gemm.b = o->type[B];
+    bool a = packs_before(b, &gemm, o, A), w = packs_before(b, &gemm, o, B);
+    if (a) buf[A] = build_pack(b, &gemm, o, A);
+    if (w) buf[B] = build_pack(b, &gemm, o, B);
+    gemm.a_panels = a, gemm.b_panels = w;
     bool starts = buf[S] >= 0;
     RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
                               starts ? 4 : 3, starts ? 3 : 2);
     step->gemm = gemm;
-    step->gemm.a = o->type[A], step->gemm.b = o->type[B];
     step->tiles = o->tiles;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;

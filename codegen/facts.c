@@ -2,7 +2,7 @@
  * its graph (ir/facts.h); here it is put beside the phases and handed to the steps. */
 #include "codegen/facts.h"
 
-void facts_node(Build *b, uint32_t node, size_t first) {
+void facts_node(Build *b, uint32_t node, size_t first, size_t before) {
     if (first == b->step.n) return;
     RtPhase phase = b->phases.node[node];
     NodeLines l = node_lines(b->arena, b->program->diag, b->g->node[node], b->phases.op[node],
@@ -17,6 +17,12 @@ void facts_node(Build *b, uint32_t node, size_t first) {
         s->nline = l.n;
         s->phase = phase;
         s->node = (int32_t)node;
+    }
+    for (size_t i = before; i < b->before.n; i++) {
+        RtStep *s = &b->before.at[i];
+        s->name = arena_printf(b->arena, "packing for %s", b->step.at[first].name);
+        s->line = line, s->nline = l.n;
+        s->phase = phase;
     }
 }
 

@@ -5,9 +5,9 @@
 
 #include "codegen/build.h"
 
-/* Names the steps that were made for a node, from number `first` on, with its lines and its phase.
- */
-void facts_node(Build *b, uint32_t node, size_t first);
+/* Names the steps that were made for a node, from number `first` and `before` on, with its lines
+ * and its phase. */
+void facts_node(Build *b, uint32_t node, size_t first, size_t before);
 /* A copy of state when all is done; `to` NULL: of a value that outlives its tensor. */
 void facts_copy(Build *b, const Tensor *to, RtStep *step);
 

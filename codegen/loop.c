@@ -1,6 +1,7 @@
 /* Loops: the steps of a body are made once and written out for every turn, so the runtime knows of
  * no loop. A turn differs in where its slices, carries and results lie, and in the places of its
  * random numbers; what the body needs beside lies in one part of the arena that all turns share.
+ * Weights that products of all turns read are packed once, before the first.
  * Kernels are one for all turns. Limit: a plan grows by a step's size for each step of each turn.
  */
 #include <string.h>
@@ -42,6 +43,14 @@ static void build_copies(Build *t) {
     }
 }
 
+static void place_lasting(Build *t) {
+    for (size_t i = 0; i < t->lasting.n; i++) {
+        RtBuffer *r = &t->buffer.at[t->lasting.at[i]];
+        r->offset = (t->arena_bytes + 63) / 64 * 64;
+        t->arena_bytes = r->offset + r->bytes;
+    }
+}
+
 static void build_turn(Turns *l) {
     Build *b = l->b, *t = &l->t;
     const Graph *body = l->n->attr.scan.body;
@@ -54,6 +63,7 @@ static void build_turn(Turns *l) {
                  .tiles = b->tiles,
                  .tiles_bf16 = b->tiles_bf16,
                  .err = b->err};
+    t->loop = l->n, t->turns = l->length;
     t->arena_bytes = t->plan->arena_bytes;
     t->phases = phases_all(b->arena, body, b->phases.node[l->at]);
     t->value = NEW_N(b->arena, int32_t, t->plan->nvalue);
@@ -62,6 +72,7 @@ static void build_turn(Turns *l) {
     for (uint32_t i = 0; i < body->n && !b->err->msg[0]; i++)
         if (reached[i]) build_node(t, i);
     build_copies(t);
+    place_lasting(t);
 }
 
 /* ---- where things lie in a turn */
@@ -119,11 +130,11 @@ static int32_t *turn_buffers(const Turns *l, int64_t turn) {
 
 /* ---- all turns */
 
-static void write_turn(const Turns *l, int64_t turn) {
+static void write_steps(const Turns *l, const RtStep *step, size_t n, int64_t turn) {
     Build *b = l->b;
     const int32_t *buffer = turn_buffers(l, turn);
-    for (size_t i = 0; i < l->t.step.n; i++) {
-        RtStep s = l->t.step.at[i];
+    for (size_t i = 0; i < n; i++) {
+        RtStep s = step[i];
         s.buf = arena_memdup(b->arena, s.buf, (size_t)s.nbuf * sizeof *s.buf);
         for (int k = 0; k < s.nbuf; k++) s.buf[k] = buffer[s.buf[k]];
         s.node = (int32_t)l->at;
@@ -168,11 +179,12 @@ static void push_pending(const Turns *l, const Pending *p, size_t first) {
 
 void build_loop(Build *b, uint32_t at, const Node *n) {
     Turns l = {.b = b, .at = at, .n = n, .length = scan_turns(b->g, n)};
-    size_t first = b->step.n;
     build_turn(&l);
     if (b->err->msg[0]) l.length = 0; /* only hands its kernels over, to be freed */
     place_fixed(&l);
-    for (int64_t turn = 0; turn < l.length; turn++) write_turn(&l, turn);
+    if (l.length) write_steps(&l, l.t.before.at, l.t.before.n, 0);
+    size_t first = b->step.n;
+    for (int64_t turn = 0; turn < l.length; turn++) write_steps(&l, l.t.step.at, l.t.step.n, turn);
     for (size_t i = 0; i < l.pending.n; i++) {
         if (l.pending.at[i].kernel && is_random(l.pending.at[i].kernel))
             move_places(&l, &l.pending.at[i], first);

@@ -46,6 +46,7 @@ Codegen *codegen_new(const CodegenOptions *o, Err *e) {
     Arena *a = arena_new();
     Codegen *c = NEW(a, Codegen);
     *c = (Codegen){.jit = jit, .arena = a, .times = o->times};
+    for (int k = 0; k < TILE_KINDS; k++) c->tiles[k] = tiles_shape(jit_host(jit), (TileKind)k);
     return c;
 }
 void codegen_free(Codegen *c) {
@@ -111,6 +112,13 @@ int32_t build_scratch(Build *b, int64_t bytes) {
     return build_buffer(b, &p);
 }
 
+int32_t build_lasting(Build *b, int64_t bytes) {
+    RtBuffer r = {.where = RT_ARENA, .bytes = bytes};
+    vec_push(b->arena, &b->lasting, (int32_t)b->buffer.n);
+    vec_push(b->arena, &b->buffer, r);
+    return (int32_t)b->buffer.n - 1;
+}
+
 /* ---- steps */
 RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int nread) {
     RtStep s = {.kind = kind,
@@ -123,6 +131,10 @@ RtStep *build_step(Build *b, RtStepKind kind, const int32_t *buf, int nbuf, int 
     s.node = -1;
     vec_push(b->arena, &b->step, s);
     return &b->step.at[b->step.n - 1];
+}
+
+void build_before(Build *b) {
+    vec_push(b->arena, &b->before, b->step.at[--b->step.n]);
 }
 
 void build_kernel(Build *b, Kernel *k, const int32_t *buf, Facts facts) {
@@ -317,7 +329,7 @@ void build_node(Build *b, uint32_t at) {
     b->span = n->span;
     b->scratch.n = 0;
     b->node = (int)at;
-    size_t first = b->step.n;
+    size_t first = b->step.n, before = b->before.n;
     Lower lower = op_info[n->op].lower;
     if (n->op == OP_fused)
         build_group(b, at, n);
@@ -329,7 +341,7 @@ void build_node(Build *b, uint32_t at) {
         build_loop(b, at, n);
     else if (lower != LOWER_LEAF && !view_is_strided(n))
         BUG("%s: the graph is not fused", b->label);
-    if (lower != LOWER_LOOP) facts_node(b, at, first); /* whose steps know better */
+    if (lower != LOWER_LOOP) facts_node(b, at, first, before); /* whose steps know better */
 }
 
 /* ---- plans */

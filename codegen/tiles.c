@@ -481,6 +481,18 @@ bool tiles_has(const Host *h, TileKind kind) {
     return largest(h, kind).rows > 0;
 }
 
+static RtTiles shape_of(TileForm most) {
+    return (RtTiles){.rows = most.rows,
+                     .vectors = most.vectors,
+                     .cell = most.cell,
+                     .k_step = most.amx ? AMX_CELLS : 1,
+                     .by_rows = most.amx};
+}
+
+RtTiles tiles_shape(const Host *h, TileKind kind) {
+    return shape_of(largest(h, kind));
+}
+
 void tiles_sources_of(TileForm most, TileSources *s) {
     *s = (TileSources){.largest = most};
     if (!most.rows) return;
@@ -501,10 +513,8 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
 
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
     TileForm most = s->largest;
-    *t = (RtTiles){.rows = most.rows, .vectors = most.vectors, .cell = most.cell};
+    *t = shape_of(most);
     if (!s->n) return;
-    t->k_step = most.amx ? AMX_CELLS : 1;
-    t->by_rows = most.amx;
     memcpy(t->pack_a, at[0], sizeof t->pack_a);
     memcpy(t->pack_b, (RtPackFn **)at[0] + (most.amx ? 2 * PACKS : 0), sizeof t->pack_b);
     for (int v = 0; v < most.vectors; v++)

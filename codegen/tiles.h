@@ -22,6 +22,7 @@ typedef struct TileSources { /* not to be moved once it is filled */
 
 /* Has the processor tiles of this kind? */
 bool tiles_has(const Host *h, TileKind kind);
+RtTiles tiles_shape(const Host *h, TileKind kind); /* all but the functions */
 /* What has to be compiled for them. */
 void tiles_sources(const Host *h, TileKind kind, TileSources *s);
 /* For tiles of this form, the packing first; AMX's can be packed for wherever bf16 can. */

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 5 };
+enum { ABI_VERSION = 6 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
@@ -56,13 +56,15 @@ static inline RtWalk walk_plain(int64_t stride) {
  * does, with its strides. RtStep.tiles make any product of which C has unit stride along one
  * dimension, as code generation arranges, but for a row times a matrix, which is BLAS's. `loop` are
  * the dimensions beyond the matrix, walked outermost; one that C lacks (its stride there is 0) adds
- * into C: it is contracted. */
+ * into C: it is contracted. An operand may be the panels that a step RT_PACK has made of it before,
+ * in a product without loops whose C has rows of unit stride. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
     RtWalk am, ak, bk, bn;
     int64_t cm, cn, sm, sn; /* element strides */
     DType a, b;             /* f32 or bf16 */
+    bool a_panels, b_panels;
     int nloop;
     struct {
         int64_t size, a, b, c, s;
@@ -104,6 +106,27 @@ typedef struct RtTiles {
     RtPacks pack_a, pack_b;
 } RtTiles;
 
+/* An operand as panels of all its k, one after the other: of B as many columns as the largest tile
+ * has, the cells of a k side by side; of A as many rows, or by rows TILE_ROWS. Packing may write
+ * TILE_LANES cells of k and TILE_LANES more beyond a panel's last. */
+static inline int64_t tiles_cells(const RtTiles *t, int64_t k) {
+    int64_t cells = (k + t->cell - 1) / t->cell;
+    return (cells + t->k_step - 1) / t->k_step * t->k_step;
+}
+static inline int64_t tiles_lines(const RtTiles *t, bool b) { /* of a panel */
+    return b ? t->vectors * TILE_LANES : t->rows;
+}
+static inline int64_t tiles_panels(const RtTiles *t, bool b, int64_t lines) {
+    return (lines + tiles_lines(t, b) - 1) / tiles_lines(t, b);
+}
+static inline int64_t tiles_row(const RtTiles *t, int64_t k) { /* of A by rows, cells */
+    return tiles_cells(t, k) + TILE_LANES;
+}
+static inline int64_t tiles_panel(const RtTiles *t, bool b, int64_t k) { /* cells to the next */
+    int64_t lines = t->by_rows && !b ? TILE_ROWS : tiles_lines(t, b);
+    return lines * tiles_row(t, k) + TILE_LANES;
+}
+
 /* Loops that show what the processor can do (codegen/probe.c), over vectors [first, last) of 16
  * floats; buf: c, a, b, each aligned to a vector. */
 typedef enum RtProbe {
@@ -132,7 +155,7 @@ typedef struct RtLine { /* a line of source, and what share of a step is its own
     RtPhase phase;
 } RtLine;
 
-typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY } RtStepKind;
+typedef enum RtStepKind { RT_KERNEL, RT_GEMM, RT_COPY, RT_PACK } RtStepKind;
 typedef struct RtBuffer { /* where a value lies */
     enum { RT_ARENA, RT_TENSOR, RT_FIELD } where;
     int32_t index;         /* RT_TENSOR: tensor; RT_FIELD: field of the batch */
@@ -149,6 +172,7 @@ typedef struct RtStep {
     RtKernel *kernel;     /* RT_KERNEL */
     RtGemm gemm;          /* RT_GEMM: buffers A, B, C or A, B, S, C. RT_COPY: 0 to 1 */
     const RtTiles *tiles; /* of it; NULL: BLAS makes it */
+    bool packs_b;         /* RT_PACK: of the product that is in gemm, B (else A), 0 to 1 */
     int32_t *buf;         /* indices in RtPlan.buffer */
     int nbuf, nread;      /* the first nread are only read, the others written */
     int64_t *size;

@@ -272,8 +272,9 @@ static bool bind_vector(GemmJob *j) {
 }
 
 static void bind_matrix(GemmJob *j) {
-    if (j->g.cn != 1 && j->g.n != 1 && (j->g.cm == 1 || j->g.m == 1)) transpose_product(j);
     const RtGemm *g = &j->g;
+    bool ahead = g->a_panels || g->b_panels;
+    if (!ahead && g->cn != 1 && g->n != 1 && (g->cm == 1 || g->m == 1)) transpose_product(j);
     j->oa = operand(g->m, g->k, &g->am, &g->ak);
     j->ob = operand(g->k, g->n, &g->bk, &g->bn);
     j->blas = j->oa.ld && j->ob.ld && fits(j->oa.ld) && fits(j->ob.ld) && fits(g->cm) &&
@@ -287,13 +288,24 @@ GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void 
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
     bool f32 = g->a == DT_f32 && g->b == DT_f32 && !(tiles && tiles->cell > 1);
-    if (!f32 || !bind_vector(&j)) bind_matrix(&j);
+    bool ahead = g->a_panels || g->b_panels;
+    if (!f32 || ahead || !bind_vector(&j)) bind_matrix(&j);
     CHECK(f32 || j.packed);
+    CHECK(!ahead || (j.packed && !g->nloop));
     double products =
         (double)g->m * (double)g->n * (double)g->k * (double)outer * (double)outer_count(g, true);
     j.cost = products * (j.vector ? sizeof(float) : 2 / FLOPS_A_BYTE);
     choose_tiles(&j, outer, threads);
     j.tasks = outer * j.ntile_m * j.ntile_n;
+    return j;
+}
+
+PackJob pack_job(const GemmJob *product, bool b, int threads, const void *from, void *panels) {
+    PackJob j = {.product = product, .b = b, .from = from, .panels = panels};
+    int64_t tasks = (int64_t)TASKS_A_THREAD * threads;
+    j.count = tiles_panels(product->tiles, b, b ? product->g.n : product->g.m);
+    j.part = (j.count + tasks - 1) / tasks;
+    j.tasks = (j.count + j.part - 1) / j.part;
     return j;
 }
 

@@ -30,6 +30,17 @@ void gemm_init(void); /* once, before any other use of BLAS by the process */
 GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
                  const float *s, float *c);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
+
+/* Lays an operand of a product out in panels. */
+typedef struct PackJob {
+    const GemmJob *product; /* whose operands are not looked at */
+    bool b;                 /* that operand; false: A */
+    const void *from;
+    void *panels;
+    int64_t count, part; /* of panels, and of those a task's */
+    int64_t tasks;
+} PackJob;
+PackJob pack_job(const GemmJob *product, bool b, int threads, const void *from, void *panels);
 void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
               float *c); /* at once */
 
@@ -62,7 +73,9 @@ typedef struct GemmStart { /* C, and what it starts from: NULL for nothing */
 typedef struct GemmPart { /* of C: m by n from there on */
     int64_t row, column, m, n;
 } GemmPart;
-/* packed.c: C = A B or S + A B, where the rows of C and S have unit stride; `to` is where the part
+/* packed.c. */
+void pack_tasks(const PackJob *j, int64_t first, int64_t last);
+/* C = A B or S + A B, where the rows of C and S have unit stride; `to` is where the part
  * lies, a and b all of the operands. */
 void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,
                     const GemmPart *part);

@@ -3,7 +3,8 @@
  * time, and each panel, which the level-1 cache holds, meets all of B.
  *
  * Operands are read where they lie, along walks of their lines (of A: rows, of B: columns) and of
- * k. Where lines lie next to each other, panels end where that ends.
+ * k. Where lines lie next to each other, panels end where that ends. What a loop's turns all read
+ * is packed before them, once.
  *
  * Every element of C is a sum in the order of k over blocks of k that depend on k alone, so it does
  * not matter to its bits how the product was cut. */
@@ -18,6 +19,7 @@ enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not p
 enum { PAGE = 1024 };      /* numbers */
 enum { NEAR = PAGE };
 enum { PANELS_B = BLOCK_N / TILE_LANES };
+enum { AHEAD = 16 }; /* panels that a step of its own packs together */
 enum { CELL_BYTES = 4, BLOCK_K = 2 * BLOCK_CELLS };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
@@ -116,6 +118,11 @@ static int64_t cells(const Block *b, int64_t k) {
     return (k + b->job->tiles->cell - 1) / b->job->tiles->cell;
 }
 
+/* Of the block, with those that are zero. */
+static int64_t all_cells(const Block *b) {
+    return tiles_cells(b->job->tiles, b->k);
+}
+
 /* From number k of the block on. */
 static Cells cells_from(const Block *b, const Cells *at, int64_t k) {
     Cells to = *at;
@@ -178,12 +185,6 @@ static void pack(const Block *b, const RtPacks packs, const Operand *o, const Pi
         pack_across(b, fn[PACK_across], o, p, to);
     else
         pack_gathered(b, fn[PACK_across], o, p, to);
-}
-
-/* Of the block, with those that are zero. */
-static int64_t all_cells(const Block *b) {
-    int64_t step = b->job->tiles->k_step;
-    return (cells(b, b->k) + step - 1) / step * step;
 }
 
 /* The cells of a panel beyond the last. */
@@ -250,8 +251,33 @@ static int64_t vectors_of(const Panel *p) {
     return (p->lines + TILE_LANES - 1) / TILE_LANES;
 }
 
+/* Where numbers of the block lie in panel `number` of those of all k. */
+static Cells cells_ahead(const Block *b, bool of_b, const void *panels, int64_t number) {
+    const RtTiles *t = b->job->tiles;
+    int64_t k = b->job->g.k;
+    Cells to = {(char *)(uintptr_t)panels + number * tiles_panel(t, of_b, k) * CELL_BYTES,
+                tiles_lines(t, of_b), 1};
+    if (t->by_rows && !of_b) to.k = 1, to.line = tiles_row(t, k);
+    return cells_from(b, &to, b->from);
+}
+
+/* Packed before. */
+static void find_panels(const Block *b, bool of_b, const void *panels, Panel *panel, int n) {
+    int64_t lines = tiles_lines(b->job->tiles, of_b);
+    for (Panel *p = panel; p < panel + n; p++) {
+        CHECK(p->first % lines == 0);
+        Cells at = cells_ahead(b, of_b, panels, p->first / lines);
+        p->at = at.at;
+        p->step = step_of(&at);
+    }
+}
+
 static void pack_a(Block *b) {
     const RtTiles *t = b->job->tiles;
+    if (b->job->g.a_panels) {
+        find_panels(b, false, b->a.at, b->panel_a, b->panels_a);
+        return;
+    }
     int64_t row = all_cells(b) + TILE_LANES;
     float *out = b->room->a;
     for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
@@ -265,6 +291,10 @@ static void pack_a(Block *b) {
 
 static void pack_b(Block *b) {
     const RtTiles *t = b->job->tiles;
+    if (b->job->g.b_panels) {
+        find_panels(b, true, b->b.at, b->panel_b, b->panels_b);
+        return;
+    }
     bool even = b->b.way == ALONG && b->b.k->n == 1;
     bool few = even && in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
     float *out = b->room->b;
@@ -309,7 +339,7 @@ static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
     walk_all(b->a.k, b->from, b->k, b->a.k_at);
     walk_all(b->b.k, b->from, b->k, b->b.k_at);
-    b->a_there = in_place(b, &b->a, b->panels_b);
+    b->a_there = !b->job->g.a_panels && in_place(b, &b->a, b->panels_b);
     pack_b(b);
     for (int64_t row = b->part.row; row < end;) {
         row = cut(&b->a, row, end, b->job->tiles->rows, GROUP, b->panel_a, &b->panels_a);
@@ -318,11 +348,54 @@ static void block_run(Block *b) {
     }
 }
 
+static int64_t block_of_k(const GemmJob *j) {
+    return gemm_part(j->g.k, (int64_t)BLOCK_CELLS * j->tiles->cell, 2 * TILE_LANES);
+}
+
+static Operand operand_a(const GemmJob *j, const void *at, Room *room) {
+    const RtGemm *g = &j->g;
+    Way way = g->a_panels ? ACROSS : way_of(&g->am, &g->ak, j->tiles->cell);
+    return (Operand){at, g->a, &g->am, &g->ak, way, room->a_k};
+}
+
+static Operand operand_b(const GemmJob *j, const void *at, Room *room) {
+    const RtGemm *g = &j->g;
+    Way way = g->b_panels ? ACROSS : way_of(&g->bn, &g->bk, j->tiles->cell);
+    return (Operand){at, g->b, &g->bn, &g->bk, way, room->b_k};
+}
+
+/* Of one operand, panels [first, first + n), a block of k after the other. */
+static void pack_ahead(const PackJob *j, int64_t first, int n) {
+    const GemmJob *of = j->product;
+    const RtPacks *packs = j->b ? &of->tiles->pack_b : &of->tiles->pack_a;
+    int64_t lines = tiles_lines(of->tiles, j->b), end = j->b ? of->g.n : of->g.m;
+    int64_t block_k = block_of_k(of);
+    Panel panel[AHEAD];
+    Block b = {.job = of, .room = (Room *)(void *)pool_room()};
+    Operand o = (j->b ? operand_b : operand_a)(of, j->from, b.room);
+    for (; b.from < of->g.k; b.from += block_k) {
+        b.k = min_i64(block_k, of->g.k - b.from);
+        walk_all(o.k, b.from, b.k, o.k_at);
+        for (int i = 0; i < n; i++) {
+            int64_t at = (first + i) * lines;
+            panel[i] = (Panel){.first = at, .lines = min_i64(lines, end - at)};
+            panel[i].cells = cells_ahead(&b, j->b, j->panels, first + i);
+        }
+        pack_panels(&b, *packs, &o, panel, n);
+    }
+}
+
+void pack_tasks(const PackJob *j, int64_t first, int64_t last) {
+    int64_t end = min_i64(last * j->part, j->count);
+    for (int64_t i = first * j->part; i < end; i += AHEAD)
+        pack_ahead(j, i, (int)min_i64(AHEAD, end - i));
+}
+
 void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,
                     const GemmPart *part) {
     const RtGemm *g = &j->g;
     const RtTiles *t = j->tiles;
-    int64_t block_k = gemm_part(g->k, (int64_t)BLOCK_CELLS * t->cell, 2 * TILE_LANES);
+    int64_t block_k = block_of_k(j);
     int64_t end = part->column + part->n;
     Panel panel_a[GROUP], panel_b[PANELS_B];
     Block x = {.job = j,
@@ -330,8 +403,8 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
                .panel_a = panel_a,
                .panel_b = panel_b,
                .part = *part};
-    x.a = (Operand){a, g->a, &g->am, &g->ak, way_of(&g->am, &g->ak, t->cell), x.room->a_k};
-    x.b = (Operand){b, g->b, &g->bn, &g->bk, way_of(&g->bn, &g->bk, t->cell), x.room->b_k};
+    x.a = operand_a(j, a, x.room);
+    x.b = operand_b(j, b, x.room);
     for (int64_t i = 0; i < block_k; i++) x.room->packed[i] = i * t->rows;
     for (int64_t l = part->column, next; l < end; l = next) {
         next =

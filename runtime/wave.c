@@ -33,6 +33,12 @@ void step_bind(BoundStep *b, const RtPlan *plan, int threads) {
         b->tasks = b->gemm.tasks;
         b->cost = b->tasks ? b->gemm.cost / (double)b->tasks : 0;
         return;
+    case RT_PACK:
+        b->gemm = (GemmJob){.g = s->gemm, .tiles = s->tiles};
+        b->pack = pack_job(&b->gemm, s->packs_b, threads, buf[0], buf[1]);
+        b->tasks = b->pack.tasks;
+        b->cost = s->bytes / (double)b->tasks;
+        return;
     case RT_COPY:
         b->bytes = buf[0] == buf[1] ? 0 : plan->buffer[s->buf[0]].bytes;
         b->tasks = (b->bytes + COPY_PIECE - 1) / COPY_PIECE;
@@ -52,6 +58,7 @@ static void step_tasks(const BoundStep *b, int64_t first, int64_t last) {
     switch (b->step->kind) {
     case RT_KERNEL: b->step->kernel(&b->call, first, last); return;
     case RT_GEMM: gemm_tasks(&b->gemm, first, last); return;
+    case RT_PACK: pack_tasks(&b->pack, first, last); return;
     case RT_COPY: copy_tasks(b, first, last); return;
     }
 }

@@ -9,7 +9,8 @@
 typedef struct BoundStep {
     const RtStep *step;
     RtCall call;   /* RT_KERNEL; its buffers are those of every kind */
-    GemmJob gemm;  /* RT_GEMM */
+    GemmJob gemm;  /* RT_GEMM, RT_PACK */
+    PackJob pack;  /* RT_PACK */
     int64_t bytes; /* RT_COPY */
     int64_t tasks;
     double cost; /* of a task, as in RtStep */

@@ -80,6 +80,46 @@ static void reference(Fixture *f, const RtGemm *g) {
     product(g, f->a, f->b, f->sum, f->size, 0);
 }
 
+static void run_tasks(void *job, int64_t first, int64_t last) {
+    gemm_tasks(job, first, last);
+}
+static void run_packing(void *job, int64_t first, int64_t last) {
+    pack_tasks(job, first, last);
+}
+
+/* An operand as panels; NULL: it cannot be, some of its lines lie next to each other. */
+static char *panels_of(Fixture *f, const RtGemm *g, const RtTiles *tiles, bool b) {
+    const RtWalk *line = b ? &g->bn : &g->am;
+    if (line->n > 1 && line->at[line->n - 1].stride == 1) return NULL;
+    int64_t count = tiles_panels(tiles, b, b ? g->n : g->m);
+    size_t bytes = (size_t)(count * tiles_panel(tiles, b, g->k)) * sizeof(float);
+    char *panels = malloc(bytes);
+    memset(panels, 0x7f, bytes);
+    GemmJob product = {.g = *g, .tiles = tiles};
+    PackJob j = pack_job(&product, b, 2, b ? f->b : f->a, panels);
+    pool_run(f->two, j.tasks, run_packing, &j);
+    return panels;
+}
+
+/* The bits that are in c1, from operands that were packed before. */
+static void check_panels(Fixture *f, const RtGemm *g, const RtTiles *tiles, const char *what) {
+    char *a = panels_of(f, g, tiles, false), *b = panels_of(f, g, tiles, true);
+    for (int which = 1; which < 4; which++) {
+        RtGemm packed = *g;
+        packed.a_panels = which & 1, packed.b_panels = which & 2;
+        if ((packed.a_panels && !a) || (packed.b_panels && !b)) continue;
+        GemmJob j = gemm_job(&packed, tiles, 2, packed.a_panels ? a : (char *)f->a,
+                             packed.b_panels ? b : (char *)f->b, NULL, f->c2);
+        memset(f->c2, 0x7f, FLOATS * sizeof(float));
+        pool_run(f->two, j.tasks, run_tasks, &j);
+        EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+               "%s m %lld n %lld k %lld: packed before (%d), other bits", what, (long long)g->m,
+               (long long)g->n, (long long)g->k, which);
+    }
+    free(a);
+    free(b);
+}
+
 static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const char *what) {
     memset(f->c1, 0x7f, FLOATS * sizeof(float)); /* what was there must not show */
     memset(f->c2, 0x7f, FLOATS * sizeof(float));
@@ -99,10 +139,8 @@ static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const 
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
            "%s m %lld n %lld k %lld: bits differ", what, (long long)g->m, (long long)g->n,
            (long long)g->k);
-}
-
-static void run_tasks(void *job, int64_t first, int64_t last) {
-    gemm_tasks(job, first, last);
+    if (tiles && !g->nloop && g->cn == 1 && g->m > 1 && g->n > 1 && g->k)
+        check_panels(f, g, tiles, what);
 }
 
 /* What it starts from lies where C does, or elsewhere, by its own strides. */

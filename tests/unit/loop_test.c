@@ -119,6 +119,50 @@ static void test_nested(void) {
     check_loop(&c, loop_finish(&outer, c.g, nowhere));
 }
 
+/* ---- what products of all turns read is packed once */
+
+static int count_packs(Case *c) {
+    Err e = {0};
+    Program *p = fused(c, &e);
+    RtProgram *rt = codegen_program(codegen, c->a, p, &e);
+    EXPECT(rt, "%s: %s", c->name, e.msg);
+    const RtPlan *plan = rt->entry[0].step;
+    int n = 0;
+    for (int i = 0; i < plan->nstep; i++) n += plan->step[i].kind == RT_PACK;
+    return n;
+}
+
+static void test_packed(void) {
+    Case c = case_new("packed"), limited = case_new("packed, with a limit");
+    outputs(&c, recurrence(&c, false, 0));
+    outputs(&limited, recurrence(&limited, false, 0));
+    limited.p->spec.run.memory = 1 << 30;
+    EXPECT(count_packs(&c) == 1, "%d", count_packs(&c));
+    EXPECT(count_packs(&limited) == 0, "%d", count_packs(&limited));
+    arena_free(c.a);
+    arena_free(limited.a);
+}
+
+/* What is the same in the inner loop's turns only is packed in each of the outer's. */
+static void test_packed_within(void) {
+    Case c = case_new("packed within");
+    Ref start = input(&c, DT_f32, DIMS(WIDTH, WIDTH)),
+        xs = input(&c, DT_f32, DIMS(TURNS, 4, ROWS, WIDTH));
+    Loop outer = loop_new(c.a, "outer", false), inner = loop_new(c.a, "inner", false);
+    Ref w = loop_input(&outer, c.g, LOOP_carry, start, NULL),
+        x = loop_input(&outer, c.g, LOOP_slice, xs, NULL);
+    Ref y = loop_input(&inner, outer.body, LOOP_slice, x, NULL),
+        v = loop_input(&inner, outer.body, LOOP_whole, w, NULL);
+    loop_result(&inner, g_dot(inner.body, y, v, "bi", "ij", "bj", nowhere));
+    Ref turns = loop_finish(&inner, outer.body, nowhere);
+    loop_carry(&outer, g_unary(outer.body, OP_tanh, w, nowhere));
+    loop_result(&outer, turns);
+    Ref loop = loop_finish(&outer, c.g, nowhere);
+    outputs(&c, loop);
+    EXPECT(count_packs(&c) == TURNS, "%d", count_packs(&c));
+    check_loop(&c, loop);
+}
+
 /* No two turns draw the same, and a loop the other way draws the same at each place. */
 static void test_random(void) {
     Array *all[2];
@@ -180,6 +224,8 @@ int main(void) {
     test_recurrence();
     test_totals();
     test_nested();
+    test_packed();
+    test_packed_within();
     test_random();
     test_trim();
     test_fault();
