@@ -15,7 +15,7 @@ enum { STRIP = 16 << 20, SMALL = 4 << 20 };
  * that costs next to nothing (TILE_M in runtime/gemm.c). */
 enum { PACK_ROWS = 1024 };
 enum { GROWTH = 4 }; /* a large value has so many times the elements of its operand's rows */
-enum { MOST_STRIPS = 1024, SEGMENT_ROWS = 64 /* at least */ };
+enum { MOST_STRIPS = 1024, SEGMENT_ROWS = 128 /* at least */ };
 enum { AGAIN = 256 }; /* operations an element that cost less than keeping it */
 
 static int64_t count_of(const Graph *g, uint32_t i) {
@@ -302,7 +302,7 @@ static int64_t best_strip(const Region *r) {
     return best;
 }
 
-/* As rows divide into evenly: with eight, 9/16 of a square are computed, with four 10/16; of fewer
+/* As rows divide into evenly: with eight, 9/16 of a square are computed, with two 3/4; of fewer
  * rows than that products take longer by more. */
 static int64_t count_segments(const Region *r, int64_t least_rows) {
     int64_t n = r->rows / least_rows;
