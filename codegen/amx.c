@@ -1,7 +1,8 @@
 /* A micro-kernel of AMX: four of the eight tile registers hold sums of 32 rows by 32 columns, two
- * hold A and two B. What it sums goes through memory once more, so that edges and what the sums are
- * added to cost nothing special. Tiles are configured anew for each call, and let go at its end:
- * that takes some ten cycles of a few thousand, and nobody else has to know. */
+ * hold A and two B. Whole tiles start from S and go to C as they are; at the edges of C both go
+ * through memory of the kernel's own, so that edges need no kernels and no configurations of their
+ * own, and every sum is made in one order. Tiles are configured once for many calls: doing so and
+ * letting go again takes as long as a short product. */
 #include "codegen/amx.h"
 
 #include <stddef.h>
@@ -12,13 +13,17 @@
 enum { TILES = 8, EDGE = 16, ROW_BYTES = 64, ROWS = 2, VECTORS = 2 };
 enum { SUMS = ROWS * VECTORS };
 enum { SUM = 0, A = SUMS, B = A + ROWS }; /* numbers of registers */
-enum { WIDTH = VECTORS * EDGE };          /* of the sums in memory */
+enum { WIDTH = VECTORS * EDGE };          /* of the kernel's own memory */
 
 static void tile_call(Emit *e, const char *name, Value *arg, unsigned n) {
     e_intrinsic(e, name, NULL, 0, arg, n);
 }
 static Value tile_number(Emit *e, int n) {
     return LLVMConstInt(e->i8, (unsigned)n, 0);
+}
+
+static Value negate(Emit *e, Value truth) {
+    return LLVMBuildNot(e->b, truth, "");
 }
 
 /* Palette 1: every register has 16 rows of 64 bytes. */
@@ -59,55 +64,71 @@ static void dot(Emit *e, int sum, int a, int b) {
     tile_call(e, "llvm.x86.tdpbf16ps", arg, 3);
 }
 
-/* One step of 16 cells of k. */
+/* One step of 16 cells of k. B's second half and A's are loaded while the first are multiplied. */
 static void emit_step(Emit *e, Value k, int rows, int vectors) {
     Value a = FIELD_PTR(e, a), b = FIELD_PTR(e, b);
     Value a_row = FIELD_I64(e, a_step), b_row = FIELD_I64(e, b_step);
     Value a_bytes = i_shl(e, a_row, 2), b_bytes = i_shl(e, b_row, 2);
+    Value b_at = i_mul(e, b_row, k);
     for (int r = 0; r < rows; r++) {
         Value at = i_mul(e, a_row, c_i64(e, r * EDGE));
         load(e, A + r, e_at(e, e->f32, a, i_add(e, at, k)), a_bytes);
+        for (int v = 0; v < vectors; v++) {
+            Value right = i_add(e, b_at, c_i64(e, v * EDGE));
+            if (r == 0) load(e, B + v, e_at(e, e->f32, b, right), b_bytes);
+            dot(e, SUM + r * VECTORS + v, A + r, B + v);
+        }
     }
-    for (int v = 0; v < vectors; v++) {
-        Value at = i_mul(e, b_row, k);
-        load(e, B + v, e_at(e, e->f32, b, i_add(e, at, c_i64(e, v * EDGE))), b_bytes);
-    }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) dot(e, SUM + r * VECTORS + v, A + r, B + v);
 }
 
-/* Sums to memory: all rows of them, WIDTH apart. */
-static Value emit_sums(Emit *e, int rows, int vectors) {
-    Value sums = e_alloca(e, LLVMArrayType2(e->f32, ROWS * EDGE * WIDTH));
-    LLVMSetAlignment(sums, ROW_BYTES);
+/* ---- what sums start from and where they go */
+typedef struct Rows {
+    Value at, row; /* row: numbers from one to the next */
+} Rows;
+
+static Value quarter_at(Emit *e, const Rows *m, int row, int vector) {
+    Value at = i_mul(e, m->row, c_i64(e, row * EDGE));
+    return e_at(e, e->f32, m->at, i_add(e, at, c_i64(e, vector * EDGE)));
+}
+
+static void emit_start(Emit *e, const Rows *s, Value adds, int rows, int vectors) {
+    If add = if_begin(e, adds);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            load(e, SUM + r * VECTORS + v, quarter_at(e, s, r, v), i_shl(e, s->row, 2));
+    if_end(e, &add);
+    If none = if_begin(e, negate(e, adds));
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) zero(e, SUM + r * VECTORS + v);
+    if_end(e, &none);
+}
+
+static void emit_end(Emit *e, const Rows *c, int rows, int vectors) {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
-            Value at = e_at(e, e->f32, sums, c_i64(e, r * EDGE * WIDTH + v * EDGE));
-            Value arg[] = {tile_number(e, SUM + r * VECTORS + v), at,
-                           c_i64(e, WIDTH * (int64_t)sizeof(float))};
+            Value arg[] = {tile_number(e, SUM + r * VECTORS + v), quarter_at(e, c, r, v),
+                           i_shl(e, c->row, 2)};
             tile_call(e, "llvm.x86.tilestored64", arg, 3);
         }
-    return sums;
 }
 
-static Value row_at(Emit *e, Value p, Value row, Value i) {
-    return e_at(e, e->f32, p, i_mul(e, row, i));
-}
-
-/* C = sums, or S + sums if `adds`. */
-static void emit_rows(Emit *e, Value sums, int vectors, const Value *mask, bool adds) {
-    Value c = FIELD_PTR(e, c), c_row = FIELD_I64(e, c_row);
-    Value s = FIELD_PTR(e, s), s_row = FIELD_I64(e, s_row);
+/* Of the rows and columns that there are. */
+static void copy_rows(Emit *e, const Rows *to, const Rows *from, int vectors) {
+    Value cols = FIELD_I64(e, cols);
     Loop i = loop_begin(e, c_i64(e, 0), FIELD_I64(e, rows), c_i64(e, 1));
-    Value to = row_at(e, c, c_row, i.i), from = row_at(e, s, s_row, i.i);
-    Value sum = row_at(e, sums, c_i64(e, WIDTH), i.i);
+    Value source = e_at(e, e->f32, from->at, i_mul(e, from->row, i.i));
+    Value target = e_at(e, e->f32, to->at, i_mul(e, to->row, i.i));
     for (int v = 0; v < vectors; v++) {
-        Value at = c_i64(e, v * EDGE);
-        Value x = mem_load(e, e->f32, e_at(e, e->f32, sum, at), NULL);
-        if (adds) x = v_add(e, mem_load(e, e->f32, e_at(e, e->f32, from, at), mask[v]), x);
-        mem_store(e, x, e_at(e, e->f32, to, at), mask[v]);
+        Value at = c_i64(e, v * EDGE), left = i_sub(e, cols, at);
+        Value mask = i_cmp(e, LLVMIntSLT, c_lanes(e, e->vi64), e_splat(e, left));
+        Value x = mem_load(e, e->f32, e_at(e, e->f32, source, at), mask);
+        mem_store(e, x, e_at(e, e->f32, target, at), mask);
     }
     loop_end(e, &i);
+}
+
+static Rows choose(Emit *e, Value c, const Rows *x, const Rows *y) {
+    return (Rows){v_select(e, c, x->at, y->at), v_select(e, c, x->row, y->row)};
 }
 
 void amx_emit_peak(Emit *e, Value first, Value last) {
@@ -119,27 +140,40 @@ void amx_emit_peak(Emit *e, Value first, Value last) {
     tile_call(e, "llvm.x86.tilerelease", NULL, 0);
 }
 
+void amx_emit_begin(Emit *e, const char *name) {
+    emit_function(e, name, NULL, 0);
+    configure(e);
+    LLVMBuildRetVoid(e->b);
+}
+
+void amx_emit_end(Emit *e, const char *name) {
+    emit_function(e, name, NULL, 0);
+    tile_call(e, "llvm.x86.tilerelease", NULL, 0);
+    LLVMBuildRetVoid(e->b);
+}
+
 void amx_emit(Emit *e, const char *name, int rows, int vectors) {
     emit_function(e, name, &e->ptr, 1);
+    Value all = i_and(e, i_cmp(e, LLVMIntEQ, FIELD_I64(e, rows), c_i64(e, rows)),
+                      i_cmp(e, LLVMIntEQ, FIELD_I64(e, cols), c_i64(e, vectors * EDGE)));
+    Rows c = {FIELD_PTR(e, c), FIELD_I64(e, c_row)}, s = {FIELD_PTR(e, s), FIELD_I64(e, s_row)};
+    Rows own = {e_alloca(e, LLVMArrayType2(e->f32, ROWS * EDGE * WIDTH)), c_i64(e, WIDTH)};
+    LLVMSetAlignment(own.at, ROW_BYTES);
+    Value adds = i_cmp(e, LLVMIntNE, s.at, LLVMConstNull(e->ptr));
+    If edge = if_begin(e, i_and(e, adds, negate(e, all)));
+    copy_rows(e, &own, &s, vectors);
+    if_end(e, &edge);
+
+    Rows from = choose(e, all, &s, &own), to = choose(e, all, &c, &own);
     rows /= EDGE;
-    configure(e);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) zero(e, SUM + r * VECTORS + v);
+    emit_start(e, &from, adds, rows, vectors);
     Loop k = loop_begin(e, c_i64(e, 0), FIELD_I64(e, k), c_i64(e, AMX_CELLS));
     emit_step(e, k.i, rows, vectors);
     loop_end(e, &k);
-    Value sums = emit_sums(e, rows, vectors), cols = FIELD_I64(e, cols), mask[VECTORS];
-    tile_call(e, "llvm.x86.tilerelease", NULL, 0);
-    for (int v = 0; v < vectors; v++) {
-        Value left = i_sub(e, cols, c_i64(e, v * EDGE)), lane = c_lanes(e, e->vi64);
-        mask[v] = i_cmp(e, LLVMIntSLT, lane, e_splat(e, left));
-    }
-    Value null = LLVMConstNull(e->ptr), s = FIELD_PTR(e, s);
-    If add = if_begin(e, i_cmp(e, LLVMIntNE, s, null));
-    emit_rows(e, sums, vectors, mask, true);
-    if_end(e, &add);
-    If store = if_begin(e, i_cmp(e, LLVMIntEQ, s, null));
-    emit_rows(e, sums, vectors, mask, false);
-    if_end(e, &store);
+    emit_end(e, &to, rows, vectors);
+
+    edge = if_begin(e, negate(e, all));
+    copy_rows(e, &c, &own, vectors);
+    if_end(e, &edge);
     LLVMBuildRetVoid(e->b);
 }

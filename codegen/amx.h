@@ -6,6 +6,9 @@
 #include "codegen/emit.h"
 
 enum { AMX_CELLS = 16 };
+/* RtTiles' begin and end. */
+void amx_emit_begin(Emit *e, const char *name);
+void amx_emit_end(Emit *e, const char *name);
 /* The RtTileFn `name` of 16 or 32 rows and so many vectors, whose A is by rows. */
 void amx_emit(Emit *e, const char *name, int rows, int vectors);
 /* As many dot products, and nothing else, as 16 numbers have in `last - first` instructions of

@@ -428,7 +428,7 @@ static Value hidden(Emit *e) {
 
 static void emit_tiles(Emit *e, const void *of, Arena *a) {
     const TileForm *f = of;
-    Value fn[TILE_ROWS];
+    Value fn[TILE_ROWS + 2];
     int n = 0;
     for (int r = f->step; r <= f->rows; r += f->step) {
         const char *name = arena_printf(a, "%s_%d", e->name, r);
@@ -436,6 +436,12 @@ static void emit_tiles(Emit *e, const void *of, Arena *a) {
             amx_emit(e, name, r, f->vectors);
         else
             emit_tile(e, name, r, f);
+        fn[n++] = hidden(e);
+    }
+    if (f->amx) {
+        amx_emit_begin(e, arena_printf(a, "%s_begin", e->name));
+        fn[n++] = hidden(e);
+        amx_emit_end(e, arena_printf(a, "%s_end", e->name));
         fn[n++] = hidden(e);
     }
     define_table(e, fn, (unsigned)n);
@@ -520,6 +526,8 @@ void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
     for (int v = 0; v < most.vectors; v++)
         for (int r = 0; r < most.rows; r++)
             t->tile[v][r] = ((RtTileFn *const *)at[v + 1])[r / most.step];
+    RtTilesFn *const *more = (RtTilesFn *const *)at[1] + most.rows / most.step;
+    if (most.amx) t->begin = more[0], t->end = more[1];
 }
 
 bool tiles_make(Jit *j, TileKind kind, RtTiles *t, Err *e) {

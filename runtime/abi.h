@@ -97,12 +97,14 @@ typedef void RtPackFn(const void *x, const int64_t *at, int64_t width, int64_t k
                       int64_t step);
 enum { PACK_along, PACK_across, PACKS };
 typedef RtPackFn *RtPacks[2][PACKS]; /* of f32, of bf16 */
+typedef void RtTilesFn(void);
 typedef struct RtTiles {
     int rows, vectors; /* of the largest; rows 0: this processor has none of this kind */
     int cell;          /* numbers in a cell: 1 f32, 2 bf16 */
     int k_step;        /* cells of k come in so many; those beyond the last are zero */
     bool by_rows;      /* a panel of A is rows of cells */
     RtTileFn *tile[TILE_VECTORS][TILE_ROWS];
+    RtTilesFn *begin, *end; /* what a thread does before and after tiles; NULL: nothing */
     RtPacks pack_a, pack_b;
 } RtTiles;
 

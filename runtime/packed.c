@@ -406,6 +406,7 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
     x.a = operand_a(j, a, x.room);
     x.b = operand_b(j, b, x.room);
     for (int64_t i = 0; i < block_k; i++) x.room->packed[i] = i * t->rows;
+    if (t->begin) t->begin();
     for (int64_t l = part->column, next; l < end; l = next) {
         next =
             cut(&x.b, l, end, t->vectors * TILE_LANES, PANELS_B / t->vectors, panel_b, &x.panels_b);
@@ -419,4 +420,5 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
             block_run(&x);
         }
     }
+    if (t->end) t->end();
 }

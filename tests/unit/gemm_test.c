@@ -446,7 +446,7 @@ static void tile_by_rows(const RtTile *t) {
 static void make_by_rows(Jit *j, RtTiles *tiles) {
     Err e = {0};
     TileSources s;
-    RtTileFn *tile[] = {tile_by_rows, tile_by_rows};
+    RtTileFn *tile[] = {tile_by_rows, tile_by_rows, NULL, NULL}; /* and begin, end */
     void *at[TILE_SOURCES] = {NULL, tile, tile};
     tiles_sources_of(tile_form_amx(), &s);
     EXPECT(jit_addresses(j, s.source, 1, at, &e), "packing by rows: %s", e.msg);
