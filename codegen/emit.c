@@ -36,6 +36,7 @@ Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name) 
     e->name = name;
     e->cx = cx;
     e->avx512 = strstr(h->features, "+avx512f") != NULL;
+    e->fma = strstr(h->features, "+fma") || !strncmp(h->triple, "aarch64", 7);
     e->module = LLVMModuleCreateWithNameInContext(name, cx);
     LLVMSetTarget(e->module, h->triple);
     LLVMSetDataLayout(e->module, h->layout);

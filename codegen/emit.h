@@ -31,6 +31,7 @@ typedef struct Emit {
     LType f32, f64, i1, i8, i16, i32, i64, ptr;
     LType vf32, vf64, vi1, vi8, vi16, vi32, vi64, vptr;
     bool avx512; /* the processor is known to have AVX-512F */
+    bool fma;    /* and multiplies and adds rounding once */
 } Emit;
 /* A module, as yet empty. */
 Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name);

@@ -265,8 +265,8 @@ static void put_type(Buf *b, const char *before, DType t) {
 
 static void print_key(Kernel *k) {
     Buf *b = &k->key;
-    buf_printf(b, "%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
-               k->keep ? " keep" : "", k->unroll);
+    buf_printf(b, "%s%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
+               k->keep ? " keep" : "", k->abreast ? " abreast" : "", k->unroll);
     for (int i = 0; i < k->naxis; i++) buf_puts(b, k->reduced[i] ? "r" : "k");
     buf_puts(b, "\n");
     for (size_t n = 0; n < k->access.n; n++) {
@@ -318,6 +318,15 @@ static bool computes_after(const Kernel *k) {
     return false;
 }
 
+/* Do rows take long to wait for and little to write? Those that write as they go are bound by
+ * memory, and best finished one by one. */
+static bool waits(const Kernel *k) {
+    bool waits = k->stages > 0 && k->naxis > 1 && k->size[k->naxis - 1] <= SHORT_ROW;
+    for (size_t i = 0; i < k->store.n; i++)
+        waits &= !k->store.at[i].in_loop || k->instr.at[k->store.at[i].instr].stage > 0;
+    return waits;
+}
+
 void kernel_settle(Kernel *k) {
     k->mode = k->reduced[k->naxis - 1] ? MODE_rows : MODE_columns;
     k->stages = 0;
@@ -325,8 +334,9 @@ void kernel_settle(Kernel *k) {
     find_dependence(k);
     find_walks(k);
     if (k->mode == MODE_columns && fits_panels(k)) k->mode = MODE_panels;
-    k->keep = k->mode == MODE_rows && k->size[k->naxis - 1] <= KEEP_ROW && !has_reduced_outer(k) &&
-              computes_after(k);
+    bool whole_rows = k->mode == MODE_rows && !has_reduced_outer(k);
+    k->keep = whole_rows && k->size[k->naxis - 1] <= KEEP_ROW && computes_after(k);
+    k->abreast = whole_rows && waits(k);
     k->unroll = choose_unroll(k);
     k->key.n = 0;
     print_key(k);

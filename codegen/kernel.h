@@ -5,7 +5,8 @@
  * become one. The last axis is the inner one and runs along vectors. The others are outer: kept
  * ones make rows, reduced ones are looped over.
  *
- * - rows (inner axis reduced): for each row: for each stage: reduced axes, inner axis
+ * - rows (inner axis reduced): for each row, or each few short ones: for each stage: reduced axes,
+ *   inner axis
  * - columns (inner axis kept): for each row, for each strip of columns: for each stage: reduced
  *   axes
  * - panels (the same, one stage): for each row, for each panel of columns: reduced axes, strips of
@@ -24,6 +25,7 @@ enum { BY_KEPT = 1, BY_REDUCED = 2, BY_INNER = 4 }; /* which loops a value varie
 typedef enum Mode { MODE_rows, MODE_columns, MODE_panels } Mode;
 enum { PANEL = 1024 };    /* columns whose accumulators lie together */
 enum { KEEP_ROW = 4096 }; /* longest row of which costly values are kept between stages */
+enum { ABREAST = 4, SHORT_ROW = KEEP_ROW / ABREAST }; /* so many short rows go through a stage */
 typedef enum Walk { WALK_zero, WALK_one, WALK_any } Walk; /* stride along the inner axis */
 
 /* Places in memory, or numbers in an index space, along the axes. */
@@ -61,8 +63,9 @@ typedef struct Kernel {
     VEC(uint64_t) word;
     int nbuf, stages, unroll; /* unroll: vectors side by side */
     Mode mode;
-    bool keep; /* rows fit KEEP_ROW */
-    Buf key;   /* kernel_free */
+    bool keep;    /* rows fit KEEP_ROW */
+    bool abreast; /* and SHORT_ROW: ABREAST of them go through a stage before the next */
+    Buf key;      /* kernel_free */
 } Kernel;
 
 /* The kernel of a body; its buffers are the arguments, then the outputs. NULL: not a body that
@@ -85,7 +88,7 @@ enum { SIZE_ROWS, SIZE_TASK_ROWS, SIZE_COLUMNS, SIZE_TASK_COLUMNS, SIZE_COLUMN_T
 int kernel_size_axis(const Kernel *k, int axis); /* of an outer axis */
 int kernel_size_offset(const Kernel *k, int access);
 int kernel_size_stride(const Kernel *k, int access,
-                       int axis); /* axis: outer, or the inner one of a WALK_any */
+                       int axis);  /* axis: outer, or the inner one of a WALK_any */
 int kernel_reads(const Kernel *k); /* how many buffers are only read: they come first */
 /* The arguments of a call, and its tasks. */
 void kernel_arguments(const Kernel *k, RtStep *step, Arena *a);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "codegen/mapop.h"
+#include "codegen/vecmath.h"
 
 Level level_of(const Kernel *k, const Instr *i) {
     bool inner = i->by & BY_INNER, deep = i->by & BY_REDUCED;
@@ -126,6 +127,12 @@ static bool emit_aligned(Loops *l, size_t n) {
     return true;
 }
 
+/* Do all lanes divide by one number? */
+static bool shares_divisor(const Loops *l, const Instr *i) {
+    return i->op == OP_div && i->dtype == DT_f32 && i->by & BY_INNER &&
+           !(instr_at(l, (size_t)i->in[1])->by & BY_INNER);
+}
+
 void emit_instr(Loops *l, size_t n) {
     const Instr *i = instr_at(l, n);
     if (emit_aligned(l, n)) return;
@@ -138,6 +145,8 @@ void emit_instr(Loops *l, size_t n) {
         else if (op_info[i->op].lower == LOWER_REDUCE) /* of axes of size 1 */
             y = i->op == OP_argmax ? LLVMConstNull(l->e->vi32)
                                    : map_cast(l->e, i->dtype, i->from, in[0]);
+        else if (l->e->fma && shares_divisor(l, i))
+            y = vecmath_divide(l->e, in[0], in[1]);
         else
             y = map_emit(l->e, i->op, i->dtype,
                          i->op == OP_where ? instr_at(l, (size_t)i->in[1])->dtype : i->from, in);
@@ -179,8 +188,10 @@ bool is_kept(const Loops *l, size_t n, int stage) {
 }
 
 static Value slot_place(Loops *l, size_t n, int u) {
-    return e_at(l->e, l->e->f32, l->keep[l->slot[n]],
-                i_add(l->e, l->column, c_i64(l->e, LANES * u)));
+    Emit *e = l->e;
+    Value at = i_add(e, l->column, c_i64(e, LANES * u));
+    if (l->abreast) at = i_add(e, at, i_mul(e, l->abreast, c_i64(e, KEPT_APART)));
+    return e_at(e, e->f32, l->keep[l->slot[n]], at);
 }
 
 void load_kept(Loops *l, size_t n) {

@@ -11,6 +11,8 @@
 #include "codegen/random.h"
 
 enum { UNROLL = 4, KEEP_SLOTS = 2 };
+/* Kept rows that are abreast lie not quite a page apart: stores would be taken for each other's. */
+enum { KEPT_APART = SHORT_ROW + UNROLL * LANES, KEPT_MOST = ABREAST * KEPT_APART };
 typedef enum Level { IN_CALL, IN_ROW, IN_STRIP, IN_STEP, IN_BODY } Level;
 typedef struct Lanes {
     Value u[UNROLL]; /* one for each of the unrolled vectors; u[0] alone where nothing varies along
@@ -29,6 +31,8 @@ typedef struct Loops {
     Value axis[RANK];           /* current index of reduced outer axes */
     Value column, mask[UNROLL]; /* of this strip; masks are NULL in a whole one */
     Value panel;                /* first column of the panel */
+    Value abreast;              /* number of the row among those abreast; NULL: it is alone */
+    Value *result;              /* by reducing instruction: those of the rows abreast */
     bool *need;                 /* by instruction: in the body of this stage */
     int *slot;                  /* by instruction: row of `keep` that holds it, -1: none, */
     int *saved;                 /* and the stage that computes it */
@@ -64,5 +68,8 @@ void make_accumulators(Loops *l);
 void start_reductions(Loops *l, int stage);
 void accumulate_all(Loops *l, int stage);
 void finish_reductions(Loops *l, int stage);
+/* Of rows abreast: keeps what the stage has reduced for this row, and finds it again. */
+void save_reductions(Loops *l, int stage);
+void load_reductions(Loops *l, int stage);
 
 #endif

@@ -62,17 +62,32 @@ static int last_kept(const Loops *l, int before) {
     return -1;
 }
 
-/* A long row's second pass finds it in a cache, and leaves memory idle: it asks for the next row.
- */
+static int last_reduced(const Loops *l) {
+    for (int i = inner_axis(l); i-- > 0;)
+        if (l->k->reduced[i]) return i;
+    return -1;
+}
+
+/* The axis along which the next row is asked for; -1: none is. A long row's second pass finds it in
+ * a cache, and leaves memory idle. A panel has a short piece of each row, at whose end what
+ * processors guess of memory ends too. */
+static int axis_asked(const Loops *l, int stage) {
+    const Kernel *k = l->k;
+    if (k->mode == MODE_panels) return last_reduced(l);
+    bool asks = k->mode == MODE_rows && stage == 1 && (!k->keep || k->abreast);
+    return asks ? last_kept(l, inner_axis(l)) : -1;
+}
+
 static void ask_next_row(Loops *l, int stage) {
     Emit *e = l->e;
-    int last = last_kept(l, inner_axis(l));
-    if (stage != 1 || l->k->mode != MODE_rows || l->k->keep || last < 0) return;
-    for (size_t n = 0; n < l->k->instr.n; n++) {
+    int axis = axis_asked(l, stage);
+    for (size_t n = 0; axis >= 0 && n < l->k->instr.n; n++) {
         const Instr *i = instr_at(l, n);
         if (i->op != OP_arg || access_at(l, i->access)->walk != WALK_one) continue;
+        if (!access_at(l, i->access)->stride[axis]) continue;
         Value next = i_add(e, l->column, l->at[i->access]);
-        next = i_add(e, next, l->size[kernel_size_stride(l->k, i->access, last)]);
+        Value stride = l->size[kernel_size_stride(l->k, i->access, axis)];
+        next = i_add(e, next, l->k->abreast ? i_mul(e, stride, c_i64(e, ABREAST)) : stride);
         LType t = mem_type(e, access_at(l, i->access)->dtype);
         for (int u = 0; u < l->k->unroll; u++)
             e_prefetch(e, e_at(e, t, l->buf[access_at(l, i->access)->buf],
@@ -154,14 +169,17 @@ static void store_results(Loops *l) {
         if (!l->k->store.at[s].in_loop) store_value(l, &l->k->store.at[s]);
 }
 
+static void emit_reductions(Loops *l, int stage, Value from, Value to) {
+    start_reductions(l, stage);
+    each_reduced(l, 0, from, to, stage);
+    finish_reductions(l, stage);
+}
+
 /* One strip of columns, or one whole row: all stages. */
 static void emit_stages(Loops *l, Value from, Value to) {
     for (int stage = 0; stage <= l->k->stages; stage++) {
         emit_level(l, IN_STRIP, stage);
-        if (!mark_stage(l, stage)) continue;
-        start_reductions(l, stage);
-        each_reduced(l, 0, from, to, stage);
-        finish_reductions(l, stage);
+        if (mark_stage(l, stage)) emit_reductions(l, stage, from, to);
     }
     store_results(l);
 }
@@ -222,6 +240,34 @@ static void place_row(Loops *l, const Value *index) {
     }
 }
 
+/* Rows [first, end) along `axis`, a few at a time. A row's reduction is a long wait and little
+ * work; meanwhile processors compute the rows beside it, if they come next. */
+static void each_abreast(Loops *l, Value *index, int axis, Value first, Value end) {
+    Emit *e = l->e;
+    Loop group = loop_begin(e, first, end, c_i64(e, ABREAST));
+    Value last = i_min(e, i_add(e, group.i, c_i64(e, ABREAST)), end);
+    for (int stage = 0; stage <= l->k->stages; stage++) {
+        bool any = mark_stage(l, stage);
+        if (!any && stage < l->k->stages) continue;
+        Loop row = loop_begin(e, group.i, last, c_i64(e, 1));
+        index[axis] = row.i;
+        l->abreast = i_sub(e, row.i, group.i);
+        place_row(l, index);
+        emit_level(l, IN_ROW, 0);
+        for (int done = 0; done < stage; done++) {
+            load_reductions(l, done);
+            emit_level(l, IN_STRIP, done + 1);
+        }
+        if (any) emit_reductions(l, stage, c_i64(e, 0), l->size[SIZE_COLUMNS]);
+        if (stage < l->k->stages)
+            save_reductions(l, stage);
+        else
+            store_results(l);
+        loop_end(e, &row);
+    }
+    loop_end(e, &group);
+}
+
 /* Rows [r0, r1): a run of them along the last kept axis at a time, so that indices are divided out
  * once a run. */
 static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
@@ -246,11 +292,15 @@ static void each_row(Loops *l, Value r0, Value r1, Value from, Value to) {
     Value base = i_mul(e, run.i, n), low = i_sub(e, r0, base), high = i_sub(e, r1, base),
           zero = c_i64(e, 0);
     low = v_select(e, i_cmp(e, LLVMIntSGT, low, zero), low, zero);
-    Loop row = loop_begin(e, low, i_min(e, high, n), c_i64(e, 1));
-    index[last] = row.i;
-    place_row(l, index);
-    emit_row(l, from, to);
-    loop_end(e, &row);
+    if (l->k->abreast) {
+        each_abreast(l, index, last, low, i_min(e, high, n));
+    } else {
+        Loop row = loop_begin(e, low, i_min(e, high, n), c_i64(e, 1));
+        index[last] = row.i;
+        place_row(l, index);
+        emit_row(l, from, to);
+        loop_end(e, &row);
+    }
     loop_end(e, &run);
 }
 
@@ -310,7 +360,7 @@ static void choose_kept(Loops *l, Arena *a) {
     int *stages = NEW_N(a, int, l->k->instr.n);
     for (int s = 0, n; l->k->keep && s < KEEP_SLOTS && (n = find_kept(l, stages)) >= 0; s++) {
         l->slot[n] = s;
-        l->keep[s] = e_alloca(l->e, LLVMArrayType2(l->e->f32, KEEP_ROW + UNROLL * LANES));
+        l->keep[s] = e_alloca(l->e, LLVMArrayType2(l->e->f32, KEPT_MOST));
         LLVMSetAlignment(l->keep[s], 64);
     }
 }
@@ -326,6 +376,7 @@ void loops_emit(Emit *e, const void *of, Arena *a) {
     l.random = NEW_N(a, RandomSource, n);
     l.need = NEW_N(a, bool, n);
     l.at = NEW_N(a, Value, k->access.n);
+    l.result = NEW_N(a, Value, n);
     l.slot = NEW_N(a, int, n);
     l.saved = NEW_N(a, int, n);
     memset(l.slot, -1, n * sizeof *l.slot);

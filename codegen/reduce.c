@@ -47,6 +47,9 @@ void make_accumulators(Loops *l) {
             l->acc[n].u[u] = acc_alloca(l, reg_type(l->e, acc_type(i)));
             l->place[n].u[u] = i->op == OP_argmax ? acc_alloca(l, l->e->i32) : NULL;
         }
+        if (!i->reduces || !l->k->abreast) continue;
+        LType t = e_vector(reg_type(l->e, i->dtype));
+        l->result[n] = e_alloca(l->e, LLVMArrayType2(t, ABREAST));
     }
 }
 
@@ -152,4 +155,22 @@ static void finish_reduction(Loops *l, size_t n) {
 void finish_reductions(Loops *l, int stage) {
     for (size_t n = 0; n < l->k->instr.n; n++)
         if (instr_at(l, n)->reduces && instr_at(l, n)->stage == stage) finish_reduction(l, n);
+}
+
+static Value result_slot(Loops *l, size_t n) {
+    return e_at(l->e, e_vector(reg_type(l->e, instr_at(l, n)->dtype)), l->result[n], l->abreast);
+}
+
+void save_reductions(Loops *l, int stage) {
+    for (size_t n = 0; n < l->k->instr.n; n++)
+        if (instr_at(l, n)->reduces && instr_at(l, n)->stage == stage)
+            e_store(l->e, l->reg[n].u[0], result_slot(l, n));
+}
+
+void load_reductions(Loops *l, int stage) {
+    for (size_t n = 0; n < l->k->instr.n; n++) {
+        const Instr *i = instr_at(l, n);
+        if (!i->reduces || i->stage != stage) continue;
+        l->reg[n].u[0] = e_load(l->e, e_vector(reg_type(l->e, i->dtype)), result_slot(l, n));
+    }
 }

@@ -11,6 +11,9 @@ typedef Value VecMathFn(Emit *e, Value x);
 extern VecMathFn
     *const vecmath_table[OP_COUNT]; /* exp log log1p expm1 sqrt rsqrt tanh sigmoid erf sin cos */
 Value vecmath_pow(Emit *e, Value x, Value y);
+/* x / y where many x share a y: what y alone says is left for LLVM to move out of the loop. Rounded
+ * as a division is; a result below the least normal number may be one step off. */
+Value vecmath_divide(Emit *e, Value x, Value y);
 /* Sine and cosine of 2 pi t for t in [0, 1): what the normal distribution needs. */
 void vecmath_turn(Emit *e, Value t, Value *sine, Value *cosine);
 Value vecmath_log(Emit *e, Value x);

@@ -422,9 +422,9 @@ static void group_run(Case *c, int kernels) {
     case_run(c);
 }
 
-static void group_softmax(int64_t n) {
+static void group_softmax(int64_t rows, int64_t n) {
     Case c = case_new("softmax with a mask and dropout");
-    Ref x = input(&c, DT_f32, DIMS(3, 2, 5, n)), live = input(&c, DT_bool, DIMS(3, 1, 1, n));
+    Ref x = input(&c, DT_f32, DIMS(3, 2, rows, n)), live = input(&c, DT_bool, DIMS(3, 1, 1, n));
     Ref masked = g_where(c.g, live, bin(&c, OP_mul, x, num(&c, 0.125)), num(&c, -1e9), AT);
     output(&c, dropout(&c, softmax(&c, masked), 7));
     group_run(&c, 1);
@@ -582,7 +582,7 @@ static void cache_case(const char *folder, size_t expect_files) {
     Codegen *usual = codegen;
     codegen = codegen_new(&(CodegenOptions){.cache = folder}, &e);
     EXPECT(codegen, "%s", e.msg);
-    group_softmax(33);
+    group_softmax(5, 33);
     codegen_free(codegen);
     codegen = usual;
     size_t files = 0;
@@ -625,7 +625,7 @@ static void test_groups(void) {
     static const int64_t sizes[] = {1, 2, 7, 16, 17, 64, 65, 130, 192};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int64_t n = sizes[s];
-        group_softmax(n);
+        group_softmax(5, n);
         group_layernorm(n);
         group_cross_entropy(n);
         group_gelu(n);
@@ -633,6 +633,10 @@ static void test_groups(void) {
         group_norm_gradient(n);
         group_columns(n);
         group_crossed(n);
+    }
+    for (int64_t n = 1024; n <= 4097; n += n % 2 ? 3071 : 1) { /* rows abreast, kept, and neither */
+        group_softmax(43, n);
+        group_norm_gradient(n);
     }
     group_deep(1000, 96);
     group_deep(8192, 3);

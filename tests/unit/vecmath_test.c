@@ -55,13 +55,7 @@ static int64_t ulps(float got, float want) {
     return llabs(rank_of(got) - rank_of(want));
 }
 
-static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtStep *step, Err *e) {
-    Graph *g = graph_new(a, "body");
-    Type t = type_make(DT_f32, 1, (int64_t[]){n});
-    Ref in[2];
-    for (int i = 0; i < nin; i++)
-        in[i] = graph_add(g, OP_arg, &(Attr){.count = i}, NULL, 0, &t, (Span){0});
-    graph_out(g, OUT_value, NULL, 0, graph_add(g, op, NULL, in, nin, NULL, (Span){0}), (Span){0});
+static RtKernel *compile_graph(Jit *jit, Arena *a, Graph *g, int nin, RtStep *step, Err *e) {
     Kernel *k = kernel_of_body(a, g, nin, e);
     void *fn = NULL;
     if (k) {
@@ -70,6 +64,16 @@ static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtSte
         kernel_free(k);
     }
     return (RtKernel *)(uintptr_t)fn;
+}
+
+static RtKernel *compile_op(Jit *jit, Arena *a, Op op, int nin, int64_t n, RtStep *step, Err *e) {
+    Graph *g = graph_new(a, "body");
+    Type t = type_make(DT_f32, 1, (int64_t[]){n});
+    Ref in[2];
+    for (int i = 0; i < nin; i++)
+        in[i] = graph_add(g, OP_arg, &(Attr){.count = i}, NULL, 0, &t, (Span){0});
+    graph_out(g, OUT_value, NULL, 0, graph_add(g, op, NULL, in, nin, NULL, (Span){0}), (Span){0});
+    return compile_graph(jit, a, g, nin, step, e);
 }
 
 static void call(RtKernel *fn, const RtStep *step, char *const *buf) {
@@ -173,13 +177,68 @@ static void test_pow(Jit *jit, Arena *a) {
            (double)at[1]);
 }
 
+/* What a row is divided by: where neither number nor what comes of it is tiny, all bits are those
+ * of a division. */
+enum { ROWS = 64, COLUMNS = BLOCK / ROWS };
+
+static RtKernel *compile_divide(Jit *jit, Arena *a, RtStep *step, Err *e) {
+    Graph *g = graph_new(a, "body");
+    Type t[] = {type_make(DT_f32, 2, (int64_t[]){ROWS, COLUMNS}),
+                type_make(DT_f32, 2, (int64_t[]){ROWS, 1})};
+    Ref in[2];
+    for (int i = 0; i < 2; i++)
+        in[i] = graph_add(g, OP_arg, &(Attr){.count = i}, NULL, 0, &t[i], (Span){0});
+    Ref q = graph_add(g, OP_div, NULL, in, 2, NULL, (Span){0});
+    graph_out(g, OUT_value, NULL, 0, q, (Span){0});
+    return compile_graph(jit, a, g, 2, step, e);
+}
+
+static bool is_tiny(float x) {
+    return x != 0 && fabsf(x) < 0x1p-100f;
+}
+
+static void test_divide(Jit *jit, Arena *a) {
+    static const float special[] = {0,        -0.0f,    1,         -1,    3,      7,
+                                    0.1f,     INFINITY, -INFINITY, NAN,   1e-45f, 1e-40f,
+                                    1.5e-38f, 1e38f,    3e38f,     -3e38f};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    Err e = {0};
+    RtStep step = {0};
+    RtKernel *fn = compile_divide(jit, a, &step, &e);
+    EXPECT(fn, "divide: %s", e.msg);
+    if (!fn) return;
+    int64_t worst = 0, worst_tiny = 0;
+    float x[BLOCK], y[ROWS], z[BLOCK];
+    for (uint64_t round = 0; round < 2000; round++) {
+        for (uint64_t i = 0; i < BLOCK; i++)
+            x[i] = round % 2 ? float_of(random_bits(1, 0, round * BLOCK + i))
+                             : random_uniform(1, 1, round * BLOCK + i) * 100 - 50;
+        for (uint64_t i = 0; i < ROWS; i++)
+            y[i] = round % 4 < 2 ? float_of(random_bits(2, 0, round * ROWS + i))
+                                 : random_uniform(2, 1, round * ROWS + i) * 20;
+        for (int i = 0; i < SPECIAL * COLUMNS && round == 0; i++) x[i] = special[i % SPECIAL];
+        for (int i = 0; i < SPECIAL && round == 0; i++) y[i] = special[i];
+        call(fn, &step, (char *const[]){(char *)x, (char *)y, (char *)z});
+        for (int i = 0; i < BLOCK; i++) {
+            float want = x[i] / y[i / COLUMNS];
+            bool tiny = is_tiny(x[i]) || is_tiny(want);
+            int64_t d = ulps(z[i], want), *most = tiny ? &worst_tiny : &worst;
+            if (d > *most) *most = d;
+        }
+    }
+    printf("divide   max %lld ulp, of tiny numbers %lld\n", (long long)worst,
+           (long long)worst_tiny);
+    EXPECT(worst == 0, "a quotient is %lld ulp off", (long long)worst);
+    EXPECT(worst_tiny <= 1, "a tiny quotient is %lld ulp off", (long long)worst_tiny);
+}
+
 int main(void) {
     Err e = {0};
     Arena *a = arena_new();
     Jit *jit = jit_new(&(CodegenOptions){0}, &e);
     EXPECT(jit, "%s", e.msg);
     for (size_t c = 0; jit && c < CASES; c++) test_unary(jit, a, c);
-    if (jit) test_pow(jit, a);
+    if (jit) test_pow(jit, a), test_divide(jit, a);
     jit_free(jit);
     arena_free(a);
     return check_done("vecmath");
