@@ -20,7 +20,7 @@ enum {
     PARTS,
     SIZES
 }; /* PART: leads, rows or columns of a task */
-enum { TASK_ELEMENTS = 32 * 1024, BLOCK_COLUMNS = 64 };
+enum { TASK_ELEMENTS = 32 * 1024, BLOCK_COLUMNS = 128, AHEAD = 8, LINE = 64 };
 
 static int64_t checked_row(const RtCall *c, int64_t index) {
     if (index >= 0 && index < c->size[ROWS]) return index;
@@ -105,6 +105,18 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
     each_region(c, first, last, put_region);
 }
 
+/* Rows are anywhere, and a block of columns is short: memory is asked for row i before its turn. */
+static void ask(const RtCall *c, const Region *r, int64_t i) {
+    if (i >= c->size[COUNT]) return;
+    int64_t bytes = c->size[BYTES];
+    const char *to = c->buf[3] + target(c, r, i) * bytes;
+    const char *from = c->buf[2] + source(c, r, i) * bytes;
+    for (int64_t k = 0; k < min_i64(r->columns, BLOCK_COLUMNS) * bytes; k += LINE) {
+        __builtin_prefetch(to + k, 1);
+        __builtin_prefetch(from + k);
+    }
+}
+
 #define PLAIN(x, y) ((x) + (y))
 #define WRAPPED32(x, y) ((int32_t)((uint32_t)(x) + (uint32_t)(y)))
 #define WRAPPED64(x, y) ((int64_t)((uint64_t)(x) + (uint64_t)(y)))
@@ -121,7 +133,9 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
     X(u8, uint8_t, WRAPPED8) X(i8, int8_t, WRAPPED_I8) X(bool, uint8_t, EITHER)
 #define DEFINE_ADD(t, T, PLUS)                                                                     \
     static void add_##t(const RtCall *c, const Region *r) {                                        \
+        for (int64_t i = 0; i < AHEAD; i++) ask(c, r, i);                                          \
         for (int64_t i = 0; i < c->size[COUNT]; i++) {                                             \
+            ask(c, r, i + AHEAD);                                                                  \
             T *to = (T *)(void *)c->buf[3] + target(c, r, i);                                      \
             const T *from = (const T *)(const void *)c->buf[2] + source(c, r, i);                  \
             for (int64_t k = 0; k < r->columns; k++) to[k] = PLUS(to[k], from[k]);                 \
