@@ -20,9 +20,34 @@ static int pass_of(const Stmt *s) {
     }
 }
 
+/* Once imports have run, before what takes long, such as a vocabulary. */
+static bool check_defines(Elab *cx, const Module *main) {
+    Decls *d = cx->decls;
+    size_t errors = diag_errors(cx->diag);
+    for (size_t i = 0; i < main->file->stmt.n; i++) {
+        const Stmt *s = main->file->stmt.at[i];
+        if (s->kind != STMT_const) continue;
+        vec_push(cx->arena, &d->consts, s->assign.target->name);
+        for (size_t k = 0; k < d->ndefine; k++)
+            d->defined[k] |= str_eq(d->define[k].name, s->assign.target->name);
+    }
+    for (size_t i = 0; i < d->ndefine; i++) {
+        if (d->defined[i] || d->broken) continue;
+        diag_error(cx->diag, (Span){0}, "-D %s=%s: there is no const '%s'", d->define[i].name,
+                   d->define[i].value, d->define[i].name);
+        if (nearest_name(d->define[i].name, d->consts.at, d->consts.n))
+            suggest(cx, d->define[i].name, d->consts.at, d->consts.n);
+        else if (d->consts.n)
+            diag_hint(cx->diag, "its consts are: %s",
+                      name_list(cx->arena, d->consts.at, d->consts.n, "and"));
+    }
+    return diag_errors(cx->diag) == errors;
+}
+
 static void module_run(Elab *cx, Module *m) {
     Exec x = {.where = IN_module, .scope = m->scope, .module = m};
-    for (int pass = 0; pass < (m == cx->main ? 6 : 3); pass++)
+    for (int pass = 0; pass < (m == cx->main ? 6 : 3); pass++) {
+        if (pass == 1 && m == cx->main && !check_defines(cx, m)) return;
         for (size_t i = 0; i < m->file->stmt.n && !diag_full(cx->diag); i++) {
             const Stmt *s = m->file->stmt.at[i];
             if (pass_of(s) != pass || exec_stmt(cx, &x, s)) continue;
@@ -30,6 +55,7 @@ static void module_run(Elab *cx, Module *m) {
                 BUG("%s:%u: failed without an error", m->name, s->span.line);
             bind_errors(cx, m->scope, s);
         }
+    }
 }
 
 static Module *module_new(Elab *cx, const char *key, const char *name, const char *prefix) {
@@ -198,7 +224,7 @@ bool do_const(Elab *cx, Exec *x, const Stmt *s) {
     const char *full = arena_printf(cx->arena, "%s%s", x->module->prefix, t->name);
     const Define *define = NULL;
     Val v;
-    if (!x->module->library) vec_push(cx->arena, &d->consts, full);
+    if (!x->module->library && x->module != cx->main) vec_push(cx->arena, &d->consts, full);
     for (size_t i = 0; i < d->ndefine; i++)
         if (str_eq(d->define[i].name, full)) define = &d->define[i], d->defined[i] = true;
     if (define ? !define_value(cx, define, s->assign.value, &v)
@@ -209,20 +235,6 @@ bool do_const(Elab *cx, Exec *x, const Stmt *s) {
                             val_describe(cx, &v));
     if (v.kind == VAL_int) v.dim = t->name;
     return assign_value(cx, x, t, s->assign.ntarget, v, s->assign.value->span);
-}
-
-static void check_defines(Elab *cx) {
-    Decls *d = cx->decls;
-    for (size_t i = 0; i < d->ndefine; i++) {
-        if (d->defined[i] || d->broken) continue;
-        diag_error(cx->diag, (Span){0}, "-D %s=%s: there is no const '%s'", d->define[i].name,
-                   d->define[i].value, d->define[i].name);
-        if (nearest_name(d->define[i].name, d->consts.at, d->consts.n))
-            suggest(cx, d->define[i].name, d->consts.at, d->consts.n);
-        else if (d->consts.n)
-            diag_hint(cx->diag, "its consts are: %s",
-                      name_list(cx->arena, d->consts.at, d->consts.n, "and"));
-    }
 }
 
 /* ---- definitions */
@@ -268,7 +280,6 @@ Program *frontend_compile(Arena *a, Diag *d, const char *path, const char *text,
     if (host && host->module) cx->core = module_library(cx, "core", (Span){0});
     cx->main = module_new(cx, path_key(a, path), path, "");
     module_load(cx, cx->main, path, text, n);
-    check_defines(cx);
     if (diag_errors(d) == errors) program_finish(cx);
     check_names(cx);
     return diag_errors(d) == errors ? cx->program : NULL;

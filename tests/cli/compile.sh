@@ -49,6 +49,8 @@ uptc compile mean.upm -D files=y.txt --emit=ir | grep lines
 uptc compile mean.upm -D 'files="z.txt"' --emit=ir | grep lines
 try uptc compile mean.upm -D rat=1
 try uptc compile mean.upm -D w=1
+sed 's/bytes()/characters(from = "missing.txt")/' mean.upm >slow.upm # a slip is told before a text is read
+try uptc check slow.upm -D rat=1
 try uptc compile mean.upm -D rate=
 try uptc compile mean.upm -D rate=1+
 try uptc compile mean.upm -D rate=none
