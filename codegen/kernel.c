@@ -265,8 +265,10 @@ static void put_type(Buf *b, const char *before, DType t) {
 
 static void print_key(Kernel *k) {
     Buf *b = &k->key;
-    buf_printf(b, "%s%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
-               k->keep ? " keep" : "", k->abreast ? " abreast" : "", k->unroll);
+    buf_printf(b,
+               "%s%s%s%s unroll=%d axes=", (const char *[]){"rows", "columns", "panels"}[k->mode],
+               k->keep ? " keep" : "", k->abreast ? " abreast" : "", k->inverts ? " inverts" : "",
+               k->unroll);
     for (int i = 0; i < k->naxis; i++) buf_puts(b, k->reduced[i] ? "r" : "k");
     buf_puts(b, "\n");
     for (size_t n = 0; n < k->access.n; n++) {
@@ -327,6 +329,17 @@ static bool waits(const Kernel *k) {
     return waits;
 }
 
+bool kernel_shares_divisor(const Kernel *k, const Instr *i) {
+    return i->op == OP_div && i->dtype == DT_f32 && i->by & BY_INNER &&
+           !(k->instr.at[i->in[1]].by & BY_INNER);
+}
+
+static bool inverts(const Kernel *k) {
+    bool some = false;
+    for (size_t n = 0; n < k->instr.n; n++) some |= kernel_shares_divisor(k, &k->instr.at[n]);
+    return some && k->size[k->naxis - 1] >= LONG_ROW;
+}
+
 void kernel_settle(Kernel *k) {
     k->mode = k->reduced[k->naxis - 1] ? MODE_rows : MODE_columns;
     k->stages = 0;
@@ -337,6 +350,7 @@ void kernel_settle(Kernel *k) {
     bool whole_rows = k->mode == MODE_rows && !has_reduced_outer(k);
     k->keep = whole_rows && k->size[k->naxis - 1] <= KEEP_ROW && computes_after(k);
     k->abreast = whole_rows && waits(k);
+    k->inverts = inverts(k);
     k->unroll = choose_unroll(k);
     k->key.n = 0;
     print_key(k);

@@ -25,7 +25,9 @@ enum { BY_KEPT = 1, BY_REDUCED = 2, BY_INNER = 4 }; /* which loops a value varie
 typedef enum Mode { MODE_rows, MODE_columns, MODE_panels } Mode;
 enum { PANEL = 1024 };    /* columns whose accumulators lie together */
 enum { KEEP_ROW = 4096 }; /* longest row of which costly values are kept between stages */
-enum { ABREAST = 4, SHORT_ROW = KEEP_ROW / ABREAST }; /* so many short rows go through a stage */
+enum { LONG_ROW = 128 };  /* from which on inverting what all of it is divided by pays */
+/* Rows that go through a stage together, and how long they may be. */
+enum { ABREAST = 4, SHORT_ROW = KEEP_ROW / ABREAST };
 typedef enum Walk { WALK_zero, WALK_one, WALK_any } Walk; /* stride along the inner axis */
 
 /* Places in memory, or numbers in an index space, along the axes. */
@@ -64,7 +66,8 @@ typedef struct Kernel {
     int nbuf, stages, unroll; /* unroll: vectors side by side */
     Mode mode;
     bool keep;    /* rows fit KEEP_ROW */
-    bool abreast; /* and SHORT_ROW: ABREAST of them go through a stage before the next */
+    bool abreast; /* rows fit SHORT_ROW, and ABREAST of them go through a stage before the next */
+    bool inverts; /* rows are of LONG_ROW or more, and some are divided by one number */
     Buf key;      /* kernel_free */
 } Kernel;
 
@@ -75,6 +78,8 @@ Kernel *kernel_of_body(Arena *a, const Graph *body, int nargs, Err *e);
  * buffer 0 alone. */
 Kernel *kernel_of_copy(Arena *a, DType t, const View *src, const View *dst);
 void kernel_free(Kernel *k);
+/* Does a row divide by one number? */
+bool kernel_shares_divisor(const Kernel *k, const Instr *i);
 /* All that follows from axes, accesses and instructions: call it after changing those. */
 void kernel_settle(Kernel *k);
 
@@ -88,7 +93,7 @@ enum { SIZE_ROWS, SIZE_TASK_ROWS, SIZE_COLUMNS, SIZE_TASK_COLUMNS, SIZE_COLUMN_T
 int kernel_size_axis(const Kernel *k, int axis); /* of an outer axis */
 int kernel_size_offset(const Kernel *k, int access);
 int kernel_size_stride(const Kernel *k, int access,
-                       int axis);  /* axis: outer, or the inner one of a WALK_any */
+                       int axis); /* axis: outer, or the inner one of a WALK_any */
 int kernel_reads(const Kernel *k); /* how many buffers are only read: they come first */
 /* The arguments of a call, and its tasks. */
 void kernel_arguments(const Kernel *k, RtStep *step, Arena *a);

@@ -127,12 +127,6 @@ static bool emit_aligned(Loops *l, size_t n) {
     return true;
 }
 
-/* Do all lanes divide by one number? */
-static bool shares_divisor(const Loops *l, const Instr *i) {
-    return i->op == OP_div && i->dtype == DT_f32 && i->by & BY_INNER &&
-           !(instr_at(l, (size_t)i->in[1])->by & BY_INNER);
-}
-
 void emit_instr(Loops *l, size_t n) {
     const Instr *i = instr_at(l, n);
     if (emit_aligned(l, n)) return;
@@ -145,7 +139,7 @@ void emit_instr(Loops *l, size_t n) {
         else if (op_info[i->op].lower == LOWER_REDUCE) /* of axes of size 1 */
             y = i->op == OP_argmax ? LLVMConstNull(l->e->vi32)
                                    : map_cast(l->e, i->dtype, i->from, in[0]);
-        else if (l->e->fma && shares_divisor(l, i))
+        else if (l->e->fma && l->k->inverts && kernel_shares_divisor(l->k, i))
             y = vecmath_divide(l->e, in[0], in[1]);
         else
             y = map_emit(l->e, i->op, i->dtype,

@@ -20,7 +20,7 @@ enum {
     PARTS,
     SIZES
 }; /* PART: leads, rows or columns of a task */
-enum { TASK_ELEMENTS = 32 * 1024, BLOCK_COLUMNS = 128, AHEAD = 8, LINE = 64 };
+enum { TASK_ELEMENTS = 32 * 1024, BLOCK_COLUMNS = 64, AHEAD = 8, LINE = 64 };
 
 static int64_t checked_row(const RtCall *c, int64_t index) {
     if (index >= 0 && index < c->size[ROWS]) return index;
@@ -105,10 +105,11 @@ static void run_put(const RtCall *c, int64_t first, int64_t last) {
     each_region(c, first, last, put_region);
 }
 
-/* Rows are anywhere, and a block of columns is short: memory is asked for row i before its turn. */
+/* Rows are anywhere, and a block of columns is short: memory is asked for row i before its turn.
+ * Rows of less than a line come too fast for it to pay. */
 static void ask(const RtCall *c, const Region *r, int64_t i) {
-    if (i >= c->size[COUNT]) return;
     int64_t bytes = c->size[BYTES];
+    if (i >= c->size[COUNT] || r->columns * bytes < LINE) return;
     const char *to = c->buf[3] + target(c, r, i) * bytes;
     const char *from = c->buf[2] + source(c, r, i) * bytes;
     for (int64_t k = 0; k < min_i64(r->columns, BLOCK_COLUMNS) * bytes; k += LINE) {

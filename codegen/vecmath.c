@@ -254,24 +254,22 @@ static Value is_integer(Emit *e, Value y) {
     return v_cmp(e, LLVMRealOEQ, v_call(e, "llvm.trunc", y), y);
 }
 
-/* 2 to the power `biased` - 127, which is taken into [least, most]. */
-static Value bounded_power(Emit *e, Value biased, int least, int most) {
-    Value low = c_int(biased, least), high = c_int(biased, most);
-    biased = v_select(e, i_cmp(e, LLVMIntSLT, biased, low), low, biased);
-    biased = v_select(e, i_cmp(e, LLVMIntSGT, biased, high), high, biased);
-    return e_bits(e, i_shl(e, biased, 23), e->vf32);
+/* 2^n, n taken into [least, most]. */
+static Value bounded_power(Emit *e, Value n, int least, int most) {
+    Value low = c_int(n, least);
+    n = i_min(e, n, c_int(n, most));
+    n = v_select(e, i_cmp(e, LLVMIntSLT, n, low), low, n);
+    return power_of_two(e, i_shl(e, n, 23));
 }
 
 /* After Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor"
  * (1990): where r is 1 / m rounded, and the rest that x r leaves is known, one more step gives x /
  * m rounded. Powers of two keep m near 1, so that nothing on the way overflows or vanishes: `up`
- * is at least 1, `down` at most. Of infinities and zeros there is no rest: x r is right as it is.
- */
+ * is at least 1, `down` at most. Infinities and zeros leave no rest: x r is right as it is. */
 Value vecmath_divide(Emit *e, Value x, Value y) {
-    Value exponent =
-        i_and(e, i_lshr(e, e_bits(e, y, e->vi32), 23), c_int(e_bits(e, y, e->vi32), 255));
-    Value up = bounded_power(e, i_sub(e, c_int(exponent, 253), exponent), 127, 254);
-    Value down = bounded_power(e, i_sub(e, c_int(exponent, 254), exponent), 1, 127);
+    Value bits = e_bits(e, y, e->vi32), exponent = i_and(e, i_lshr(e, bits, 23), c_int(bits, 255));
+    Value up = bounded_power(e, i_sub(e, c_int(exponent, 126), exponent), 0, 127);
+    Value down = bounded_power(e, i_sub(e, c_int(exponent, 127), exponent), -126, 0);
     Value m = v_mul(e, v_mul(e, y, up), down), r = v_div(e, c_float(m, 1), m);
     Value near = v_mul(e, x, up), q = v_mul(e, near, r);
     Value rest = v_mad(e, v_neg(e, q), m, near);

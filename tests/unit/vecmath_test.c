@@ -179,7 +179,7 @@ static void test_pow(Jit *jit, Arena *a) {
 
 /* What a row is divided by: where neither number nor what comes of it is tiny, all bits are those
  * of a division. */
-enum { ROWS = 64, COLUMNS = BLOCK / ROWS };
+enum { ROWS = BLOCK / LONG_ROW, COLUMNS = LONG_ROW };
 
 static RtKernel *compile_divide(Jit *jit, Arena *a, RtStep *step, Err *e) {
     Graph *g = graph_new(a, "body");
