@@ -36,6 +36,7 @@ Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name) 
     e->name = name;
     e->cx = cx;
     e->avx512 = strstr(h->features, "+avx512f") != NULL;
+    e->rounds_bf16 = strstr(h->features, "+avx512bf16") != NULL;
     e->fma = strstr(h->features, "+fma") || !strncmp(h->triple, "aarch64", 7);
     e->module = LLVMModuleCreateWithNameInContext(name, cx);
     LLVMSetTarget(e->module, h->triple);
@@ -353,8 +354,12 @@ Value mem_unpack(Emit *e, DType t, Value stored) {
     return e_bits(e, i_shl(e, LLVMBuildZExt(e->b, stored, e->vi32, ""), 16), e->vf32);
 }
 /* Round to nearest even in the upper half of the bits; a NaN keeps a quiet bit, so that it stays
- * one. */
+ * one. The instruction that does all of it takes what is below the normal numbers for 0. */
 Value v_round_bf16(Emit *e, Value x) {
+    if (e->rounds_bf16) {
+        LType half = e_vector(LLVMBFloatTypeInContext(e->cx));
+        return mem_unpack(e, DT_bf16, e_bits(e, LLVMBuildFPTrunc(e->b, x, half, ""), e->vi16));
+    }
     Value bits = e_bits(e, x, e->vi32);
     Value odd = i_and(e, i_lshr(e, bits, 16), c_int(bits, 1));
     Value rounded = i_add(e, bits, i_add(e, odd, c_int(bits, 0x7fff)));

@@ -30,8 +30,9 @@ typedef struct Emit {
     LLVMBasicBlockRef entry; /* holds the allocas */
     LType f32, f64, i1, i8, i16, i32, i64, ptr;
     LType vf32, vf64, vi1, vi8, vi16, vi32, vi64, vptr;
-    bool avx512; /* the processor is known to have AVX-512F */
-    bool fma;    /* and multiplies and adds rounding once */
+    bool avx512;      /* the processor is known to have AVX-512F */
+    bool rounds_bf16; /* and to round to bf16 in one instruction */
+    bool fma;         /* and multiplies and adds rounding once */
 } Emit;
 /* A module, as yet empty. */
 Emit *emit_module(Arena *a, const Host *h, LLVMContextRef cx, const char *name);
@@ -117,7 +118,7 @@ LType mem_type(const Emit *e, DType t);
 Value mem_unpack(Emit *e, DType t,
                  Value stored); /* to the form that arithmetic uses: bf16 as f32, bool as i1 */
 Value mem_pack(Emit *e, DType t, Value x); /* back; bf16 is rounded already (v_round_bf16) */
-LType reg_type(const Emit *e, DType t); /* that form, one lane */
+LType reg_type(const Emit *e, DType t);    /* that form, one lane */
 Value v_round_bf16(Emit *e, Value x);
 Value v_widen(Emit *e, DType t, Value stored); /* to f32, from a float or i8 */
 Value v_sum(Emit *e, Value x);                 /* of the lanes: halves onto halves */

@@ -151,19 +151,19 @@ static Value vm_sigmoid(Emit *e, Value x) {
     Value top = v_select(e, v_cmpc(e, LLVMRealOLT, x, 0), t, c_float(x, 1));
     return v_div(e, top, v_addc(e, t, 1.0));
 }
-/* Near 0 an odd polynomial; beyond 1, 1 - e^-q(|x|) with q a fit of -log(1 - erf), after the idea
- * in N. Juffa's erff. */
+/* x p(x^2) as far as 3.92, where erf rounds to 1. x^2 is taken to [-1, 1], around its middle: there
+ * the terms of p never exceed its largest value, as erf(sqrt s) / sqrt s falls all the way like
+ * e^-s. */
 static Value vm_erf(Emit *e, Value x) {
-    Value a = v_call(e, "llvm.fabs", x), square = v_mul(e, x, x);
-    Value small = POLY(e, square, 0.12837916573, -0.376126258375, 0.112835852486, -0.026853814582,
-                       0.00518833048245, -0.000801020269815, 7.85384982501e-5);
-    small = v_mad(e, x, small, x); /* the leading coefficient is 1 + 0.128... */
-    Value t = v_min(e, c_float(a, 4.0), a);
-    Value q = POLY(e, t, -0.0001880235027, 1.129578351, 0.6332200274, 0.1084184428, -0.02520817737,
-                   0.004204534333, -0.0004413311718, 2.168643674e-5);
-    Value large = v_sub(e, c_float(x, 1), exp_normal(e, v_neg(e, q)));
-    large = v_copysign(e, large, x);
-    return v_select(e, v_cmpc(e, LLVMRealOLT, a, 1.0), small, large);
+    const double most = 3.92;
+    x = clamp(e, x, -most, most);
+    Value square = v_mul(e, x, x);
+    Value t = v_mad(e, square, c_float(x, 2 / (most * most)), c_float(x, -1));
+    Value p = POLY(e, t, 0.3607368171, -0.1801085770, 0.1340834200, -0.1091815159, 0.09062189609,
+                   -0.07399367541, 0.05818933249, -0.04356700182, 0.03053486906, -0.01966479048,
+                   0.01237524487, -0.008106834255, 0.004139637575, -0.001088726218, 0.0007043438964,
+                   -0.0009274454205, 0.0003550355032);
+    return clamp(e, v_mul(e, x, p), -1, 1);
 }
 
 /* ---- sin, cos: in f64. x = n pi/2 + r; pi/2 in two parts of which the first has 25 bits, so n

@@ -16,7 +16,7 @@ static const uint8_t costs[OP_COUNT] = {
     [OP_uniform] = 25, [OP_normal] = 60, [OP_randint] = 25, [OP_permutation] = 100,
     [OP_exp] = 22,     [OP_log] = 28,    [OP_log1p] = 53,   [OP_expm1] = 20,
     [OP_sqrt] = 8,     [OP_rsqrt] = 16,  [OP_tanh] = 38,    [OP_sigmoid] = 34,
-    [OP_erf] = 50,     [OP_sin] = 30,    [OP_cos] = 30,     [OP_div] = 8,
+    [OP_erf] = 23,     [OP_sin] = 30,    [OP_cos] = 30,     [OP_div] = 8,
     [OP_mod] = 16,     [OP_pow] = 50,
 };
 
