@@ -1,8 +1,9 @@
 /* A micro-kernel of AMX: four of the eight tile registers hold sums of 32 rows by 32 columns, two
  * hold A and two B. Whole tiles start from S and go to C as they are; at the edges of C both go
- * through memory of the kernel's own, so that edges need no kernels and no configurations of their
- * own, and every sum is made in one order. Tiles are configured once for many calls: doing so and
- * letting go again takes as long as a short product. */
+ * through memory of the kernel's own, as does what is rounded to bf16, so that edges need no
+ * kernels and no configurations of their own, and every sum is made in one order. Tiles are
+ * configured once for many calls: doing so and letting go again takes as long as a short product.
+ */
 #include "codegen/amx.h"
 
 #include <stddef.h>
@@ -14,6 +15,7 @@ enum { TILES = 8, EDGE = 16, ROW_BYTES = 64, ROWS = 2, VECTORS = 2 };
 enum { SUMS = ROWS * VECTORS };
 enum { SUM = 0, A = SUMS, B = A + ROWS }; /* numbers of registers */
 enum { WIDTH = VECTORS * EDGE };          /* of the kernel's own memory */
+enum { ASKED = 4 };                       /* rows of C in a step of k */
 
 static void tile_call(Emit *e, const char *name, Value *arg, unsigned n) {
     e_intrinsic(e, name, NULL, 0, arg, n);
@@ -54,6 +56,10 @@ static void load(Emit *e, int tile, Value at, Value stride) {
     tile_call(e, "llvm.x86.tileloadd64", (Value[]){tile_number(e, tile), at, stride}, 3);
 }
 
+static void store(Emit *e, int tile, Value at, Value stride) {
+    tile_call(e, "llvm.x86.tilestored64", (Value[]){tile_number(e, tile), at, stride}, 3);
+}
+
 static void zero(Emit *e, int tile) {
     Value number = tile_number(e, tile);
     tile_call(e, "llvm.x86.tilezero", &number, 1);
@@ -85,6 +91,10 @@ static void emit_step(Emit *e, Value k, int rows, int vectors) {
 typedef struct Rows {
     Value at, row; /* row: numbers from one to the next */
 } Rows;
+typedef struct Result {
+    Rows c, half, own;
+    Value all, halves; /* truths: all of a tile is there; it goes to `half` */
+} Result;
 
 static Value quarter_at(Emit *e, const Rows *m, int row, int vector) {
     Value at = i_mul(e, m->row, c_i64(e, row * EDGE));
@@ -106,25 +116,56 @@ static void emit_start(Emit *e, const Rows *s, Value adds, int rows, int vectors
 static void emit_end(Emit *e, const Rows *c, int rows, int vectors) {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
-            Value arg[] = {tile_number(e, SUM + r * VECTORS + v), quarter_at(e, c, r, v),
-                           i_shl(e, c->row, 2)};
-            tile_call(e, "llvm.x86.tilestored64", arg, 3);
+            store(e, SUM + r * VECTORS + v, quarter_at(e, c, r, v), i_shl(e, c->row, 2));
         }
 }
 
-/* Of the rows and columns that there are. */
-static void copy_rows(Emit *e, const Rows *to, const Rows *from, int vectors) {
+/* Of the rows and columns that there are; as numbers of type `t`. */
+static void copy_rows(Emit *e, DType t, const Rows *to, const Rows *from, int vectors) {
     Value cols = FIELD_I64(e, cols);
+    LType type = mem_type(e, t);
     Loop i = loop_begin(e, c_i64(e, 0), FIELD_I64(e, rows), c_i64(e, 1));
     Value source = e_at(e, e->f32, from->at, i_mul(e, from->row, i.i));
-    Value target = e_at(e, e->f32, to->at, i_mul(e, to->row, i.i));
+    Value target = e_at(e, type, to->at, i_mul(e, to->row, i.i));
     for (int v = 0; v < vectors; v++) {
         Value at = c_i64(e, v * EDGE), left = i_sub(e, cols, at);
         Value mask = i_cmp(e, LLVMIntSLT, c_lanes(e, e->vi64), e_splat(e, left));
         Value x = mem_load(e, e->f32, e_at(e, e->f32, source, at), mask);
-        mem_store(e, x, e_at(e, e->f32, target, at), mask);
+        if (t == DT_bf16) x = v_round_bf16(e, x);
+        mem_store(e, mem_pack(e, t, x), e_at(e, type, target, at), mask);
     }
     loop_end(e, &i);
+}
+
+/* Whole rows of sums, two vectors at a time, through the same few lines of memory for every tile: a
+ * load waits for a store before it whose address ends in the same 12 bits, so those are to be few.
+ */
+static void emit_halved(Emit *e, const Rows *to, const Rows *own, int rows) {
+    for (int r = 0; r < rows * EDGE; r++) {
+        Value x[VECTORS], line = c_i64(e, r % EDGE);
+        for (int v = 0; v < VECTORS; v++) {
+            Value at = i_add(e, i_mul(e, own->row, line), c_i64(e, v * EDGE));
+            Value p = e_at(e, e->f32, own->at, c_i64(e, v * EDGE));
+            if (r % EDGE == 0) store(e, SUM + r / EDGE * VECTORS + v, p, i_shl(e, own->row, 2));
+            x[v] = e_load(e, e->vf32, e_at(e, e->f32, own->at, at));
+        }
+        Value y = e_intrinsic(e, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0,
+                              (Value[]){x[1], x[0]}, VECTORS);
+        Value p = e_at(e, e->i16, to->at, i_mul(e, to->row, c_i64(e, r)));
+        LLVMSetAlignment(LLVMBuildStore(e->b, y, p), sizeof(uint16_t));
+    }
+}
+
+/* Asks for lines of C, a few rows in each step of k: written without that, a tile waits for memory
+ * as long as its sums take. */
+static void ask_rows(Emit *e, const Rows *c, Value bytes, Value k, int rows, int vectors) {
+    Value first = LLVMBuildUDiv(e->b, k, c_i64(e, AMX_CELLS / ASKED), "");
+    for (int i = 0; i < ASKED; i++) {
+        Value r = i_and(e, i_add(e, first, c_i64(e, i)), c_i64(e, rows * EDGE - 1));
+        Value row = e_at(e, e->i8, c->at, i_mul(e, bytes, i_mul(e, c->row, r)));
+        for (int v = 0; v < vectors; v++)
+            e_prefetch_write(e, e_at(e, e->i8, row, c_i64(e, v * ROW_BYTES)));
+    }
 }
 
 static Rows choose(Emit *e, Value c, const Rows *x, const Rows *y) {
@@ -152,28 +193,48 @@ void amx_emit_end(Emit *e, const char *name) {
     LLVMBuildRetVoid(e->b);
 }
 
+/* Sums go to C in f32 or bf16, or what there is of them. */
+static void emit_results(Emit *e, const Result *r, int rows, int vectors) {
+    Value wide = LLVMConstInt(e->i1, vectors == VECTORS, 0);
+    Value whole = i_and(e, wide, i_and(e, r->halves, r->all));
+    If halves = if_begin(e, whole);
+    emit_halved(e, &r->half, &r->own, rows);
+    if_end(e, &halves);
+    If other = if_begin(e, negate(e, whole));
+    Rows to = choose(e, i_and(e, r->all, negate(e, r->halves)), &r->c, &r->own);
+    emit_end(e, &to, rows, vectors);
+    If edge = if_begin(e, r->halves);
+    copy_rows(e, DT_bf16, &r->half, &r->own, vectors);
+    if_end(e, &edge);
+    edge = if_begin(e, negate(e, i_or(e, r->halves, r->all)));
+    copy_rows(e, DT_f32, &r->c, &r->own, vectors);
+    if_end(e, &edge);
+    if_end(e, &other);
+}
+
 void amx_emit(Emit *e, const char *name, int rows, int vectors) {
     emit_function(e, name, &e->ptr, 1);
-    Value all = i_and(e, i_cmp(e, LLVMIntEQ, FIELD_I64(e, rows), c_i64(e, rows)),
-                      i_cmp(e, LLVMIntEQ, FIELD_I64(e, cols), c_i64(e, vectors * EDGE)));
     Rows c = {FIELD_PTR(e, c), FIELD_I64(e, c_row)}, s = {FIELD_PTR(e, s), FIELD_I64(e, s_row)};
-    Rows own = {e_alloca(e, LLVMArrayType2(e->f32, ROWS * EDGE * WIDTH)), c_i64(e, WIDTH)};
-    LLVMSetAlignment(own.at, ROW_BYTES);
+    Result r = {.c = c, .half = {FIELD_PTR(e, half), c.row}};
+    r.all = i_and(e, i_cmp(e, LLVMIntEQ, FIELD_I64(e, rows), c_i64(e, rows)),
+                  i_cmp(e, LLVMIntEQ, FIELD_I64(e, cols), c_i64(e, vectors * EDGE)));
+    r.halves = i_cmp(e, LLVMIntNE, r.half.at, LLVMConstNull(e->ptr));
+    r.own = (Rows){e_alloca(e, LLVMArrayType2(e->f32, ROWS * EDGE * WIDTH)), c_i64(e, WIDTH)};
+    LLVMSetAlignment(r.own.at, ROW_BYTES);
     Value adds = i_cmp(e, LLVMIntNE, s.at, LLVMConstNull(e->ptr));
-    If edge = if_begin(e, i_and(e, adds, negate(e, all)));
-    copy_rows(e, &own, &s, vectors);
+    If edge = if_begin(e, i_and(e, adds, negate(e, r.all)));
+    copy_rows(e, DT_f32, &r.own, &s, vectors);
     if_end(e, &edge);
 
-    Rows from = choose(e, all, &s, &own), to = choose(e, all, &c, &own);
+    Rows from = choose(e, r.all, &s, &r.own);
     rows /= EDGE;
     emit_start(e, &from, adds, rows, vectors);
+    Rows asked = choose(e, r.halves, &r.half, &c);
+    Value bytes = v_select(e, r.halves, c_i64(e, sizeof(uint16_t)), c_i64(e, sizeof(float)));
     Loop k = loop_begin(e, c_i64(e, 0), FIELD_I64(e, k), c_i64(e, AMX_CELLS));
+    ask_rows(e, &asked, bytes, k.i, rows, vectors);
     emit_step(e, k.i, rows, vectors);
     loop_end(e, &k);
-    emit_end(e, &to, rows, vectors);
-
-    edge = if_begin(e, negate(e, all));
-    copy_rows(e, &c, &own, vectors);
-    if_end(e, &edge);
+    emit_results(e, &r, rows, vectors);
     LLVMBuildRetVoid(e->b);
 }

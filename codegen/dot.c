@@ -3,8 +3,9 @@
  * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
  * loops. An operand in which no choice has unit stride is copied first. What a product rounds to
  * bf16 is rounded as it is packed; where the processor has no tiles of bf16, before, and the
- * product is one of f32. Long sums with few results, such as gradients of weights, are computed in
- * parts, so that there is something to share; into how many, sizes alone say. */
+ * product is one of f32, whose result is rounded after. Long sums with few results, such as
+ * gradients of weights, are computed in parts, so that there is something to share; into how many,
+ * sizes alone say. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,16 +319,20 @@ static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operand
         err_set(b->err, "%s: a product over more than %d separate axes", b->label, GEMM_LOOPS);
         return;
     }
-    gemm.a = o->type[A], gemm.b = o->type[B];
+    gemm.a = o->type[A], gemm.b = o->type[B], gemm.c = o->type[C];
     bool a = packs_before(b, &gemm, o, A), w = packs_before(b, &gemm, o, B);
     if (a) buf[A] = build_pack(b, &gemm, o, A);
     if (w) buf[B] = build_pack(b, &gemm, o, B);
     gemm.a_panels = a, gemm.b_panels = w;
     bool starts = buf[S] >= 0;
-    RtStep *step = build_step(b, RT_GEMM, (int32_t[]){buf[A], buf[B], buf[starts ? S : C], buf[C]},
-                              starts ? 4 : 3, starts ? 3 : 2);
+    bool sums = o->tiles && tiles_keep_sums(o->tiles, &gemm, starts);
+    int nread = starts ? 3 : 2;
+    int32_t all[] = {buf[A], buf[B], buf[starts ? S : C], buf[C], -1};
+    if (sums) all[nread + 1] = build_scratch(b, b->buffer.at[buf[C]].bytes * 2);
+    RtStep *step = build_step(b, RT_GEMM, all, nread + 1 + sums, nread);
     step->gemm = gemm;
     step->tiles = o->tiles;
+    step->sums = sums;
     step->tasks = 1;
     step->cost = 2.0 * (double)gemm.m * (double)gemm.n * (double)gemm.k;
     step->operations = facts.operations, step->bytes = facts.bytes;
@@ -374,9 +379,9 @@ static void split_sum(Labels *s, const Choice *c, int64_t parts) {
         .stride = {[A] = k->stride[A] * k->size, [B] = k->stride[B] * k->size, [C] = results}};
 }
 
-/* parts[parts, results], and what they start from if buf[S] >= 0, summed to buf[C]. */
-static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results,
-                      const int32_t buf[OPERANDS]) {
+/* parts[parts, results], and what they start from if there is that, summed to C. */
+static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results, const Operands *o) {
+    const int32_t *buf = o->buf;
     Graph *body = graph_new(b->arena, "parts");
     Type t = type_make(DT_f32, 2, (int64_t[]){parts, results}),
          one = type_make(DT_f32, 2, (int64_t[]){1, results});
@@ -387,6 +392,7 @@ static void build_sum(Build *b, int32_t from, int64_t parts, int64_t results,
         Ref y = graph_add(body, OP_arg, &(Attr){.count = 1}, NULL, 0, &one, b->span);
         sum = g_binary(body, OP_add, y, sum, b->span);
     }
+    if (o->type[C] != DT_f32) sum = g_cast(body, sum, o->type[C], b->span);
     graph_out(body, OUT_value, NULL, 0, sum, b->span);
     build_body(b, body, starts ? 2 : 1, (int32_t[]){from, buf[starts ? S : C], buf[C]});
 }
@@ -412,12 +418,13 @@ static void build_product(Build *b, Labels *s, Operands *o, Facts facts) {
     if (parts > 1) {
         to.buf[C] = build_scratch(b, parts * count_results(s) * (int64_t)sizeof(float));
         to.buf[S] = -1;
+        to.type[C] = DT_f32;
         split_sum(s, &c, parts);
     }
     build_gemm(b, s, &c, &to, facts);
-    if (parts > 1) build_sum(b, to.buf[C], parts, count_results(s) / parts, o->buf);
+    if (parts > 1) build_sum(b, to.buf[C], parts, count_results(s) / parts, o);
     if (packed.buffer >= 0)
-        build_copy(b, DT_f32, &packed.from, o->buf[C], &packed.to, packed.buffer);
+        build_copy(b, o->type[C], &packed.from, o->buf[C], &packed.to, packed.buffer);
 }
 
 /* An operand in f32, rounded to bf16 before where it has to be. */
@@ -525,8 +532,9 @@ void build_dot(Build *b, const Node *n, Ref result) {
     DType t = n->type[0].dtype;
     int64_t count = type_count(&n->type[0]);
     int32_t out = build_value(b, result);
-    o.buf[C] = t == DT_f32 ? out : build_scratch(b, count * (int64_t)sizeof(float));
-    o.type[C] = DT_f32;
+    bool made = t == DT_f32 || (t == DT_bf16 && o.tiles->cell > 1);
+    o.buf[C] = made ? out : build_scratch(b, count * (int64_t)sizeof(float));
+    o.type[C] = made ? t : DT_f32;
     build_product(b, &s, &o, node_facts(b->g, n));
-    if (t != DT_f32) build_casts(b, (DType[]){DT_f32, t}, 2, o.buf[C], out, count);
+    if (!made) build_casts(b, (DType[]){DT_f32, t}, 2, o.buf[C], out, count);
 }

@@ -391,6 +391,11 @@ Value v_sum(Emit *e, Value x) {
     }
     return e_lane(e, x, 0);
 }
+void e_prefetch_write(Emit *e, Value p) {
+    Value arg[] = {p, LLVMConstInt(e->i32, 1, 0), LLVMConstInt(e->i32, 3, 0),
+                   LLVMConstInt(e->i32, 1, 0)};
+    e_intrinsic(e, "llvm.prefetch", &e->ptr, 1, arg, 4);
+}
 void e_prefetch(Emit *e, Value p) {
     Value arg[] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, 2, 0),
                    LLVMConstInt(e->i32, 1, 0)};

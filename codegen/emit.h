@@ -122,6 +122,7 @@ LType reg_type(const Emit *e, DType t);    /* that form, one lane */
 Value v_round_bf16(Emit *e, Value x);
 Value v_widen(Emit *e, DType t, Value stored); /* to f32, from a float or i8 */
 Value v_sum(Emit *e, Value x);                 /* of the lanes: halves onto halves */
+void e_prefetch_write(Emit *e, Value p);       /* it will be written */
 void e_prefetch(Emit *e, Value p);             /* it will be read once, soon; any address does */
 
 #endif

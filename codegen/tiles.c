@@ -108,31 +108,49 @@ static void emit_sums(Tile *t) {
     emit_loop(t, b, several, n, 1);
 }
 
-/* Writes the sums, added to S if `adds`. */
-static void emit_results(const Tile *t, bool adds, const Value *mask) {
+/* Writes the sums, added to S if `adds`, as numbers of type `type`. */
+static void emit_results(const Tile *t, DType type, bool adds, const Value *mask) {
     Emit *e = t->e;
-    Value c = FIELD_PTR(t, c), c_row = FIELD_I64(t, c_row);
+    LType number = mem_type(e, type);
+    Value c = type == DT_bf16 ? FIELD_PTR(t, half) : FIELD_PTR(t, c), c_row = FIELD_I64(t, c_row);
     Value s = FIELD_PTR(t, s), s_row = FIELD_I64(t, s_row);
     for (int r = 0; r < t->rows; r++) {
-        Value to = floats_at(e, c, i_mul(e, c_row, c_i64(e, r)));
+        Value to = e_at(e, number, c, i_mul(e, c_row, c_i64(e, r)));
         Value from = floats_at(e, s, i_mul(e, s_row, c_i64(e, r)));
         for (int v = 0; v < t->vectors; v++) {
             Value sum = e_load(e, e->vf32, t->sum[r][v]), at = c_i64(e, v * LANES);
             if (adds) sum = v_add(e, mem_load(e, e->f32, floats_at(e, from, at), mask[v]), sum);
-            mem_store(e, sum, floats_at(e, to, at), mask[v]);
+            if (type == DT_bf16) sum = v_round_bf16(e, sum);
+            mem_store(e, mem_pack(e, type, sum), e_at(e, number, to, at), mask[v]);
         }
     }
 }
 
-static void emit_either(const Tile *t, const Value *mask) {
+static void emit_added(const Tile *t, DType type, const Value *mask) {
     Emit *e = t->e;
     Value null = LLVMConstNull(e->ptr), s = FIELD_PTR(t, s);
     If add = if_begin(e, i_cmp(e, LLVMIntNE, s, null));
-    emit_results(t, true, mask);
+    emit_results(t, type, true, mask);
     if_end(e, &add);
     If store = if_begin(e, i_cmp(e, LLVMIntEQ, s, null));
-    emit_results(t, false, mask);
+    emit_results(t, type, false, mask);
     if_end(e, &store);
+}
+
+/* Tiles of bf16 may be asked to round what they write. */
+static void emit_either(const Tile *t, const Value *mask) {
+    Emit *e = t->e;
+    if (t->cell == 1) {
+        emit_added(t, DT_f32, mask);
+        return;
+    }
+    Value null = LLVMConstNull(e->ptr), half = FIELD_PTR(t, half);
+    If rounds = if_begin(e, i_cmp(e, LLVMIntNE, half, null));
+    emit_added(t, DT_bf16, mask);
+    if_end(e, &rounds);
+    If as_is = if_begin(e, i_cmp(e, LLVMIntEQ, half, null));
+    emit_added(t, DT_f32, mask);
+    if_end(e, &as_is);
 }
 
 /* Masks cost AVX-512 nothing; elsewhere full tiles do without. */

@@ -113,8 +113,9 @@ typedef struct Attr {
         struct { int rank; int64_t start[RANK], step[RANK], size[RANK]; } slice; /* SLICE */
         /* PAD: gap zeros between neighbours */
         struct { int rank; int64_t lo[RANK], hi[RANK], gap[RANK]; } pad;
-        /* DOT: a letter an axis; round: both operands are rounded to bf16 first */
-        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; bool round; } dot;
+        /* DOT: a letter an axis; round: both operands are rounded to bf16 first; halve: so is the
+         * result */
+        struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; bool round, halve; } dot;
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
         struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK]; } window;
         struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */

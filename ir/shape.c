@@ -388,7 +388,8 @@ static bool dot_result(Infer *cx, const Type *a, const Type *b) {
     bool f64 = a->dtype == DT_f64;
     if (!dot_takes(a->dtype) || !dot_takes(b->dtype) || f64 != (b->dtype == DT_f64))
         return FAIL(cx, "takes floats or i8, both f64 or neither, not %s and %s", TEXT(a), TEXT(b));
-    if (f64 && cx->attr->dot.round) return FAIL(cx, "f64 is not rounded to bf16");
+    if (f64 && (cx->attr->dot.round || cx->attr->dot.halve))
+        return FAIL(cx, "f64 is not rounded to bf16");
     if (!dot_operand(cx, la, lb, a) || !dot_operand(cx, lb, la, b)) return false;
     for (int i = 0; la[i]; i++) {
         int k = label_at(lb, la[i]);
@@ -396,7 +397,8 @@ static bool dot_result(Infer *cx, const Type *a, const Type *b) {
             return FAIL(cx, "label '%c' is %lld in %s and %lld in %s", la[i], (long long)a->dim[i],
                         TEXT(a), (long long)b->dim[k], TEXT(b));
     }
-    Type r = type_make(f64 ? DT_f64 : DT_f32, (int)strlen(lo), (const int64_t[RANK]){0});
+    DType sum = f64 ? DT_f64 : cx->attr->dot.halve ? DT_bf16 : DT_f32;
+    Type r = type_make(sum, (int)strlen(lo), (const int64_t[RANK]){0});
     for (int i = 0; lo[i]; i++) {
         int ka = label_at(la, lo[i]), kb = label_at(lb, lo[i]);
         if (ka < 0 && kb < 0) return FAIL(cx, "label '%c' of the result is in no operand", lo[i]);
@@ -415,7 +417,8 @@ static bool shape_dot_add(Infer *cx) {
     const Type *c = &cx->in[0];
     if (!dot_result(cx, &cx->in[1], &cx->in[2])) return false;
     Type r = cx->out[0];
-    if (c->dtype != r.dtype) return FAIL(cx, "adds %s to %s", TEXT(c), TEXT(&r));
+    if (c->dtype != (r.dtype == DT_f64 ? DT_f64 : DT_f32))
+        return FAIL(cx, "adds %s to %s", TEXT(c), TEXT(&r));
     if (!broadcast_into(cx, &cx->out[0], c)) return false;
     return type_same_shape(&cx->out[0], &r) || FAIL(cx, "%s does not fit %s", TEXT(c), TEXT(&r));
 }

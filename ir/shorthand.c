@@ -82,6 +82,7 @@ Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *
              const char *lo) {
     Attr attr = dot_labels(la, lb, lo);
     attr.dot.round = n->attr.dot.round;
+    attr.dot.halve = n->attr.dot.halve;
     return graph_add(g, OP_dot, &attr, (Ref[]){a, b}, 2, NULL, n->span);
 }
 

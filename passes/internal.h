@@ -13,7 +13,8 @@
 #include "passes/passes.h"
 
 PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_ahead, pass_simplify,
-    pass_convolve, pass_micro, pass_strips, pass_round, pass_accumulate, pass_fuse, pass_order, pass_fit;
+    pass_convolve, pass_micro, pass_strips, pass_round, pass_accumulate, pass_halve, pass_fuse,
+    pass_order, pass_fit;
 
 /* ---- rebuilding */
 
@@ -50,6 +51,8 @@ bool has_loops(const Graph *g);
 Graph *loops_trim(Graph *g);    /* without results that nobody reads, and what they come from */
 bool loops_mix(const Graph *g); /* samples are put together within a loop */
 Graph *loops_unroll(Graph *g);  /* every turn written out; the same numbers */
+/* Loops of one turn are what their bodies are, simplified. */
+Graph *loops_flatten(const Program *p, Graph *g, PassCx *cx);
 
 /* ---- quiet and logged steps (fuse_logged.c) */
 /* Which outputs of the logged step are the quiet one's too: losses, and states that it changes. */

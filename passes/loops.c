@@ -155,8 +155,7 @@ static Ref stack(Graph *to, const Ref *part, int n, const Type *all, Arena *scra
 }
 
 /* Results of all turns, by result and place; a total has the last turn's alone. */
-static Ref **all_turns(Graph *to, const Node *n, const Ref *in, Arena *scratch) {
-    const Graph *body = loops_unroll(n->attr.scan.body);
+static Ref **all_turns(Graph *to, const Node *n, const Graph *body, const Ref *in, Arena *scratch) {
     int carries = n->attr.scan.carries, totals = n->attr.scan.totals,
         length = (int)graph_type(to, in[carries])->dim[0];
     Ref *arg = arena_memdup(scratch, in, (size_t)n->nin * sizeof *in);
@@ -173,15 +172,17 @@ static Ref **all_turns(Graph *to, const Node *n, const Ref *in, Arena *scratch) 
     return all;
 }
 
-Graph *loops_unroll(Graph *g) {
+/* Loops of at most so many turns. */
+static Graph *write_out(Graph *g, int64_t most) {
     if (!has_loops(g)) return g;
     Arena *scratch = arena_new();
     Graph *to = graph_new(g->arena, g->name);
     RefMap map = refmap_new(scratch, g);
     for (uint32_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
-        Ref *in = refmap_inputs(&map, n, scratch);
-        Ref **all = n->op == OP_scan ? all_turns(to, n, in, scratch) : NULL;
+        Ref *in = refmap_inputs(&map, n, scratch), **all = NULL;
+        if (n->op == OP_scan && scan_turns(g, n) <= most)
+            all = all_turns(to, n, write_out(n->attr.scan.body, most), in, scratch);
         if (!all) refmap_set_node(&map, g, i, graph_copy_node(to, n, in));
         for (uint32_t o = 0; all && o < (uint32_t)n->nout; o++)
             refmap_set(&map, (Ref){i, o},
@@ -192,4 +193,18 @@ Graph *loops_unroll(Graph *g) {
     refmap_outputs(&map, g, to);
     arena_free(scratch);
     return to;
+}
+
+Graph *loops_unroll(Graph *g) {
+    return write_out(g, INT64_MAX);
+}
+
+static bool has_turn(const Graph *g) {
+    for (size_t i = 0; i < g->n; i++)
+        if (g->node[i]->op == OP_scan && scan_turns(g, g->node[i]) == 1) return true;
+    return false;
+}
+
+Graph *loops_flatten(const Program *p, Graph *g, PassCx *cx) {
+    return has_turn(g) ? simplify_graph(p, write_out(g, 1), cx) : g;
 }

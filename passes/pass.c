@@ -35,6 +35,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(accumulate, "let products start from what is added to them",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
+    PASS(halve, "keep in bf16 what such products give to kernels and each other",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(fuse, "group pointwise and reduction chains into kernels",
          NEEDS(WHOLE_SET), GIVES(FUSED), KEEPS_MEANING),
     PASS(order, "free memory as soon as possible",

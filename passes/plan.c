@@ -38,6 +38,7 @@ static int64_t type_bytes(const Type *t) {
 static bool arg_inplace(Planner *cx, const Node *n, int arg, int out) {
     if (n->op == OP_fused) return fused_arg_inplace(cx->arena, n, arg, out);
     if (n->op == OP_scan) return arg == out && arg < n->attr.scan.totals;
+    if (n->op == OP_dot_add && n->attr.dot.halve) return false;
     return (n->op == OP_put || n->op == OP_put_add || n->op == OP_dot_add) && arg == 0;
 }
 

@@ -100,13 +100,21 @@ static Graph *all_regions(const Program *p, Graph *g, const bool *out, bool repo
     }
 }
 
+static GraphFn strips_body;
+
+/* Strips of bodies; where one strip is all there is, its loop goes. */
+static Graph *strips_below(const Program *p, Graph *g, PassCx *cx) {
+    Graph *to = loops_map(p, g, cx, strips_body);
+    return to ? loops_flatten(p, to, cx) : NULL;
+}
+
 static Graph *strips_body(const Program *p, const Graph *g, PassCx *cx) {
     Arena *a = arena_new();
     bool *all = NEW_N(a, bool, g->nout + 1);
     for (size_t i = 0; i < g->nout; i++) all[i] = true;
     Graph *to = all_regions(p, (Graph *)g, all, false, cx);
     arena_free(a);
-    return loops_map(p, to, cx, strips_body);
+    return strips_below(p, to, cx);
 }
 
 /* Reports change no bit of the training: what it does is cut without a look at them. */
@@ -114,7 +122,7 @@ static bool strips_step(const Program *p, Graph **step, Graph **logged, PassCx *
     Arena *a = arena_new();
     const bool *quiet = quiet_outputs(a, *logged, *step);
     Graph *g = all_regions(p, *logged, quiet, false, cx);
-    *logged = loops_map(p, all_regions(p, g, quiet, true, cx), cx, strips_body);
+    *logged = strips_below(p, all_regions(p, g, quiet, true, cx), cx);
     if (*logged) *step = graph_keep(cx->arena, *logged, quiet);
     arena_free(a);
     return *logged != NULL;

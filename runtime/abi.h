@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/spec.h"
 
-enum { ABI_VERSION = 6 };
+enum { ABI_VERSION = 7 };
 
 /* What changes from step to step; kernels read it through their call. */
 typedef struct RtClock {
@@ -50,20 +50,21 @@ static inline RtWalk walk_plain(int64_t stride) {
     return (RtWalk){.n = 1, .at = {{0, stride}}};
 }
 
-/* A matrix product over strided operands, C = A B or C = S + A B in f32, strides in elements. A's
- * rows and columns and B's are walks, so that either may be a matrix that lies nowhere as such, as
- * the windows of a convolution. A and B may be bf16 where RtStep.tiles make it. S may lie where C
- * does, with its strides. RtStep.tiles make any product of which C has unit stride along one
- * dimension, as code generation arranges, but for a row times a matrix, which is BLAS's. `loop` are
- * the dimensions beyond the matrix, walked outermost; one that C lacks (its stride there is 0) adds
- * into C: it is contracted. An operand may be the panels that a step RT_PACK has made of it before,
- * in a product without loops whose C has rows of unit stride. */
+/* A matrix product over strided operands, C = A B or C = S + A B, summed in f32, strides in
+ * elements. A's rows and columns and B's are walks, so that either may be a matrix that lies
+ * nowhere as such, as the windows of a convolution. A and B may be bf16 where RtStep.tiles make it,
+ * and C where tiles of bf16 do. S is f32, and may lie where C does, with its strides. RtStep.tiles
+ * make any product of which C has unit stride along one dimension, as code generation arranges, but
+ * for a row times a matrix, which is BLAS's. `loop` are the dimensions beyond the matrix, walked
+ * outermost; one that C lacks (its stride there is 0) adds into C: it is contracted. An operand may
+ * be the panels that a step RT_PACK has made of it before, in a product without loops whose C has
+ * rows of unit stride. */
 enum { GEMM_LOOPS = 6 };
 typedef struct RtGemm {
     int64_t m, n, k;
     RtWalk am, ak, bk, bn;
     int64_t cm, cn, sm, sn; /* element strides */
-    DType a, b;             /* f32 or bf16 */
+    DType a, b, c;          /* f32 or bf16 */
     bool a_panels, b_panels;
     int nloop;
     struct {
@@ -87,6 +88,7 @@ typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S m
     float *c;
     const float *s;
     int64_t c_row, s_row;
+    uint16_t *half; /* not NULL: C is this, of bf16, with rows as far apart */
 } RtTile;
 typedef void RtTileFn(const RtTile *t);
 /* `width` (1 to 16) lines of k numbers each go to cell[k * step + line], or cell[line * step + k]
@@ -107,6 +109,23 @@ typedef struct RtTiles {
     RtTilesFn *begin, *end; /* what a thread does before and after tiles; NULL: nothing */
     RtPacks pack_a, pack_b;
 } RtTiles;
+
+/* So many cells of k are summed at once. Where C is bf16, twice as many if that is all of them. */
+enum { TILES_CELLS = 256 };
+static inline int64_t tiles_cells_at_once(const RtTiles *t, const RtGemm *g) {
+    int64_t all = (g->k + t->cell - 1) / t->cell;
+    return g->c == DT_bf16 && all <= 2 * TILES_CELLS ? 2 * TILES_CELLS : TILES_CELLS;
+}
+/* Do sums lie in memory before they are all of a C that is bf16? They do so in a buffer of f32, as
+ * C does in its: where k goes in several blocks, and where C starts from an S that tiles cannot
+ * read.
+ */
+static inline bool tiles_keep_sums(const RtTiles *t, const RtGemm *g, bool starts) {
+    bool keep = g->k > tiles_cells_at_once(t, g) * t->cell;
+    for (int i = 0; i < g->nloop; i++) keep |= g->loop[i].c == 0 && g->loop[i].size > 1;
+    keep |= starts && (g->cn == 1 || g->n == 1 ? g->sn : g->sm) != 1;
+    return g->c == DT_bf16 && keep;
+}
 
 /* An operand as panels of all its k, one after the other: of B as many columns as the largest tile
  * has, the cells of a k side by side; of A as many rows, or by rows TILE_ROWS. Packing may write
@@ -172,9 +191,10 @@ typedef struct RtShift {
 typedef struct RtStep {
     RtStepKind kind;
     RtKernel *kernel;     /* RT_KERNEL */
-    RtGemm gemm;          /* RT_GEMM: buffers A, B, C or A, B, S, C. RT_COPY: 0 to 1 */
+    RtGemm gemm;          /* RT_GEMM: buffers A, B, C or A, B, S, C; see sums. RT_COPY: 0 to 1 */
     const RtTiles *tiles; /* of it; NULL: BLAS makes it */
     bool packs_b;         /* RT_PACK: of the product that is in gemm, B (else A), 0 to 1 */
+    bool sums;            /* RT_GEMM: one buffer more, as tiles_keep_sums says */
     int32_t *buf;         /* indices in RtPlan.buffer */
     int nbuf, nread;      /* the first nread are only read, the others written */
     int64_t *size;

@@ -153,7 +153,7 @@ typedef struct Tile { /* where loops lead, in elements: of a and b all, of c and
  * there is something to add to, and the rest add. */
 static void tile_run(const GemmJob *j, const Tile *t) {
     const RtGemm *g = &j->g;
-    GemmStart from = {j->c + t->c, j->s ? j->s + t->s : NULL, g->sm};
+    GemmStart from = {j->c ? j->c + t->c : NULL, j->s ? j->s + t->s : NULL, g->sm, NULL};
     if (from.s && from.s != from.c && !(j->packed && g->sn == 1)) {
         tile_start(g, from.s, from.c, t->part.m, t->part.n);
         from.s = from.c, from.s_row = g->cm;
@@ -171,6 +171,7 @@ static void tile_run(const GemmJob *j, const Tile *t) {
             db += x * g->loop[i].b;
         }
         const void *a = element(j->a, g->a, t->a + da), *b = element(j->b, g->b, t->b + db);
+        if (j->half && at + 1 == total) from.half = j->half + t->c;
         if (j->packed)
             packed_product(j, a, b, &from, &t->part);
         else
@@ -282,15 +283,22 @@ static void bind_matrix(GemmJob *j) {
     j->packed = j->tiles && (g->cn == 1 || g->n == 1);
 }
 
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
-                 const float *s, float *c) {
-    GemmJob j = {.g = *g, .tiles = tiles, .a = a, .b = b, .s = s, .c = c};
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const GemmData *d) {
+    bool half = g->c == DT_bf16;
+    GemmJob j = {.g = *g,
+                 .tiles = tiles,
+                 .a = d->a,
+                 .b = d->b,
+                 .s = d->s,
+                 .c = half ? d->sums : d->c,
+                 .half = half ? d->c : NULL};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
     bool f32 = g->a == DT_f32 && g->b == DT_f32 && !(tiles && tiles->cell > 1);
     bool ahead = g->a_panels || g->b_panels;
     if (!f32 || ahead || !bind_vector(&j)) bind_matrix(&j);
     CHECK(f32 || j.packed);
+    CHECK(!half || !f32);
     CHECK(!ahead || (j.packed && !g->nloop));
     double products =
         (double)g->m * (double)g->n * (double)g->k * (double)outer * (double)outer_count(g, true);
@@ -313,8 +321,7 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
     gemm_tasks(job, first, last);
 }
 
-void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
-              float *c) {
-    GemmJob j = gemm_job(g, tiles, pool_threads(p), a, b, NULL, c);
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const GemmData *d) {
+    GemmJob j = gemm_job(g, tiles, pool_threads(p), d);
     pool_run(p, j.tasks, run_tasks, &j);
 }

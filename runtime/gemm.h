@@ -17,7 +17,8 @@ typedef struct GemmJob {
     const RtTiles *tiles;
     const void *a, *b; /* of the types that g says */
     const float *s;
-    float *c;
+    float *c;       /* f32, or the sums of one that is bf16: NULL where they never are in memory */
+    uint16_t *half; /* bf16; NULL: C is f32 */
     GemmOperand oa, ob;
     int64_t tile_m, tile_n, ntile_m, ntile_n;
     bool packed, blas, vector; /* packed: made of `tiles`; vector: m is 1, and B is read once */
@@ -26,9 +27,15 @@ typedef struct GemmJob {
 } GemmJob;
 
 void gemm_init(void); /* once, before any other use of BLAS by the process */
-/* tiles NULL: BLAS makes them. s NULL: nothing is added. */
-GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const void *a, const void *b,
-                 const float *s, float *c);
+/* Where operands lie. s NULL: nothing is added. sums: see tiles_keep_sums. */
+typedef struct GemmData {
+    const void *a, *b;
+    const float *s;
+    void *c;
+    float *sums;
+} GemmData;
+/* tiles NULL: BLAS makes them. */
+GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const GemmData *d);
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last);
 
 /* Lays an operand of a product out in panels. */
@@ -41,8 +48,7 @@ typedef struct PackJob {
     int64_t tasks;
 } PackJob;
 PackJob pack_job(const GemmJob *product, bool b, int threads, const void *from, void *panels);
-void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
-              float *c); /* at once */
+void gemm_run(Pool *p, const RtGemm *g, const RtTiles *tiles, const GemmData *d); /* at once */
 
 /* ---- inside */
 /* Equal parts of at most `most`, multiples of `step`. */
@@ -69,6 +75,7 @@ typedef struct GemmStart { /* C, and what it starts from: NULL for nothing */
     float *c;
     const float *s;
     int64_t s_row;
+    uint16_t *half; /* where C goes when sums are whole; NULL: it is f32 */
 } GemmStart;
 typedef struct GemmPart { /* of C: m by n from there on */
     int64_t row, column, m, n;

@@ -124,7 +124,8 @@ typedef struct Product {
 
 static void product_go(void *cx) {
     const Product *p = cx;
-    gemm_run(p->t->pool, &p->g, p->tiles, p->t->array[0], p->t->array[1], p->t->array[2]);
+    GemmData d = {.a = p->t->array[0], .b = p->t->array[1], .c = p->t->array[2]};
+    gemm_run(p->t->pool, &p->g, p->tiles, &d);
 }
 
 static void measure_product(Measure *t, FigureId f, RtGemm g, const RtTiles *tiles) {

@@ -12,7 +12,10 @@
 
 #include "runtime/gemm.h"
 
-enum { BLOCK_CELLS = 256, BLOCK_N = 1024, GROUP = 8 };
+enum {
+    BLOCK_N = 1024,
+    GROUP = 8
+};                         /* where k goes TILES_CELLS at a time; half of it by twice as many */
 enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
@@ -20,11 +23,11 @@ enum { PAGE = 1024 };      /* numbers */
 enum { NEAR = PAGE };
 enum { PANELS_B = BLOCK_N / TILE_LANES };
 enum { AHEAD = 16 }; /* panels that a step of its own packs together */
-enum { CELL_BYTES = 4, BLOCK_K = 2 * BLOCK_CELLS };
+enum { CELL_BYTES = 4, MOST_CELLS = 2 * TILES_CELLS, BLOCK_K = 2 * MOST_CELLS };
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
-enum { ROOM_B = (BLOCK_CELLS + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
-enum { ROOM_A = (BLOCK_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
+enum { ROOM_B = (TILES_CELLS + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
+enum { ROOM_A = (TILES_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
 enum { ROOM_LINES = TILE_LANES * BLOCK_K }; /* 16 lines as they are */
 typedef struct Room {                       /* a thread's */
     float b[ROOM_B], a[ROOM_A], line[ROOM_LINES];
@@ -63,6 +66,7 @@ typedef struct Block { /* of a product: part of C, and numbers [from, from + k) 
     Operand a, b;
     const float *s; /* NULL: starts from nothing */
     float *c;       /* the part's first */
+    uint16_t *half; /* the same of bf16, if sums are whole now and go there */
     GemmPart part;
     int64_t from, k, s_row;
     bool a_there; /* A is read in place */
@@ -116,6 +120,16 @@ typedef struct Piece { /* of an operand: up to 16 lines, numbers [k, k + n) of e
 
 static int64_t cells(const Block *b, int64_t k) {
     return (k + b->job->tiles->cell - 1) / b->job->tiles->cell;
+}
+
+/* How many times TILES_CELLS a block is. */
+static int deeper(const GemmJob *j) {
+    return (int)(tiles_cells_at_once(j->tiles, &j->g) / TILES_CELLS);
+}
+
+static int64_t block_of_k(const GemmJob *j) {
+    int64_t most = tiles_cells_at_once(j->tiles, &j->g) * j->tiles->cell;
+    return gemm_part(j->g.k, most, 2 * TILE_LANES);
 }
 
 /* Of the block, with those that are zero. */
@@ -329,7 +343,8 @@ static void row_of_tiles(const Block *b, const Panel *a) {
         int64_t l = p->first - b->part.column;
         tile.b = p->at, tile.b_step = p->step;
         tile.cols = p->lines;
-        tile.c = b->c + i * row + l;
+        tile.c = b->c ? b->c + i * row + l : NULL;
+        tile.half = b->half ? b->half + i * row + l : NULL;
         tile.s = b->s ? b->s + i * b->s_row + l : NULL;
         t->tile[vectors_of(p) - 1][a->lines - 1](&tile);
     }
@@ -337,19 +352,16 @@ static void row_of_tiles(const Block *b, const Panel *a) {
 
 static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
+    int group = GROUP / deeper(b->job);
     walk_all(b->a.k, b->from, b->k, b->a.k_at);
     walk_all(b->b.k, b->from, b->k, b->b.k_at);
     b->a_there = !b->job->g.a_panels && in_place(b, &b->a, b->panels_b);
     pack_b(b);
     for (int64_t row = b->part.row; row < end;) {
-        row = cut(&b->a, row, end, b->job->tiles->rows, GROUP, b->panel_a, &b->panels_a);
+        row = cut(&b->a, row, end, b->job->tiles->rows, group, b->panel_a, &b->panels_a);
         pack_a(b);
         for (int i = 0; i < b->panels_a; i++) row_of_tiles(b, &b->panel_a[i]);
     }
-}
-
-static int64_t block_of_k(const GemmJob *j) {
-    return gemm_part(j->g.k, (int64_t)BLOCK_CELLS * j->tiles->cell, 2 * TILE_LANES);
 }
 
 static Operand operand_a(const GemmJob *j, const void *at, Room *room) {
@@ -397,6 +409,7 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
     const RtTiles *t = j->tiles;
     int64_t block_k = block_of_k(j);
     int64_t end = part->column + part->n;
+    int panels = PANELS_B / t->vectors / deeper(j);
     Panel panel_a[GROUP], panel_b[PANELS_B];
     Block x = {.job = j,
                .room = (Room *)(void *)pool_room(),
@@ -408,15 +421,15 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
     for (int64_t i = 0; i < block_k; i++) x.room->packed[i] = i * t->rows;
     if (t->begin) t->begin();
     for (int64_t l = part->column, next; l < end; l = next) {
-        next =
-            cut(&x.b, l, end, t->vectors * TILE_LANES, PANELS_B / t->vectors, panel_b, &x.panels_b);
+        next = cut(&x.b, l, end, t->vectors * TILE_LANES, panels, panel_b, &x.panels_b);
         x.part.column = l, x.part.n = next - l;
-        x.c = to->c + (l - part->column);
+        x.c = to->c ? to->c + (l - part->column) : NULL;
         for (int64_t k = 0; k < g->k || k == 0; k += x.k + !x.k) {
             x.from = k;
             x.k = min_i64(block_k, g->k - k);
             x.s = k ? x.c : to->s ? to->s + (l - part->column) : NULL;
             x.s_row = k ? g->cm : to->s_row;
+            x.half = to->half && k + x.k == g->k ? to->half + (l - part->column) : NULL;
             block_run(&x);
         }
     }

@@ -15,9 +15,10 @@ static const double INLINE_COST = 1e5;
 
 /* ---- steps */
 static GemmJob bind_product(const RtStep *s, char *const *buf, int threads) {
-    const float *start = s->nbuf > 3 ? (const float *)(void *)buf[2] : NULL;
-    return gemm_job(&s->gemm, s->tiles, threads, (const float *)(void *)buf[0],
-                    (const float *)(void *)buf[1], start, (float *)(void *)buf[s->nbuf - 1]);
+    const float *start = s->nread > 2 ? (const float *)(void *)buf[2] : NULL;
+    float *sums = s->sums ? (float *)(void *)buf[s->nbuf - 1] : NULL;
+    GemmData d = {buf[0], buf[1], start, buf[s->nread], sums};
+    return gemm_job(&s->gemm, s->tiles, threads, &d);
 }
 
 void step_bind(BoundStep *b, const RtPlan *plan, int threads) {

@@ -280,32 +280,34 @@ static void test_fault(void) {
 typedef struct DotCase {
     const char *a, *b, *out;
 } DotCase;
+typedef struct DotTypes {
+    DType a, b;
+    bool round, halve;
+} DotTypes;
+static const DotTypes of_f32 = {DT_f32, DT_f32, false, false},
+                      halved = {DT_f32, DT_bf16, true, true};
 typedef enum Start { START_none, START_full, START_row, START_product, STARTS } Start;
 
 /* What the product starts from: nothing, a value that stays, one broadcast along the last axis, or
  * another product, which it may be written over. */
-static Ref started_dot(Case *c, const DotCase *d, const Ref *in, bool round, Start start) {
-    Node like = {.attr.dot.round = round};
+static Ref started_dot(Case *c, const DotCase *d, const Ref *in, const DotTypes *types,
+                       Start start) {
+    Node like = {.attr.dot = {.round = types->round, .halve = types->halve && !start}};
     Ref x = g_dot_as(c->g, &like, in[0], in[1], d->a, d->b, d->out);
     const Type *t = graph_type(c->g, x);
     Attr attr = graph_node(c->g, x)->attr;
+    attr.dot.halve = types->halve;
     if (start == START_none) return x;
     int rank = start == START_row && t->rank ? 1 : t->rank;
     if (start != START_product) x = input(c, t->dtype, rank, t->dim + t->rank - rank);
     return graph_add(c->g, OP_dot_add, &attr, (Ref[]){x, in[0], in[1]}, 3, NULL, (Span){0});
 }
 
-typedef struct DotTypes {
-    DType a, b;
-    bool round;
-} DotTypes;
-static const DotTypes of_f32 = {DT_f32, DT_f32, false};
-
 static void test_dot(const DotCase *d, DotTypes t, const int64_t *size, Start start) {
     static const char letters[] = "bmkntshea";
     Case c = case_new("");
-    snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %s %d %d", d->a, d->b, d->out,
-             dtype_name(t.a), dtype_name(t.b), t.round, (int)start);
+    snprintf(c.name, sizeof c.name, "dot %s,%s->%s %s %s %d %d %d", d->a, d->b, d->out,
+             dtype_name(t.a), dtype_name(t.b), t.round, t.halve, (int)start);
     Ref in[2];
     for (int o = 0; o < 2; o++) {
         const char *labels = o ? d->b : d->a;
@@ -313,7 +315,7 @@ static void test_dot(const DotCase *d, DotTypes t, const int64_t *size, Start st
         for (int i = 0; labels[i]; i++) dim[i] = size[(strchr(letters, labels[i]) - letters) % 8];
         in[o] = input(&c, o ? t.b : t.a, (int)strlen(labels), dim);
     }
-    output(&c, started_dot(&c, d, in, t.round, start));
+    output(&c, started_dot(&c, d, in, &t, start));
     c.positive = true;
     c.of_largest = t.a == DT_i8 || t.b == DT_i8; /* of both signs */
     c.tolerance = 1e-5;
@@ -330,10 +332,12 @@ static void test_dots(void) {
         {"bmk", "bkn", "mnb"}, {"mbk", "nkb", "bnm"},    {"b", "bn", "nb"},
     };
     static const int64_t sizes[2][8] = {{3, 5, 17, 4, 7, 2, 6, 9}, {1, 16, 1, 8, 33, 1, 5, 1}};
-    static const DotTypes types[] = {{DT_f32, DT_f32, false},  {DT_bf16, DT_bf16, false},
-                                     {DT_f32, DT_bf16, false}, {DT_f32, DT_f32, true},
-                                     {DT_bf16, DT_f32, true},  {DT_f32, DT_i8, false},
-                                     {DT_i8, DT_f32, true}};
+    static const DotTypes types[] = {
+        {DT_f32, DT_f32, false, false},  {DT_bf16, DT_bf16, false, false},
+        {DT_f32, DT_bf16, false, false}, {DT_f32, DT_f32, true, false},
+        {DT_bf16, DT_f32, true, false},  {DT_f32, DT_i8, false, false},
+        {DT_i8, DT_f32, true, false},    {DT_f32, DT_f32, true, true},
+        {DT_bf16, DT_bf16, true, true}};
     for (size_t d = 0; d < sizeof dots / sizeof *dots; d++)
         for (int t = 0; t < 2; t++)
             for (int s = 0; s < STARTS; s++)
@@ -350,8 +354,8 @@ static void test_rows(DType of, int64_t rows, int64_t k, Start start) {
     Ref in[] = {input(&c, DT_f32, DIMS(rows, k)), input(&c, of, DIMS(37, k))};
     c.p->tensor[1].kept = KEPT_rows;
     Ref turned[] = {in[1], in[0]};
-    output(&c, started_dot(&c, &(DotCase){"mk", "nk", "mn"}, in, false, start));
-    output(&c, started_dot(&c, &(DotCase){"nk", "mk", "mn"}, turned, false, start));
+    output(&c, started_dot(&c, &(DotCase){"mk", "nk", "mn"}, in, &of_f32, start));
+    output(&c, started_dot(&c, &(DotCase){"nk", "mk", "mn"}, turned, &of_f32, start));
     c.positive = c.of_largest = true;
     c.tolerance = 1e-5;
     case_run(&c);
@@ -366,11 +370,18 @@ static void test_all_rows(void) {
                 for (int s = 0; s <= START_row; s++) test_rows(of[t], rows[r], k[i], (Start)s);
 }
 
-/* A sum so long that it is computed in parts. */
+/* Sums so long that they are computed in parts, or in several blocks. */
 static void test_long_dots(void) {
     static const int64_t size[8] = {[0] = 16, [1] = 60, [3] = 44, [5] = 256};
-    for (int s = 0; s < STARTS; s++)
+    for (int s = 0; s < STARTS; s++) {
         test_dot(&(DotCase){"bsm", "bsn", "mn"}, of_f32, size, (Start)s);
+        test_dot(&(DotCase){"bsm", "bsn", "mn"}, halved, size, (Start)s);
+        for (int64_t k = 700; k < 1400; k += 600) {
+            int64_t of_k[8] = {[1] = 60, [2] = k, [3] = 44};
+            test_dot(&(DotCase){"mk", "kn", "mn"}, halved, of_k, (Start)s);
+            test_dot(&(DotCase){"mk", "kn", "nm"}, halved, of_k, (Start)s);
+        }
+    }
 }
 
 /* ---- groups as programs have them. `kernels`: how many steps fusion may leave */

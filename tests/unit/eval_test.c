@@ -298,41 +298,41 @@ static void test_reductions(void) {
 static void test_dot(void) {
     Array a = array(DT_f32, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6)),
           b = array(DT_f32, DIMS(3, 2), VALUES(1, 0, 0, 1, 2, 3));
-    computes(OP_dot, (Attr){.dot = {"mk", "kn", "mn", false}}, INPUTS(a, b),
+    computes(OP_dot, (Attr){.dot = {"mk", "kn", "mn", false, false}}, INPUTS(a, b),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(7, 11, 16, 23))));
-    computes(OP_dot, (Attr){.dot = {"mk", "kn", "nm", false}}, INPUTS(a, b),
+    computes(OP_dot, (Attr){.dot = {"mk", "kn", "nm", false, false}}, INPUTS(a, b),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(7, 16, 11, 23))));
-    computes(OP_dot, (Attr){.dot = {"mk", "km", "", false}}, INPUTS(a, b),
+    computes(OP_dot, (Attr){.dot = {"mk", "km", "", false, false}}, INPUTS(a, b),
              INPUTS(array(DT_f32, SCALAR, VALUES(30))));
-    computes(OP_dot, (Attr){.dot = {"bk", "bk", "b", false}}, INPUTS(a, a),
+    computes(OP_dot, (Attr){.dot = {"bk", "bk", "b", false, false}}, INPUTS(a, a),
              INPUTS(array(DT_f32, DIMS(2), VALUES(14, 77))));
-    computes(OP_dot, (Attr){.dot = {"i", "j", "ij", false}},
+    computes(OP_dot, (Attr){.dot = {"i", "j", "ij", false, false}},
              INPUTS(array(DT_f32, DIMS(2), VALUES(1, 2)), array(DT_f32, DIMS(2), VALUES(3, 4))),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(3, 4, 6, 8))));
     /* 0x1.02p0 lies between two numbers of bf16; the sum 515 would be between two as well */
     Array fine = array(DT_f32, DIMS(2), VALUES(0x1.010002p0, 257)),
           coarse = array(DT_bf16, DIMS(2), VALUES(0x1.02p0, 258));
-    computes(OP_dot, (Attr){.dot = {"k", "k", "", true}}, INPUTS(fine, fine),
+    computes(OP_dot, (Attr){.dot = {"k", "k", "", true, false}}, INPUTS(fine, fine),
              INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.02p0 + 256 * 256))));
-    computes(OP_dot, (Attr){.dot = {"k", "k", "", false}}, INPUTS(coarse, fine),
+    computes(OP_dot, (Attr){.dot = {"k", "k", "", false, false}}, INPUTS(coarse, fine),
              INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.010002p0 + 258 * 257))));
-    computes(OP_dot, (Attr){.dot = {"k", "k", "", false}}, INPUTS(coarse, coarse),
+    computes(OP_dot, (Attr){.dot = {"k", "k", "", false, false}}, INPUTS(coarse, coarse),
              INPUTS(array(DT_f32, SCALAR, VALUES(0x1.02p0 * 0x1.02p0 + 258 * 258))));
     Err e = {0};
-    Array *exact = evaluate(OP_dot, (Attr){.dot = {"k", "k", "", true}}, INPUTS(fine, fine), NULL,
-                            (EvalCx){.live = -1, .f64 = true}, &e);
+    Array *exact = evaluate(OP_dot, (Attr){.dot = {"k", "k", "", true, false}}, INPUTS(fine, fine),
+                            NULL, (EvalCx){.live = -1, .f64 = true}, &e);
     EXPECT(exact->at[0] == 0x1.010002p0 * 0x1.010002p0 + 257 * 257, "f64 rounds nothing");
 }
 
 static void test_dot_add(void) {
     Array a = array(DT_f32, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6)),
           b = array(DT_f32, DIMS(3, 2), VALUES(1, 0, 0, 1, 2, 3));
-    Attr product = {.dot = {"mk", "kn", "mn", false}};
+    Attr product = {.dot = {"mk", "kn", "mn", false, false}};
     computes(OP_dot_add, product, INPUTS(array(DT_f32, DIMS(2, 2), VALUES(10, 20, 30, 40)), a, b),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 31, 46, 63))));
     computes(OP_dot_add, product, INPUTS(array(DT_f32, DIMS(2), VALUES(10, 20)), a, b),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 31, 26, 43))));
-    computes(OP_dot_add, (Attr){.dot = {"mk", "kn", "nm", false}},
+    computes(OP_dot_add, (Attr){.dot = {"mk", "kn", "nm", false, false}},
              INPUTS(array(DT_f32, DIMS(2, 1), VALUES(10, 20)), a, b),
              INPUTS(array(DT_f32, DIMS(2, 2), VALUES(17, 26, 31, 43))));
 }

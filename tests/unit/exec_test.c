@@ -104,6 +104,7 @@ static void make_program(Fixture *f) {
     f->step[2] = (RtStep){.kind = RT_GEMM,
                           .buf = f->index,
                           .nbuf = 3,
+                          .nread = 2,
                           .gemm = {.m = M,
                                    .n = N,
                                    .k = K,

@@ -73,6 +73,7 @@ typedef struct Fixture {
     float *rounded_a, *rounded_b; /* to bf16, and as such */
     uint16_t *half_a, *half_b;
     double *sum, *size;
+    float *sums; /* of a C that is bf16 */
 } Fixture;
 
 static void reference(Fixture *f, const RtGemm *g) {
@@ -85,6 +86,11 @@ static void run_tasks(void *job, int64_t first, int64_t last) {
 }
 static void run_packing(void *job, int64_t first, int64_t last) {
     pack_tasks(job, first, last);
+}
+
+static void run(Pool *p, const RtGemm *g, const RtTiles *tiles, const void *a, const void *b,
+                void *c) {
+    gemm_run(p, g, tiles, &(GemmData){.a = a, .b = b, .c = c});
 }
 
 /* An operand as panels; NULL: it cannot be, some of its lines lie next to each other. */
@@ -108,8 +114,10 @@ static void check_panels(Fixture *f, const RtGemm *g, const RtTiles *tiles, cons
         RtGemm packed = *g;
         packed.a_panels = which & 1, packed.b_panels = which & 2;
         if ((packed.a_panels && !a) || (packed.b_panels && !b)) continue;
-        GemmJob j = gemm_job(&packed, tiles, 2, packed.a_panels ? a : (char *)f->a,
-                             packed.b_panels ? b : (char *)f->b, NULL, f->c2);
+        GemmData d = {.a = packed.a_panels ? a : (char *)f->a,
+                      .b = packed.b_panels ? b : (char *)f->b,
+                      .c = f->c2};
+        GemmJob j = gemm_job(&packed, tiles, 2, &d);
         memset(f->c2, 0x7f, FLOATS * sizeof(float));
         pool_run(f->two, j.tasks, run_tasks, &j);
         EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
@@ -123,8 +131,8 @@ static void check_panels(Fixture *f, const RtGemm *g, const RtTiles *tiles, cons
 static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const char *what) {
     memset(f->c1, 0x7f, FLOATS * sizeof(float)); /* what was there must not show */
     memset(f->c2, 0x7f, FLOATS * sizeof(float));
-    gemm_run(f->one, g, tiles, f->a, f->b, f->c1);
-    gemm_run(f->two, g, tiles, f->a, f->b, f->c2);
+    run(f->one, g, tiles, f->a, f->b, f->c1);
+    run(f->two, g, tiles, f->a, f->b, f->c2);
     int64_t terms = g->k, wrong = 0;
     for (int i = 0; i < g->nloop; i++) terms *= g->loop[i].c ? 1 : g->loop[i].size;
     float untouched;
@@ -148,7 +156,8 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
     for (size_t i = 0; i < FLOATS; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
     g.sm = in_place ? g.cm : 0;
     g.sn = in_place ? g.cn : 1;
-    GemmJob j = gemm_job(&g, tiles, 1, f->a, f->b, in_place ? f->c1 : f->c2, f->c1);
+    GemmData d = {.a = f->a, .b = f->b, .s = in_place ? f->c1 : f->c2, .c = f->c1};
+    GemmJob j = gemm_job(&g, tiles, 1, &d);
     pool_run(f->one, j.tasks, run_tasks, &j);
     int64_t wrong = 0;
     for (int64_t m = 0; m < g.m; m++)
@@ -162,6 +171,52 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
            (long long)g.m, (long long)g.n, (long long)wrong);
 }
 
+/* Into C of bf16, `start` NULL or where S lies, a row for all. Returns where C is. */
+static const uint16_t *run_halved(Fixture *f, Pool *p, const RtGemm *g, const RtTiles *tiles,
+                                  const float *start, float *c) {
+    memset(c, 0x7f, FLOATS * sizeof *c);
+    GemmData d = {.a = f->half_a, .b = f->half_b, .s = start, .c = c};
+    if (tiles_keep_sums(tiles, g, start)) d.sums = f->sums;
+    GemmJob j = gemm_job(g, tiles, 2, &d);
+    pool_run(p, j.tasks, run_tasks, &j);
+    return (const uint16_t *)(const void *)c;
+}
+
+/* So far may a number of bf16 be from `want`, the sum of `terms` whose sizes add up to `size`. */
+static bool is_half_of(uint16_t got, double want, double terms, double size) {
+    double most = 2 * terms * FLT_EPSILON * size + fabs(want) / 256;
+    return fabs((double)bf16_to_float(got) - want) <= most;
+}
+
+/* f->sum, rounded; nothing beside C is written. */
+static void check_halving(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
+    g.a = g.b = g.c = DT_bf16;
+    const uint16_t *c = run_halved(f, f->two, &g, tiles, NULL, f->c1);
+    run_halved(f, f->one, &g, tiles, NULL, f->c2);
+    int64_t terms = g.k, wrong = 0;
+    for (int i = 0; i < g.nloop; i++) terms *= g.loop[i].c ? 1 : g.loop[i].size;
+    for (size_t i = 0; i < FLOATS; i++)
+        wrong += !(f->size[i] == 0 && c[i] == 0x7f7f) &&
+                 !is_half_of(c[i], f->sum[i], (double)terms, f->size[i]);
+    EXPECT(wrong == 0, "%s halved, m %lld n %lld k %lld: %lld wrong", what, (long long)g.m,
+           (long long)g.n, (long long)g.k, (long long)wrong);
+    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+           "%s halved, m %lld n %lld k %lld: bits differ", what, (long long)g.m, (long long)g.n,
+           (long long)g.k);
+    g.sn = 1; /* a row for all */
+    if (!g.nloop) run_halved(f, f->two, &g, tiles, f->a, f->c1);
+    for (int64_t m = 0; !g.nloop && m < g.m; m++)
+        for (int64_t n = 0; n < g.n; n++) {
+            int64_t at = m * g.cm + n * g.cn;
+            double start = (double)f->a[n];
+            wrong +=
+                !is_half_of(c[at], f->sum[at] + start, (double)g.k + 1, f->size[at] + fabs(start));
+        }
+    EXPECT(wrong == 0, "%s halved onto a bias, m %lld n %lld k %lld: %lld wrong", what,
+           (long long)g.m, (long long)g.n, (long long)g.k, (long long)wrong);
+    memset(f->c1, 0x7f, FLOATS * sizeof *f->c1);
+}
+
 /* Numbers that are bf16, that have no more digits, or whose other digits packing rounds away: all
  * give the same. */
 static void check_rounding(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
@@ -169,23 +224,26 @@ static void check_rounding(Fixture *f, RtGemm g, const RtTiles *tiles, const cha
     f->a = f->rounded_a, f->b = f->rounded_b;
     reference(f, &g);
     check_made(f, &g, tiles, what);
+    if (g.cn == 1 || g.cm == 1 || g.m == 1 || g.n == 1) check_halving(f, g, tiles, what);
     f->a = a, f->b = b;
-    gemm_run(f->two, &g, tiles, a, b, f->c1);
+    memset(f->c2, 0x7f, FLOATS * sizeof(float));
+    run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c2);
+    run(f->two, &g, tiles, a, b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: not rounded as bf16 is", what);
     g.a = DT_bf16;
-    gemm_run(f->two, &g, tiles, f->half_a, b, f->c1);
+    run(f->two, &g, tiles, f->half_a, b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by f32 differs", what);
     g.b = DT_bf16;
-    gemm_run(f->one, &g, tiles, f->half_a, f->half_b, f->c1);
+    run(f->one, &g, tiles, f->half_a, f->half_b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by bf16 differs", what);
 }
 
 /* bf16 widened to f32 as it is packed. */
 static void check_widening(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
-    gemm_run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c1);
+    run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c1);
     memcpy(f->c2, f->c1, FLOATS * sizeof(float));
     g.a = g.b = DT_bf16;
-    gemm_run(f->two, &g, tiles, f->half_a, f->half_b, f->c1);
+    run(f->two, &g, tiles, f->half_a, f->half_b, f->c1);
     EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 widened differs", what);
 }
 
@@ -221,7 +279,7 @@ static void check_layouts(Fixture *f) {
     int64_t size[][3] = {{1, 1, 1},      {1, 7, 5},       {7, 1, 5},       {7, 5, 1},
                          {1, 1, 300},    {33, 65, 17},    {64, 64, 64},    {530, 40, 70},
                          {40, 1100, 30}, {700, 1030, 50}, {300, 300, 400}, {1, 600, 200},
-                         {1500, 1, 120}, {1, 300, 999}};
+                         {1500, 1, 120}, {1, 300, 999},   {35, 70, 700},   {70, 33, 1300}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         for (int layout = 0; layout < 8; layout++)
             for (int64_t slack = 0; slack < 4; slack += 3) {
@@ -291,10 +349,10 @@ static void check_contracted_loop(Fixture *f) {
     g.loop[0].size = 0;
     RtGemm empty = matrix(4, 4, 0, 0, 0);
     for (int i = 0; i < f->nmaker; i++) {
-        gemm_run(f->two, &g, f->maker[i], f->a, f->b, f->c1);
+        run(f->two, &g, f->maker[i], f->a, f->b, f->c1);
         EXPECT(f->c1[0] == 0 && f->c1[3 * 40 * 30 - 1] == 0, "an empty sum is %g",
                (double)f->c1[0]);
-        gemm_run(f->two, &empty, f->maker[i], f->a, f->b, f->c1);
+        run(f->two, &empty, f->maker[i], f->a, f->b, f->c1);
         EXPECT(f->c1[15] == 0, "k 0 gives %g", (double)f->c1[15]);
     }
 }
@@ -438,8 +496,13 @@ static void tile_by_rows(const RtTile *t) {
             for (int64_t j = 0; j < t->cols; j++)
                 sum[j] += first * bf16_to_float(y[2 * j]) + second * bf16_to_float(y[2 * j + 1]);
         }
-        for (int64_t j = 0; j < t->cols; j++)
-            t->c[i * t->c_row + j] = sum[j] + (t->s ? t->s[i * t->s_row + j] : 0);
+        for (int64_t j = 0; j < t->cols; j++) {
+            float whole = sum[j] + (t->s ? t->s[i * t->s_row + j] : 0);
+            if (t->half)
+                t->half[i * t->c_row + j] = bf16_from_float(whole);
+            else
+                t->c[i * t->c_row + j] = whole;
+        }
     }
 }
 
@@ -465,6 +528,7 @@ int main(void) {
     f.rounded_a = widened(f.half_a), f.rounded_b = widened(f.half_b);
     f.c1 = malloc(FLOATS * sizeof(float));
     f.c2 = malloc(FLOATS * sizeof(float));
+    f.sums = malloc(FLOATS * sizeof(float));
     f.sum = malloc(FLOATS * sizeof(double));
     f.size = malloc(FLOATS * sizeof(double));
     const char *cpu[] = {NULL, "x86-64", "x86-64-v3", "x86-64-v4"};
@@ -485,6 +549,6 @@ int main(void) {
     pool_free(f.two);
     pool_free(f.one);
     free(f.half_a), free(f.half_b), free(f.rounded_a), free(f.rounded_b);
-    free(f.a), free(f.b), free(f.c1), free(f.c2), free(f.sum), free(f.size);
+    free(f.a), free(f.b), free(f.c1), free(f.c2), free(f.sums), free(f.sum), free(f.size);
     return check_done("gemm");
 }

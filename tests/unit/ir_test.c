@@ -106,12 +106,12 @@ static Ref sample_argmax(Graph *g, Op op) {
 }
 static Ref sample_dot(Graph *g, Op op) {
     Ref in[] = {matrix(g, DT_f32, 0), leaf(g, DT_f32, 2, (int64_t[]){6, 5}, 1)};
-    return add(g, op, (Attr){.dot = {"mk", "kn", "nm", false}}, in, 2);
+    return add(g, op, (Attr){.dot = {"mk", "kn", "nm", false, false}}, in, 2);
 }
 static Ref sample_dot_add(Graph *g, Op op) {
     Ref in[] = {leaf(g, DT_f32, 1, (int64_t[]){4}, 2), matrix(g, DT_f32, 0),
                 leaf(g, DT_f32, 2, (int64_t[]){6, 5}, 1)};
-    return add(g, op, (Attr){.dot = {"mk", "kn", "nm", false}}, in, 3);
+    return add(g, op, (Attr){.dot = {"mk", "kn", "nm", false, false}}, in, 3);
 }
 static Ref sample_take(Graph *g, Op op) {
     return add(g, op, (Attr){.axis = 0},

@@ -148,7 +148,7 @@ static void add_node(Maker *m) {
         Ref in[3] = {x, pick(m), pick(m)};
         Attr turned = {.slice = {.rank = 2, .start = {R - 1, 0}, .step = {-1, 1}, .size = {R, C}}};
         if (draw(m, 2)) in[1] = graph_add(g, OP_slice, &turned, &in[1], 1, NULL, NOWHERE);
-        Attr each = {.dot = {"rc", "rc", "rc", false}};
+        Attr each = {.dot = {"rc", "rc", "rc", false, false}};
         vec_push(m->a, &m->whole, graph_add(g, OP_dot_add, &each, in, 3, NULL, NOWHERE));
         return;
     }

@@ -122,39 +122,41 @@ static void test_other_shapes(void) {
     infers("bool[1,1]", OP_max, (Attr){.axes = 3}, IN("bool[4*,3]"));
     infers("~axes 0x4", OP_sum, (Attr){.axes = 4}, IN("f32[4,3]"));
     infers("i32[4*,1]", OP_argmax, (Attr){.axis = 1}, IN("f32[4*,3]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("f32[8*,3]", "f32[3,5]"));
-    infers("f32[3,5]", OP_dot, (Attr){.dot = {"bm", "bn", "mn", false}},
+    infers("f32[3,5]", OP_dot, (Attr){.dot = {"bm", "bn", "mn", false, false}},
            IN("f32[8*,3]", "f32[8*,5]"));
-    infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc", false}},
+    infers("f32[8,8]?", OP_dot, (Attr){.dot = {"bm", "cm", "bc", false, false}},
            IN("f32[8*,3]", "f32[8*,3]"));
-    infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn", false}},
+    infers("f32[2,8*,5]", OP_dot, (Attr){.dot = {"bhk", "bhkn", "hbn", false, false}},
            IN("f32[8*,2,3]", "f32[8*,2,3,5]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("bf16[8*,3]", "bf16[3,5]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true, false}},
            IN("f32[8*,3]", "bf16[3,5]"));
-    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "nm", "bn", false}},
+    infers("f32[8*,5]", OP_dot, (Attr){.dot = {"bm", "nm", "bn", false, false}},
            IN("f32[8*,3]", "i8[5,3]"));
-    infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("f64[8*,5]", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("f64[8*,3]", "f64[3,5]"));
-    infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("~both f64 or neither", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("f64[8*,3]", "f32[3,5]"));
-    infers("~f64 is not rounded", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true}},
+    infers("~f64 is not rounded", OP_dot, (Attr){.dot = {"bm", "mn", "bn", true, false}},
            IN("f64[8*,3]", "f64[3,5]"));
-    infers("~takes floats or i8", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("~takes floats or i8", OP_dot, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("i32[8*,3]", "i32[3,5]"));
-    infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", "", false}}, IN("f32[3]", "f32[4]"));
-    infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", "", false}},
+    infers("~'k' is 3", OP_dot, (Attr){.dot = {"k", "k", "", false, false}},
+           IN("f32[3]", "f32[4]"));
+    infers("~in one operand only", OP_dot, (Attr){.dot = {"mk", "k", "", false, false}},
            IN("f32[2,3]", "f32[3]"));
-    infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n", false}}, IN("f32[3]", "f32[3]"));
-    infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", "", false}},
+    infers("~in no operand", OP_dot, (Attr){.dot = {"k", "k", "n", false, false}},
+           IN("f32[3]", "f32[3]"));
+    infers("~different letters", OP_dot, (Attr){.dot = {"kk", "k", "", false, false}},
            IN("f32[3,3]", "f32[3]"));
-    infers("f32[8*,5]", OP_dot_add, (Attr){.dot = {"bm", "mn", "bn", false}},
+    infers("f32[8*,5]", OP_dot_add, (Attr){.dot = {"bm", "mn", "bn", false, false}},
            IN("f32[5]", "f32[8*,3]", "f32[3,5]"));
-    infers("~f32[8*,5] does not fit", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false}},
+    infers("~f32[8*,5] does not fit", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false, false}},
            IN("f32[8*,5]", "f32[3]", "f32[3,5]"));
-    infers("~adds f64[5]", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false}},
+    infers("~adds f64[5]", OP_dot_add, (Attr){.dot = {"m", "mn", "n", false, false}},
            IN("f64[5]", "f32[3]", "f32[3,5]"));
     infers("f32[8*,7,5]", OP_take, (Attr){.axis = 0}, IN("f32[100,5]", "i32[8*,7]"));
     infers("f32[8*,2,5]", OP_take, (Attr){.axis = 1}, IN("f32[8*,7,5]", "i32[8*,2]"));

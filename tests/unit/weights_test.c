@@ -36,7 +36,7 @@ static Program *make(Arena *a) {
     Ref embed = state(p, g, EMBED), token = state(p, g, TOKEN), bias = state(p, g, BIAS);
     Ref x = graph_add(g, OP_take, &(Attr){.axis = 0}, (Ref[]){embed, token}, 2, NULL, nowhere);
     Ref h = g_dot(g, x, state(p, g, UP), "bm", "mn", "bn", nowhere);
-    Attr down = {.dot = {"bn", "mn", "bm", false}};
+    Attr down = {.dot = {"bn", "mn", "bm", false, false}};
     h = g_unary(g, OP_tanh, h, nowhere);
     h = graph_add(g, OP_dot_add, &down, (Ref[]){bias, h, state(p, g, DOWN)}, 3, NULL, nowhere);
     Ref both = state(p, g, BOTH);
