@@ -1,7 +1,13 @@
-"""Products by OpenBLAS, beside which upt's own have to stand: cblas_sgemm of a size, again and again on operands that stay in the caches."""
+"""Products by OpenBLAS, beside which upt's own have to stand: cblas_sgemm of a size, again and again on the same operands.
+
+usage: bench/blas.py THREADS TIMES M N K     prints the seconds that TIMES products take; nothing where there is no OpenBLAS
+
+OPENBLAS_CORETYPE says for which processor its kernels are to be, which it asks for once: so this is a process of its own.
+"""
 import ctypes
 import ctypes.util
 import statistics
+import sys
 import time
 
 ROW_MAJOR, AS_IT_IS = 101, 111
@@ -33,3 +39,14 @@ def seconds(blas, times, m, n, k):
             blas.cblas_sgemm(ROW_MAJOR, AS_IT_IS, AS_IT_IS, m, n, k, one, a, k, b, n, ctypes.c_float(0), c, n)
         took.append(time.perf_counter() - start)
     return statistics.median(took[1:])
+
+
+def main():
+    threads, times, m, n, k = (int(x) for x in sys.argv[1:])
+    blas = open_blas(threads)
+    if blas:
+        print(seconds(blas, times, m, n, k))
+
+
+if __name__ == "__main__":
+    main()
