@@ -488,12 +488,16 @@ TileForm tile_form_amx(void) {
     return (TileForm){32, 2, 2, 16, true};
 }
 
+TileForm tile_form_pairs(void) {
+    return (TileForm){14, 2, 2, 1, false};
+}
+
 /* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, 32 or 16 of 4; or
  * in four of eight tiles of AMX. */
 static TileForm largest(const Host *h, TileKind kind) {
     if (kind == TILE_bf16) {
         if (host_has_amx(h)) return tile_form_amx();
-        return strstr(h->features, "+avx512bf16") ? (TileForm){14, 2, 2, 1, false} : (TileForm){0};
+        return strstr(h->features, "+avx512bf16") ? tile_form_pairs() : (TileForm){0};
     }
     if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1, 1, false};
     bool neon = !strncmp(h->triple, "aarch64", 7); /* 32 registers of 4 numbers */

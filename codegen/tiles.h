@@ -28,6 +28,7 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s);
 /* For tiles of this form, the packing first; AMX's can be packed for wherever bf16 can. */
 void tiles_sources_of(TileForm most, TileSources *s);
 TileForm tile_form_amx(void);
+TileForm tile_form_pairs(void); /* AVX512-BF16's, which processors with AMX have too */
 /* What came of it: where each symbol lies. */
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t);
 /* Both at once. */

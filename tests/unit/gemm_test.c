@@ -67,8 +67,8 @@ typedef struct Fixture {
     Pool *one, *two;
     const RtTiles *maker[5]; /* NULL: BLAS */
     int nmaker;
-    RtTiles
-        bf16[2]; /* this processor's, and AMX's packing with tiles in C; rows 0: there are none */
+    /* This processor's, AMX's packing with tiles in C, and AVX-512's; rows 0: there are none. */
+    RtTiles bf16[3];
     float *a, *b, *c1, *c2;
     float *rounded_a, *rounded_b; /* to bf16, and as such */
     uint16_t *half_a, *half_b;
@@ -251,6 +251,7 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     bool slow = g->m * g->n * g->k > SLOW;
     if (f->bf16[0].rows) check_rounding(f, *g, &f->bf16[0], what);
     if (f->bf16[1].rows && !slow) check_rounding(f, *g, &f->bf16[1], what);
+    if (f->bf16[2].rows && !slow) check_rounding(f, *g, &f->bf16[2], what);
     reference(f, g);
     for (int i = 0; i < f->nmaker; i++) {
         bool matrix = f->maker[i] && (g->cn == 1 || g->cm == 1 || g->m == 1 || g->n == 1);
@@ -516,6 +517,15 @@ static void make_by_rows(Jit *j, RtTiles *tiles) {
     tiles_fill(&s, at, tiles);
 }
 
+static void make_pairs(Jit *j, RtTiles *tiles) {
+    Err e = {0};
+    TileSources s;
+    void *at[TILE_SOURCES];
+    tiles_sources_of(tile_form_pairs(), &s);
+    EXPECT(jit_addresses(j, s.source, (size_t)s.n, at, &e), "tiles of pairs: %s", e.msg);
+    tiles_fill(&s, at, tiles);
+}
+
 int main(void) {
     Err e = {0};
     Fixture f = {.one = pool_new(1, &e), .two = pool_new(2, &e)};
@@ -539,6 +549,7 @@ int main(void) {
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
     EXPECT(jit[0] && tiles_make(jit[0], TILE_bf16, &f.bf16[0], &e), "tiles: %s", e.msg);
     if (f.bf16[0].rows) make_by_rows(jit[0], &f.bf16[1]);
+    if (f.bf16[0].by_rows) make_pairs(jit[0], &f.bf16[2]);
     check_layouts(&f);
     check_batches(&f);
     check_contracted_loop(&f);
