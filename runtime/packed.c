@@ -12,10 +12,8 @@
 
 #include "runtime/gemm.h"
 
-enum {
-    BLOCK_N = 1024,
-    GROUP = 8
-};                         /* where k goes TILES_CELLS at a time; half of it by twice as many */
+/* Where k goes TILES_CELLS at a time; where it goes twice as many, half of both. */
+enum { BLOCK_N = 1024, GROUP = 8 };
 enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
