@@ -42,6 +42,8 @@ def seconds(blas, times, m, n, k):
 
 
 def main():
+    if len(sys.argv) != 6 or not all(x.isdigit() for x in sys.argv[1:]):
+        sys.exit(__doc__)
     threads, times, m, n, k = (int(x) for x in sys.argv[1:])
     blas = open_blas(threads)
     if blas:
