@@ -9,6 +9,7 @@
  * gives never needs more memory than what it was given. Limits: greedy; one copy of a node for each
  * cut; memory is counted without the gaps of packing, which a lower goal makes up for. */
 #include <math.h>
+#include <string.h>
 
 #include "ir/facts.h"
 #include "passes/internal.h"
@@ -24,6 +25,7 @@ enum { SMALL = 64 << 20, LITTLE_OF_ALL = 256 };
 
 typedef VEC(uint32_t) NodeList;
 
+typedef struct Trial Trial;
 typedef struct Remat {
     Arena *arena;
     const Program *program;
@@ -41,6 +43,7 @@ typedef struct Remat {
     uint32_t *writer; /* tensor -> the node that makes its new value, UINT32_MAX: none */
     double *cost;     /* by node; 0: it cannot be done again */
     bool *again;      /* by node */
+    Trial *trial;     /* NULL before the first */
     int64_t visits;   /* of nodes, by all trials */
 } Remat;
 
@@ -101,91 +104,137 @@ static void find_costs(Remat *r) {
 
 /* ---- a trial: what is live when, with copies */
 
-typedef struct Trial {
-    Remat *r;
-    int now, ncopy; /* now: nodes done */
-    bool *copied;   /* by node */
-    Live *live;     /* by value; behind those, by value of the copy */
-    int *over;      /* as live: the one that it is written over */
-} Trial;
+/* Nodes and what they read, told once: a choice takes thousands of trials. */
+typedef struct Reads {
+    uint32_t *node; /* that compute, in order; n of them */
+    int n;
+    int *root;       /* what they read; those of node i from first[i] to first[i + 1] */
+    uint32_t *first; /* by node */
+    int *value;      /* those that take some of the arena; nvalue of them */
+    int nvalue;
+} Reads;
 
-static int copy_or_self(const Trial *t, int root, bool late) {
-    bool again = late && t->r->again[t->r->owner[root]];
-    return again ? root + t->r->plan->nvalue : root;
+static Reads reads_of(const Remat *r) {
+    size_t all = 0;
+    for (size_t i = 0; i < r->g->n; i++) all += (size_t)r->g->node[i]->nin;
+    Reads s = {.node = NEW_N(r->arena, uint32_t, r->g->n),
+               .root = NEW_N(r->arena, int, all),
+               .first = NEW_N(r->arena, uint32_t, r->g->n + 1),
+               .value = NEW_N(r->arena, int, r->plan->nvalue)};
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < r->g->n; i++) {
+        const Node *n = r->g->node[i];
+        s.first[i] = at;
+        for (int j = 0; j < n->nin; j++) s.root[at++] = root_of(r, n->in[j]);
+        if (r->reached[i] && !view_is_strided(n)) s.node[s.n++] = i;
+    }
+    s.first[r->g->n] = at;
+    for (int v = 0; v < r->plan->nvalue; v++)
+        if (r->plan->buffer[v].where == PLAN_ARENA) s.value[s.nvalue++] = v;
+    return s;
 }
 
-static void do_node(Trial *t, uint32_t at, bool late, bool copy) {
-    const Remat *r = t->r;
-    const Node *n = r->g->node[at];
+struct Trial {
+    Reads reads;
+    int late;        /* the first of those that stand after the cut */
+    int now;         /* nodes done */
+    bool *copied;    /* by node */
+    Live *early;     /* as live, when what stands before the cut is done: no trial changes that */
+    Live *live;      /* by value; behind those, by value of the copy */
+    int *over;       /* as live: the one that it is written over */
+    int64_t *change; /* by moment: what more or less is live there than just before */
+};
+
+static int copy_or_self(const Remat *r, int root, bool late) {
+    return late && r->again[r->owner[root]] ? root + r->plan->nvalue : root;
+}
+
+static void do_node(Remat *r, uint32_t at, bool late, bool copy) {
+    Trial *t = r->trial;
     int shift = copy ? r->plan->nvalue : 0;
     t->now++;
-    t->r->visits++;
-    for (int j = 0; j < n->nin; j++)
-        t->live[copy_or_self(t, root_of(r, n->in[j]), late)].last = t->now;
+    r->visits++;
+    for (uint32_t j = t->reads.first[at]; j < t->reads.first[at + 1]; j++)
+        t->live[copy_or_self(r, t->reads.root[j], late)].last = t->now;
     for (int v = r->plan->first[at]; v < r->plan->first[at + 1]; v++) {
-        if (r->root[v] != v) continue;
         t->live[v + shift] = (Live){t->now, t->now};
-        t->over[v + shift] = r->over[v] < 0 ? -1 : copy_or_self(t, r->over[v], late);
+        t->over[v + shift] = r->over[v] < 0 ? -1 : copy_or_self(r, r->over[v], late);
     }
 }
 
-static void copy_inputs(Trial *t, uint32_t at) {
-    const Node *n = t->r->g->node[at];
-    for (int j = 0; j < n->nin; j++) {
-        uint32_t in = t->r->owner[root_of(t->r, n->in[j])];
-        if (!t->r->again[in] || t->copied[in]) continue;
+static void copy_inputs(Remat *r, uint32_t at) {
+    Trial *t = r->trial;
+    for (uint32_t j = t->reads.first[at]; j < t->reads.first[at + 1]; j++) {
+        uint32_t in = r->owner[t->reads.root[j]];
+        if (!r->again[in] || t->copied[in]) continue;
         t->copied[in] = true;
-        copy_inputs(t, in);
-        do_node(t, in, true, true);
+        copy_inputs(r, in);
+        do_node(r, in, true, true);
     }
 }
 
-static void do_all(Trial *t) {
-    const Remat *r = t->r;
-    for (uint32_t i = 0; i < r->g->n; i++) {
-        bool late = i > r->cut;
-        if (!r->reached[i] || view_is_strided(r->g->node[i])) continue;
-        if (late) copy_inputs(t, i);
-        do_node(t, i, late, false);
+static size_t lives_size(const Remat *r) {
+    return 2 * (size_t)r->plan->nvalue * sizeof(Live);
+}
+
+static void trial_new(Remat *r) {
+    size_t n = 2 * (size_t)r->plan->nvalue;
+    Trial *t = r->trial = NEW(r->arena, Trial);
+    t->reads = reads_of(r);
+    t->copied = NEW_N(r->arena, bool, r->g->n);
+    t->early = NEW_N(r->arena, Live, n);
+    t->live = NEW_N(r->arena, Live, n);
+    t->over = NEW_N(r->arena, int, n);
+    t->change = NEW_N(r->arena, int64_t, 2 * r->g->n + 3);
+    for (; t->late < t->reads.n && t->reads.node[t->late] <= r->cut; t->late++)
+        do_node(r, t->reads.node[t->late], false, false);
+    memcpy(t->early, t->live, lives_size(r));
+}
+
+static void do_late(Remat *r) {
+    Trial *t = r->trial;
+    t->now = t->late;
+    memcpy(t->live, t->early, lives_size(r));
+    memset(t->copied, 0, r->g->n * sizeof *t->copied);
+    for (int i = t->late; i < t->reads.n; i++) {
+        copy_inputs(r, t->reads.node[i]);
+        do_node(r, t->reads.node[i], true, false);
     }
     t->now++;
     for (size_t i = 0; i < r->g->nout; i++) t->live[root_of(r, r->g->out[i].ref)].last = t->now;
 }
 
-/* By moment, what more or less is live there than just before. */
-static int64_t *changes(const Trial *t, Arena *a) {
-    const Remat *r = t->r;
-    int64_t *change = NEW_N(a, int64_t, t->now + 3);
-    for (int v = 0; v < 2 * r->plan->nvalue; v++) {
-        const PlanBuffer *b = &r->plan->buffer[v % r->plan->nvalue];
-        Live live = t->live[v];
-        if (b->where != PLAN_ARENA || !live.first) continue;
-        if (t->over[v] >= 0 && t->live[t->over[v]].last == live.first) live.first++;
-        if (live.first > live.last) continue;
-        change[live.first] += align_up(b->bytes);
-        change[live.last + 1] -= align_up(b->bytes);
+static void add_change(Trial *t, int v, int64_t bytes) {
+    Live live = t->live[v];
+    if (!live.first) return;
+    if (t->over[v] >= 0 && t->live[t->over[v]].last == live.first) live.first++;
+    if (live.first > live.last) return;
+    t->change[live.first] += bytes;
+    t->change[live.last + 1] -= bytes;
+}
+
+static void find_changes(Remat *r) {
+    Trial *t = r->trial;
+    memset(t->change, 0, (2 * r->g->n + 3) * sizeof *t->change);
+    for (int i = 0; i < t->reads.nvalue; i++) {
+        int v = t->reads.value[i];
+        int64_t bytes = align_up(r->plan->buffer[v].bytes);
+        add_change(t, v, bytes);
+        if (t->copied[r->owner[v]]) add_change(t, v + r->plan->nvalue, bytes);
     }
-    return change;
 }
 
 /* Bytes above the goal, summed over all moments: 0 when it is reached. */
 static double excess(Remat *r) {
-    Arena *a = arena_new();
-    int n = 2 * r->plan->nvalue;
-    Trial t = {.r = r,
-               .copied = NEW_N(a, bool, r->g->n),
-               .live = NEW_N(a, Live, n),
-               .over = NEW_N(a, int, n)};
-    for (int i = 0; i < n; i++) t.over[i] = -1;
-    do_all(&t);
-    const int64_t *change = changes(&t, a);
+    if (!r->trial) trial_new(r);
+    do_late(r);
+    find_changes(r);
     int64_t now = 0;
     double sum = 0;
-    for (int i = 0; i <= t.now; i++) {
-        now += change[i];
+    for (int i = 0; i <= r->trial->now; i++) {
+        now += r->trial->change[i];
         if (now > r->goal) sum += (double)(now - r->goal);
     }
-    arena_free(a);
     return sum;
 }
 
@@ -240,6 +289,7 @@ static void set_again(const Remat *r, const NodeList *l, bool on) {
 static void weigh(Remat *r, Choice *c, double now) {
     c->cost = 0;
     for (size_t i = 0; i < c->node.n; i++) c->cost += r->cost[c->node.at[i]];
+    if (c->cost > r->spare) return; /* the next may be cheaper */
     set_again(r, &c->node, true);
     c->gain = c->cost > 0 ? (now - excess(r)) / c->cost : 0;
     set_again(r, &c->node, false);
@@ -285,10 +335,6 @@ static bool take_best(Remat *r, CandidateList *l, double now) {
         c->gain = choice.gain;
         if (r->visits < VISITS && best_of(l) != c) continue;
         if (choice.gain <= 0) continue;
-        if (choice.cost > r->spare) {
-            c->gain = 0; /* the next may be cheaper */
-            continue;
-        }
         r->spare -= choice.cost;
         set_again(r, &choice.node, true);
         c->gain = 0;
