@@ -40,18 +40,25 @@ static int64_t max_i64(int64_t a, int64_t b) {
 }
 
 /* ---- take: buffers x, index, out; tasks are runs of PART rows of the result */
+static const char *taken(const RtCall *c, int64_t lead, int64_t i) {
+    const int32_t *index = (const int32_t *)(const void *)c->buf[1];
+    int64_t row = lead * c->size[ROWS] + checked_row(c, index[i]);
+    return c->buf[0] + row * c->size[INNER] * c->size[BYTES];
+}
+
 static void run_take(const RtCall *c, int64_t first, int64_t last) {
     const int64_t *s = c->size;
-    const int32_t *index = (const int32_t *)(const void *)c->buf[1];
     int64_t row_bytes = s[INNER] * s[BYTES], end = min_i64(last * s[PART], s[LEAD] * s[COUNT]);
-    for (int64_t i = first * s[PART]; i < end; i++) {
-        int64_t row = i / s[COUNT] * s[ROWS] + checked_row(c, index[i]);
-        if (row_bytes ==
-            4) /* picking one number a row is common, and a call of memcpy is not free */
-            memcpy(c->buf[2] + i * 4, c->buf[0] + row * 4, 4);
-        else
-            memcpy(c->buf[2] + i * row_bytes, c->buf[0] + row * row_bytes, (size_t)row_bytes);
-    }
+    int64_t i = first * s[PART];
+    for (int64_t lead = i / s[COUNT], stop; i < end; lead++)
+        for (stop = min_i64(end, (lead + 1) * s[COUNT]); i < stop; i++) {
+            if (i + AHEAD < stop) __builtin_prefetch(taken(c, lead, i + AHEAD));
+            const char *from = taken(c, lead, i);
+            if (row_bytes == 4) /* one number a row is common, and a call of memcpy is not free */
+                memcpy(c->buf[2] + i * 4, from, 4);
+            else
+                memcpy(c->buf[2] + i * row_bytes, from, (size_t)row_bytes);
+        }
 }
 
 /* ---- put and put_add: buffers x, index, v, out. Task t owns PART leads, or where there are PARTS
@@ -173,10 +180,10 @@ static int64_t product(const Type *t, int from, int to) {
 }
 
 static void set_take(int64_t *s, RtStep *step) {
-    s[PART] = max_i64(1, TASK_ELEMENTS / max_i64(1, s[INNER]));
+    int64_t row = max_i64(s[INNER], LINE / s[BYTES]); /* no less than a line is moved */
+    s[PART] = max_i64(1, TASK_ELEMENTS / row);
     step->tasks = (s[LEAD] * s[COUNT] + s[PART] - 1) / s[PART];
-    step->cost =
-        (double)min_i64(s[PART], s[LEAD] * s[COUNT]) * (double)(2 * s[INNER] * s[BYTES] + 8);
+    step->cost = (double)min_i64(s[PART], s[LEAD] * s[COUNT]) * (double)(2 * row * s[BYTES] + 8);
 }
 
 static void set_put(int64_t *s, RtStep *step) {
