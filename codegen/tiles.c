@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14 };
+enum { LINE = 64 };     /* of a cache, bytes */
 enum { ROWS_HELD = 6 }; /* of so many, registers hold where they lie */
 _Static_assert((int)TILE_LANES == (int)LANES, "lanes of a vector");
 
@@ -90,8 +91,23 @@ static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll) {
     loop_end(e, &k);
 }
 
+/* Where the results go, asked for while they are summed. */
+static void ask_rows(const Tile *t) {
+    Emit *e = t->e;
+    Value half = FIELD_PTR(t, half), row = FIELD_I64(t, c_row);
+    Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
+    Value at = v_select(e, whole, FIELD_PTR(t, c), half);
+    row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
+    for (int r = 0; r < t->rows; r++) {
+        Value line = e_at(e, e->i8, at, i_mul(e, row, c_i64(e, r)));
+        for (int v = 0; v < t->vectors; v++)
+            e_prefetch_write(e, e_at(e, e->i8, line, c_i64(e, v * LINE)));
+    }
+}
+
 static void emit_sums(Tile *t) {
     Emit *e = t->e;
+    ask_rows(t);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++) {
             t->sum[r][v] = e_alloca(e, e->vf32);
@@ -233,13 +249,22 @@ static void store_cells(const Pack *p, Value cells, Value row) {
     mem_store(e, cells, floats_at(e, param(e, PACK_CELL), at), NULL);
 }
 
+/* The lines that the next panels are of lie behind these: asked for as these are read. */
+enum { PANELS_AHEAD = 2 };
+static Value load_and_ask(const Pack *p, Value at, Value mask) {
+    Emit *e = p->e;
+    int numbers = PANELS_AHEAD * TILE_VECTORS * LANES;
+    e_prefetch(e, e_at(e, mem_type(e, p->from), at, c_i64(e, numbers)));
+    return load_numbers(p, at, mask);
+}
+
 /* The cells of all lines at k; `whole`: all numbers of them are there, else the first alone. */
 static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
     Emit *e = p->e;
-    Value x = load_numbers(p, numbers_of(p, k), mask);
+    Value x = load_and_ask(p, numbers_of(p, k), mask);
     if (p->cell == 1) return mem_unpack(e, p->from, x);
     Value y = LLVMConstNull(e->vi16);
-    if (whole) y = as_bf16(p, load_numbers(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask));
+    if (whole) y = as_bf16(p, load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask));
     x = as_bf16(p, x);
     return beside(p, x, y);
 }

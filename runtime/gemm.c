@@ -1,17 +1,18 @@
 /* Matrix products, cut into tiles that are tasks of the pool. A tile is made of what RtTiles hold
  * (runtime/packed.c), to whose bits it does not matter how the product was cut, so there are as
- * many as the threads want. This is also the one seam to BLAS, for the products of vectors and
- * where there are no RtTiles: one single-threaded call a tile (or several in a fixed order, where
- * loops accumulate), cut by sizes alone. So the bits do not depend on the number of threads.
- * GemmOperands are strided: whatever BLAS can take as rows, columns or their transposes is passed
- * as it is, and what it cannot (compound walks, no unit stride, a stride beyond its integers) is
- * computed by a plain loop.
+ * many as the threads want, cut so that little is packed twice. This is also the one seam to BLAS,
+ * for the products of vectors and where there are no RtTiles: one single-threaded call a tile (or
+ * several in a fixed order, where loops accumulate), cut by sizes alone. So the bits do not depend
+ * on the number of threads. GemmOperands are strided: whatever BLAS can take as rows, columns or
+ * their transposes is passed as it is, and what it cannot (compound walks, no unit stride, a stride
+ * beyond its integers) is computed by a plain loop.
  *
  * A vector times a matrix, as in generating one token, takes as long as reading the matrix does:
  * sgemm would pack it first, so it is cblas_sgemv, and tiles are cut by the bytes that they read.
  */
 #include <cblas.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "runtime/gemm.h"
@@ -20,10 +21,13 @@
  * hand them to another thread. */
 enum { TILE_M = 1024, TILE_N = 2048, TILE_STEP = 32, VECTOR_STEP = 256 };
 static const double TILE_FLOPS = 4e6; /* 20 to 40 us of a core */
-/* Tiles to share among threads, each of which packs its rows of A and columns of B anew: as many as
- * the threads want, or so many where their number would show in the bits. */
+/* Tiles to share among threads: so many where their number would show in the bits. Where it does
+ * not, so many a thread, that the last ones end together; fewer where each packs its columns anew.
+ */
 static const double TASKS_WANTED = 8;
-enum { TASKS_A_THREAD = 2 }; /* where it cannot: so that the last ones end together */
+enum { TASKS_A_THREAD = 2, TASKS_KEEPING = 4 };
+/* So many multiply-adds take as long as packing a number. */
+static const double SUMS_A_NUMBER = 24;
 /* The least that a task of a vector's product reads: 5 us of a core. */
 static const double VECTOR_BYTES = 128 << 10;
 /* A product does several operations in the time that a kernel takes for a byte. */
@@ -184,16 +188,17 @@ static void tile_run(const GemmJob *j, const Tile *t) {
     }
 }
 
-/* Task numbers: outer loops slowest, then rows of tiles, then columns. */
+/* Task numbers: outer loops slowest, then columns of tiles, then rows: what is packed of B stays
+ * for the next. */
 void gemm_tasks(const GemmJob *j, int64_t first, int64_t last) {
     const RtGemm *g = &j->g;
     for (int64_t task = first; task < last; task++) {
-        int64_t jn = task % j->ntile_n * j->tile_n, rest = task / j->ntile_n;
-        int64_t im = rest % j->ntile_m * j->tile_m;
+        int64_t im = task % j->ntile_m * j->tile_m, rest = task / j->ntile_m;
+        int64_t jn = rest % j->ntile_n * j->tile_n;
         Tile t = {.c = im * g->cm + jn * g->cn,
                   .s = im * g->sm + jn * g->sn,
                   .part = {im, jn, min_i64(j->tile_m, g->m - im), min_i64(j->tile_n, g->n - jn)}};
-        rest /= j->ntile_m;
+        rest /= j->ntile_n;
         for (int i = g->nloop - 1; i >= 0; i--) {
             if (g->loop[i].c == 0) continue;
             int64_t x = rest % g->loop[i].size;
@@ -224,36 +229,84 @@ static double count_tiles(GemmJob *j, int64_t outer, int64_t m, int64_t n) {
     return (double)(outer * j->ntile_m * j->ntile_n);
 }
 
-/* A few tasks more, so that every thread has as many: of five, two threads would take six's time.
- */
-static void make_even(GemmJob *j, int64_t outer, int threads) {
-    int64_t others = outer * j->ntile_n, parts = j->ntile_m;
-    if (others * parts >= TASKS_A_THREAD * 2 * threads) return;
-    while (others * parts % threads) parts++;
-    count_tiles(j, outer, gemm_part(j->g.m, (j->g.m + parts - 1) / parts, j->tiles->rows),
-                j->tile_n);
-}
-
 /* Halves the longer side until there are enough tasks or a tile would be too little work. */
-static void choose_tiles(GemmJob *j, int64_t outer, int threads) {
+static void halve_tiles(GemmJob *j, int64_t outer) {
     const RtGemm *g = &j->g;
     double work = j->vector ? j->cost : j->cost * FLOPS_A_BYTE;
     double least = j->vector ? VECTOR_BYTES : TILE_FLOPS;
     int64_t step = j->vector ? VECTOR_STEP : TILE_STEP; /* narrow columns read memory in bits */
-    double wanted = j->packed ? TASKS_A_THREAD * threads : TASKS_WANTED;
-    int64_t step_m = j->packed ? j->tiles->rows : step;
-    int64_t m = gemm_part(g->m, TILE_M, step_m), n = gemm_part(g->n, TILE_N, step);
+    int64_t m = gemm_part(g->m, TILE_M, step), n = gemm_part(g->n, TILE_N, step);
     for (;;) {
         double tasks = count_tiles(j, outer, m, n);
-        if (tasks >= wanted || work / tasks < 2 * least) break;
-        if (m >= n && m > step_m)
-            m = gemm_part(g->m, m / 2, step_m);
+        if (tasks >= TASKS_WANTED || work / tasks < 2 * least) break;
+        if (m >= n && m > step)
+            m = gemm_part(g->m, m / 2, step);
         else if (n > step)
             n = gemm_part(g->n, n / 2, step);
         else
             break;
     }
-    if (j->packed && work / wanted >= least) make_even(j, outer, threads);
+}
+
+static int64_t parts_of(int64_t size, int64_t each) {
+    return (size + each - 1) / each;
+}
+
+typedef struct Packing { /* of a product */
+    int threads;
+    int64_t columns; /* of B that are packed at a time */
+    bool stay;       /* and stay for the next task */
+} Packing;
+
+/* How long the slowest thread takes, as the pool hands tasks out; for each k, in the time that
+ * packing a number takes. It need not be told how much longer than `least`. */
+static double slowest(const GemmJob *j, int64_t outer, const Packing *p, double least) {
+    int64_t tasks = outer * j->ntile_m * j->ntile_n;
+    double most = 0;
+    for (int t = 0; t < p->threads && most < least; t++) {
+        int64_t first = tasks * t / p->threads, end = tasks * (t + 1) / p->threads;
+        double time = 0;
+        for (int64_t i = first; i < end; i++) {
+            int64_t row = i % j->ntile_m * j->tile_m, run = i / j->ntile_m % j->ntile_n;
+            int64_t m = min_i64(j->tile_m, j->g.m - row);
+            int64_t n = min_i64(j->tile_n, j->g.n - run * j->tile_n);
+            bool there = p->stay && n <= p->columns && i > first && row > 0;
+            time += (double)(m * n) / SUMS_A_NUMBER + (double)(m * parts_of(n, p->columns)) +
+                    (there ? 0 : (double)n);
+        }
+        most = fmax(most, time);
+    }
+    return most;
+}
+
+static void cut_evenly(GemmJob *j, int64_t outer, int64_t parts_m, int64_t parts_n) {
+    count_tiles(j, outer, gemm_part(j->g.m, parts_of(j->g.m, parts_m), j->tiles->rows),
+                gemm_part(j->g.n, parts_of(j->g.n, parts_n), TILE_STEP));
+}
+
+/* At least so many tasks, or as many as there can be, of those cuts with which they end first. */
+static void cut_packed(GemmJob *j, int64_t outer, int threads) {
+    Packing p = {.threads = threads};
+    p.columns = packed_columns(j, &p.stay);
+    double wanted = (p.stay ? TASKS_KEEPING : TASKS_A_THREAD) * threads;
+    double tasks = fmin(wanted, j->cost * FLOPS_A_BYTE / TILE_FLOPS);
+    int64_t parts = (int64_t)fmax(1, ceil(tasks / (double)outer));
+    GemmJob best = *j;
+    double least = INFINITY;
+    for (int64_t n = 1; n <= parts; n++)
+        for (int64_t m = parts_of(parts, n); m <= parts_of(2 * parts, n); m++) {
+            cut_evenly(j, outer, m, n);
+            double time = slowest(j, outer, &p, least);
+            if (time < least) least = time, best = *j;
+        }
+    *j = best;
+}
+
+static void choose_tiles(GemmJob *j, int64_t outer, int threads) {
+    if (j->packed)
+        cut_packed(j, outer, threads);
+    else
+        halve_tiles(j, outer);
 }
 
 /* A row times a matrix that BLAS takes and that is worth a task; false: it is none. */

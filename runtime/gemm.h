@@ -10,7 +10,7 @@ typedef struct GemmOperand { /* as BLAS takes it; ld 0: it cannot */
 } GemmOperand;
 
 /* What a thread needs to make tiles in: see pool_rooms. */
-enum { GEMM_ROOM = 2 << 20 };
+enum { GEMM_ROOM = 4 << 20 };
 
 typedef struct GemmJob {
     RtGemm g; /* with rows of C at unit stride */
@@ -82,6 +82,9 @@ typedef struct GemmPart { /* of C: m by n from there on */
 } GemmPart;
 /* packed.c. */
 void pack_tasks(const PackJob *j, int64_t first, int64_t last);
+/* Of B, so many columns are packed at a time; do they stay for a thread's next task that has the
+ * same? */
+int64_t packed_columns(const GemmJob *j, bool *stay);
 /* C = A B or S + A B, where the rows of C and S have unit stride; `to` is where the part
  * lies, a and b all of the operands. */
 void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,

@@ -1,10 +1,11 @@
-/* Products of packed operands, after Goto and van de Geijn (see codegen/tiles.c): a block of B, of
- * a few hundred k and a thousand columns, is packed once for all rows; of A a group of panels at a
- * time, and each panel, which the level-1 cache holds, meets all of B.
+/* Products of packed operands, after Goto and van de Geijn (see codegen/tiles.c): B is packed once
+ * for all rows, as many columns as find room; of A a group of panels at a time, and each panel,
+ * which the level-1 cache holds, meets a few hundred k of a thousand columns after the other.
  *
  * Operands are read where they lie, along walks of their lines (of A: rows, of B: columns) and of
  * k. Where lines lie next to each other, panels end where that ends. What a loop's turns all read
- * is packed before them, once.
+ * is packed before them, once; what a thread has packed of B stays for its next tasks of the same
+ * product, if all k find room.
  *
  * Every element of C is a sum in the order of k over blocks of k that depend on k alone, so it does
  * not matter to its bits how the product was cut. */
@@ -14,23 +15,33 @@
 
 /* Where k goes TILES_CELLS at a time; where it goes twice as many, half of both. */
 enum { BLOCK_N = 1024, GROUP = 8 };
-enum { FEW_CELLS = 32 };   /* of all panels, then the next, where memory is read along lines */
+enum { FEW_CELLS = 16 };   /* of all panels, then the next, where memory is read along lines */
 enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
 enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
 enum { PAGE = 1024 };      /* numbers */
 enum { NEAR = PAGE };
-enum { PANELS_B = BLOCK_N / TILE_LANES };
+enum { PANELS_NEAR = BLOCK_N / TILE_LANES, PANELS_B = 4 * PANELS_NEAR };
 enum { AHEAD = 16 }; /* panels that a step of its own packs together */
 enum { CELL_BYTES = 4, MOST_CELLS = 2 * TILES_CELLS, BLOCK_K = 2 * MOST_CELLS };
+enum { FEW_COLUMNS = BLOCK_N / 4 }; /* with fewer at a time, rows are packed too often */
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
-enum { ROOM_B = (TILES_CELLS + TILE_LANES) * BLOCK_N + PANELS_B * GAP };
+enum { ROOM_B = 3 * (TILES_CELLS + TILE_LANES) * BLOCK_N + PANELS_NEAR * GAP };
 enum { ROOM_A = (TILES_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
 enum { ROOM_LINES = TILE_LANES * BLOCK_K }; /* 16 lines as they are */
-typedef struct Room {                       /* a thread's */
+/* What of B is in a room, all k of so many columns: `job` as pool_job says, for in another job
+ * something else may lie there. */
+typedef struct Kept {
+    uint64_t job;
+    const GemmJob *product;
+    const void *b;
+    int64_t column, n;
+} Kept;
+typedef struct Room { /* a thread's */
     float b[ROOM_B], a[ROOM_A], line[ROOM_LINES];
     int64_t a_k[BLOCK_K], b_k[BLOCK_K];
     int64_t packed[BLOCK_K]; /* where cells of k lie in panels of A */
+    Kept kept;
 } Room;
 _Static_assert(sizeof(Room) <= GEMM_ROOM && sizeof(float) == CELL_BYTES, "room of a thread");
 
@@ -67,7 +78,9 @@ typedef struct Block { /* of a product: part of C, and numbers [from, from + k) 
     uint16_t *half; /* the same of bf16, if sums are whole now and go there */
     GemmPart part;
     int64_t from, k, s_row;
-    bool a_there; /* A is read in place */
+    bool a_there, b_there; /* read in place; of B, the panels that are whole */
+    bool whole, kept;      /* all k of B go into the room; they are there */
+    float *room_b;         /* where this block of it goes */
     Panel *panel_a, *panel_b;
     int panels_a, panels_b;
 } Block;
@@ -307,23 +320,22 @@ static void pack_b(Block *b) {
         find_panels(b, true, b->b.at, b->panel_b, b->panels_b);
         return;
     }
-    bool even = b->b.way == ALONG && b->b.k->n == 1;
-    bool few = even && in_place(b, &b->b, (b->part.m + t->rows - 1) / t->rows);
-    float *out = b->room->b;
+    float *out = b->room_b;
     for (Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
         int64_t width = vectors_of(p) * TILE_LANES;
-        bool there = few && p->lines == width;
+        bool there = b->b_there && p->lines == width;
         p->at = there ? number_at(&b->b, p->first, b->from) : (char *)out;
         p->step = there ? last_stride(b->b.k) : width;
         p->cells = (Cells){there ? NULL : (char *)out, width, 1};
         out += width * all_cells(b) + GAP;
     }
-    pack_panels(b, t->pack_b, &b->b, b->panel_b, b->panels_b);
+    b->room_b = out;
+    if (!b->kept) pack_panels(b, t->pack_b, &b->b, b->panel_b, b->panels_b);
 }
 
 /* ---- tiles */
 
-static void row_of_tiles(const Block *b, const Panel *a) {
+static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
     const RtTiles *t = b->job->tiles;
     int64_t row = b->job->g.cm, i = a->first - b->part.row;
     int64_t a_row[TILE_ROWS];
@@ -337,7 +349,7 @@ static void row_of_tiles(const Block *b, const Panel *a) {
                    .rows = a->lines,
                    .c_row = row,
                    .s_row = b->s_row};
-    for (const Panel *p = b->panel_b; p < b->panel_b + b->panels_b; p++) {
+    for (const Panel *p = b->panel_b + first; p < b->panel_b + end; p++) {
         int64_t l = p->first - b->part.column;
         tile.b = p->at, tile.b_step = p->step;
         tile.cols = p->lines;
@@ -348,9 +360,14 @@ static void row_of_tiles(const Block *b, const Panel *a) {
     }
 }
 
+/* Of B, as many as stay in a cache while a group of A goes by. */
+static int panels_near(const GemmJob *j) {
+    return PANELS_NEAR / j->tiles->vectors / deeper(j);
+}
+
 static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
-    int group = GROUP / deeper(b->job);
+    int group = GROUP / deeper(b->job), near = panels_near(b->job);
     walk_all(b->a.k, b->from, b->k, b->a.k_at);
     walk_all(b->b.k, b->from, b->k, b->b.k_at);
     b->a_there = !b->job->g.a_panels && in_place(b, &b->a, b->panels_b);
@@ -358,7 +375,9 @@ static void block_run(Block *b) {
     for (int64_t row = b->part.row; row < end;) {
         row = cut(&b->a, row, end, b->job->tiles->rows, group, b->panel_a, &b->panels_a);
         pack_a(b);
-        for (int i = 0; i < b->panels_a; i++) row_of_tiles(b, &b->panel_a[i]);
+        for (int first = 0; first < b->panels_b; first += near)
+            for (int i = 0; i < b->panels_a; i++)
+                row_of_tiles(b, &b->panel_a[i], first, (int)min_i64(first + near, b->panels_b));
     }
 }
 
@@ -401,13 +420,63 @@ void pack_tasks(const PackJob *j, int64_t first, int64_t last) {
         pack_ahead(j, i, (int)min_i64(AHEAD, end - i));
 }
 
+/* What a panel of B takes of a room, all k. */
+static int64_t panel_room(const GemmJob *j) {
+    int64_t room = 0, block_k = block_of_k(j);
+    for (int64_t k = 0; k < j->g.k; k += block_k) {
+        int64_t deep = tiles_cells(j->tiles, min_i64(block_k, j->g.k - k));
+        room += tiles_lines(j->tiles, true) * deep + GAP;
+    }
+    return room;
+}
+
+/* Of B, as many as are packed at a time. */
+static int64_t panels_at_once(const GemmJob *j, bool *whole) {
+    int64_t most = PANELS_B / j->tiles->vectors, fit = most, room = panel_room(j);
+    if (room) fit = (ROOM_B - TILE_LANES * BLOCK_N) / room;
+    *whole = fit * tiles_lines(j->tiles, true) >= FEW_COLUMNS;
+    return *whole ? min_i64(fit, most) : panels_near(j);
+}
+
+int64_t packed_columns(const GemmJob *j, bool *stay) {
+    int64_t columns = panels_at_once(j, stay) * tiles_lines(j->tiles, true);
+    if (j->g.b_panels) *stay = false;
+    return columns;
+}
+
+/* Is it, for the few rows that the task has? */
+static bool b_in_place(const Block *b) {
+    int64_t rows = b->job->tiles->rows;
+    return !b->job->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 &&
+           in_place(b, &b->b, (b->part.m + rows - 1) / rows);
+}
+
+static bool is_kept(const Kept *a, const Kept *b) {
+    return a->job == b->job && a->product == b->product && a->b == b->b && a->column == b->column &&
+           a->n == b->n;
+}
+
+/* A block of k after the other; `l`: where the columns lie in the part. */
+static void product_of_columns(Block *x, const GemmStart *to, int64_t l) {
+    const RtGemm *g = &x->job->g;
+    int64_t block_k = block_of_k(x->job);
+    x->room_b = x->room->b;
+    x->c = to->c ? to->c + l : NULL;
+    for (int64_t k = 0; k < g->k || k == 0; k += x->k + !x->k) {
+        if (!x->whole) x->room_b = x->room->b;
+        x->from = k;
+        x->k = min_i64(block_k, g->k - k);
+        x->s = k ? x->c : to->s ? to->s + l : NULL;
+        x->s_row = k ? g->cm : to->s_row;
+        x->half = to->half && k + x->k == g->k ? to->half + l : NULL;
+        block_run(x);
+    }
+}
+
 void packed_product(const GemmJob *j, const void *a, const void *b, const GemmStart *to,
                     const GemmPart *part) {
-    const RtGemm *g = &j->g;
     const RtTiles *t = j->tiles;
-    int64_t block_k = block_of_k(j);
     int64_t end = part->column + part->n;
-    int panels = PANELS_B / t->vectors / deeper(j);
     Panel panel_a[GROUP], panel_b[PANELS_B];
     Block x = {.job = j,
                .room = (Room *)(void *)pool_room(),
@@ -416,20 +485,17 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
                .part = *part};
     x.a = operand_a(j, a, x.room);
     x.b = operand_b(j, b, x.room);
-    for (int64_t i = 0; i < block_k; i++) x.room->packed[i] = i * t->rows;
+    x.b_there = b_in_place(&x);
+    int panels = (int)panels_at_once(j, &x.whole);
+    for (int64_t i = 0, n = block_of_k(j); i < n; i++) x.room->packed[i] = i * t->rows;
     if (t->begin) t->begin();
     for (int64_t l = part->column, next; l < end; l = next) {
         next = cut(&x.b, l, end, t->vectors * TILE_LANES, panels, panel_b, &x.panels_b);
+        Kept kept = {pool_job(), j, b, l, next - l};
         x.part.column = l, x.part.n = next - l;
-        x.c = to->c ? to->c + (l - part->column) : NULL;
-        for (int64_t k = 0; k < g->k || k == 0; k += x.k + !x.k) {
-            x.from = k;
-            x.k = min_i64(block_k, g->k - k);
-            x.s = k ? x.c : to->s ? to->s + (l - part->column) : NULL;
-            x.s_row = k ? g->cm : to->s_row;
-            x.half = to->half && k + x.k == g->k ? to->half + (l - part->column) : NULL;
-            block_run(&x);
-        }
+        x.kept = is_kept(&x.room->kept, &kept);
+        product_of_columns(&x, to, l - part->column);
+        x.room->kept = x.whole && !x.b_there ? kept : (Kept){.job = 0};
     }
     if (t->end) t->end();
 }

@@ -48,6 +48,7 @@ struct Pool {
     void (*fn)(void *cx, int64_t first, int64_t last);
     void *cx;
     int64_t tasks, grain; /* grain: tasks a piece */
+    uint64_t job;
     char *rooms;
     size_t rooms_bytes;
     bool watched;
@@ -103,15 +104,22 @@ static bool range_steal(_Atomic uint64_t *range, uint32_t *first, uint32_t *n) {
     }
 }
 
-static _Thread_local char *room; /* of the thread, while it works on a job */
+static _Atomic uint64_t jobs;      /* begun, of all pools */
+static _Thread_local char *room;   /* of the thread, while it works on a job */
+static _Thread_local uint64_t job; /* which that is */
 
 char *pool_room(void) {
     return room;
 }
 
+uint64_t pool_job(void) {
+    return job;
+}
+
 static void run_pieces(Pool *p, Worker *self, uint32_t first, uint32_t n) {
     int64_t begin = first * p->grain, end = begin + n * p->grain;
     room = self->room;
+    job = p->job;
     if (p->watched && self->begun == 0) self->begun = clock_seconds();
     p->fn(p->cx, begin, end < p->tasks ? end : p->tasks);
     if (p->watched) self->done = clock_seconds();
@@ -182,6 +190,7 @@ static void wait_finished(Pool *p, int64_t pieces) {
 void pool_run_here(const Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last),
                    void *cx) {
     room = p->worker[0].room;
+    job = atomic_fetch_add(&jobs, 1) + 1;
     fn(cx, 0, tasks);
 }
 
@@ -194,6 +203,7 @@ void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_
     p->fn = fn;
     p->cx = cx;
     p->tasks = tasks;
+    p->job = atomic_fetch_add(&jobs, 1) + 1;
     p->grain = (tasks - 1) / INT32_MAX + 1;
     int64_t pieces = (tasks - 1) / p->grain + 1;
     atomic_store_explicit(&p->finished, 0, memory_order_relaxed);

@@ -25,6 +25,7 @@ bool pool_watched(const Pool *p, int worker, double *begun, double *done);
  * lost. */
 bool pool_rooms(Pool *p, size_t bytes, Err *e);
 char *pool_room(void);
+uint64_t pool_job(void); /* which call of pool_run or pool_run_here a task is of; from 1 on */
 void pool_run(Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last), void *cx);
 /* All of it on the thread that calls, for what is too little to share. */
 void pool_run_here(const Pool *p, int64_t tasks, void (*fn)(void *cx, int64_t first, int64_t last),

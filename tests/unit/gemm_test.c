@@ -11,7 +11,7 @@
 #include "runtime/gemm.h"
 #include "tests/unit/check.h"
 
-enum { FLOATS = 1 << 20, SLOW = 1 << 20 /* for tiles in C */ };
+enum { GIVEN = 1 << 21, FLOATS = 1 << 20 /* of results */, SLOW = 1 << 20 /* for tiles in C */ };
 
 static float *random_floats(uint64_t seed, size_t n) {
     float *x = malloc(n * sizeof *x);
@@ -20,14 +20,14 @@ static float *random_floats(uint64_t seed, size_t n) {
 }
 
 static uint16_t *halves(const float *x) {
-    uint16_t *h = malloc(FLOATS * sizeof *h);
-    for (size_t i = 0; i < FLOATS; i++) h[i] = bf16_from_float(x[i]);
+    uint16_t *h = malloc(GIVEN * sizeof *h);
+    for (size_t i = 0; i < GIVEN; i++) h[i] = bf16_from_float(x[i]);
     return h;
 }
 
 static float *widened(const uint16_t *h) {
-    float *x = malloc(FLOATS * sizeof *x);
-    for (size_t i = 0; i < FLOATS; i++) x[i] = bf16_to_float(h[i]);
+    float *x = malloc(GIVEN * sizeof *x);
+    for (size_t i = 0; i < GIVEN; i++) x[i] = bf16_to_float(h[i]);
     return x;
 }
 
@@ -289,6 +289,12 @@ static void check_layouts(Fixture *f) {
             }
 }
 
+/* More of B than a thread's room holds at once. */
+static void check_deep(Fixture *f) {
+    RtGemm g = matrix(500, 208, 4096, 2, 0);
+    check_product(f, &g, "long sums");
+}
+
 /* Attention: heads lie between rows, q[b,t,h,e] k[b,s,h,e] -> [b,h,t,s]. */
 static void check_batches(Fixture *f) {
     int64_t B = 3, T = 50, H = 4, E = 16;
@@ -532,8 +538,8 @@ int main(void) {
     EXPECT(f.one && f.two, "%s", e.msg);
     EXPECT(pool_rooms(f.one, GEMM_ROOM, &e) && pool_rooms(f.two, GEMM_ROOM, &e), "%s", e.msg);
     gemm_init();
-    f.a = random_floats(1, FLOATS);
-    f.b = random_floats(2, FLOATS);
+    f.a = random_floats(1, GIVEN);
+    f.b = random_floats(2, GIVEN);
     f.half_a = halves(f.a), f.half_b = halves(f.b);
     f.rounded_a = widened(f.half_a), f.rounded_b = widened(f.half_b);
     f.c1 = malloc(FLOATS * sizeof(float));
@@ -551,6 +557,7 @@ int main(void) {
     if (f.bf16[0].rows) make_by_rows(jit[0], &f.bf16[1]);
     if (f.bf16[0].by_rows) make_pairs(jit[0], &f.bf16[2]);
     check_layouts(&f);
+    check_deep(&f);
     check_batches(&f);
     check_contracted_loop(&f);
     check_odd_strides(&f);
