@@ -1,6 +1,9 @@
 /* Printing: a program or a graph as text that parse.c reads back to the same text, byte for byte.
  * Floats are hexadecimal, every type is written out, nodes are numbered as they lie in the graph.
- * Comments (`#`) carry names for the human reader. */
+ * Comments (`#`) carry names for the human reader.
+ *
+ * What a .upx has tens of thousands of goes without printf, which is slow where a library of the
+ * process (libquadmath, of OpenBLAS) has given it formats of its own. */
 #include "ir/facts.h"
 #include "ir/text.h"
 
@@ -41,7 +44,8 @@ static void print_mask(Buf *b, uint32_t mask) {
     buf_puts(b, "[");
     for (int i = 0; i < 32; i++)
         if (mask >> i & 1) {
-            buf_printf(b, "%s%d", sep, i);
+            buf_puts(b, sep);
+            buf_int(b, i);
             sep = ",";
         }
     buf_puts(b, "]");
@@ -50,8 +54,8 @@ static void print_mask(Buf *b, uint32_t mask) {
 static void print_list(Buf *b, KeyKind kind, const void *at, int rank) {
     buf_puts(b, "[");
     for (int i = 0; i < rank; i++) {
-        long long v = kind == KEY_axes ? ((const int *)at)[i] : (long long)((const int64_t *)at)[i];
-        buf_printf(b, "%s%lld", i ? "," : "", v);
+        if (i) buf_puts(b, ",");
+        buf_int(b, kind == KEY_axes ? ((const int *)at)[i] : ((const int64_t *)at)[i]);
     }
     buf_puts(b, "]");
 }
@@ -59,8 +63,8 @@ static void print_list(Buf *b, KeyKind kind, const void *at, int rank) {
 static void print_value(Buf *b, const Key *k, const char *base) {
     const void *at = base + k->at;
     switch (k->kind) {
-    case KEY_int: buf_printf(b, "%d", *(const int *)at); return;
-    case KEY_int64: buf_printf(b, "%lld", (long long)*(const int64_t *)at); return;
+    case KEY_int: buf_int(b, *(const int *)at); return;
+    case KEY_int64: buf_int(b, *(const int64_t *)at); return;
     case KEY_hex: buf_printf(b, "0x%llx", (unsigned long long)*(const uint64_t *)at); return;
     case KEY_double: print_double(b, *(const double *)at); return;
     case KEY_bool:
@@ -78,11 +82,15 @@ static void print_value(Buf *b, const Key *k, const char *base) {
 
 static void print_record(Buf *b, const Record *r, const void *base) {
     if (!r->key[0].name) return;
+    const char *sep = "";
     buf_puts(b, " {");
     for (int i = 0; i < RECORD_MAX && r->key[i].name; i++) {
         bool set = r->key[i].kind != KEY_flag || *(const bool *)((const char *)base + r->key[i].at);
         if (!set) continue;
-        buf_printf(b, "%s%s=", i ? ", " : "", r->key[i].name);
+        buf_puts(b, sep);
+        buf_puts(b, r->key[i].name);
+        buf_puts(b, "=");
+        sep = ", ";
         print_value(b, &r->key[i], base);
     }
     buf_puts(b, "}");
@@ -112,7 +120,9 @@ static void print_place(Buf *b, const Diag *d, Span s) {
         buf_puts(b, i == 2 ? "-" : ":");
         buf_int(b, at[i]);
     }
-    if (s.via) buf_printf(b, " via %u", s.via);
+    if (!s.via) return;
+    buf_puts(b, " via ");
+    buf_int(b, s.via);
 }
 
 /* ---- graphs */
@@ -136,6 +146,10 @@ static void print_ref(Buf *b, Ref r) {
     buf_int(b, r.out);
 }
 
+static void print_spaces(Buf *b, int n) {
+    while (n-- > 0) buf_puts(b, " ");
+}
+
 static void print_body(const Printer *pr, const Graph *g, int indent);
 
 /* For the human reader: which tensor, and constants in decimals. */
@@ -157,7 +171,7 @@ static void print_node(const Printer *pr, const Graph *g, size_t number, int ind
     Buf *b = pr->b;
     AttrKind attr = op_info[n->op].attr;
     if (explains(pr, n)) node_explain(b, pr->p->diag, g, n, indent);
-    for (int i = 0; i < indent; i++) buf_puts(b, " ");
+    print_spaces(b, indent);
     print_ref(b, (Ref){(uint32_t)number, 0});
     buf_puts(b, " = ");
     buf_puts(b, op_info[n->op].name);
@@ -183,7 +197,9 @@ static void print_node(const Printer *pr, const Graph *g, size_t number, int ind
 
 static void print_output(const Printer *pr, const Output *o, int indent) {
     Buf *b = pr->b;
-    buf_printf(b, "%*sout %s", indent, "", out_kind_names[o->kind]);
+    print_spaces(b, indent);
+    buf_puts(b, "out ");
+    buf_puts(b, out_kind_names[o->kind]);
     if (o->name) {
         buf_puts(b, " ");
         print_str(b, o->name);
@@ -204,7 +220,8 @@ static void print_body(const Printer *pr, const Graph *g, int indent) {
     buf_puts(pr->b, " {\n");
     for (size_t i = 0; i < g->n; i++) print_node(pr, g, i, indent + 2);
     for (size_t i = 0; i < g->nout; i++) print_output(pr, &g->out[i], indent + 2);
-    buf_printf(pr->b, "%*s}", indent, "");
+    print_spaces(pr->b, indent);
+    buf_puts(pr->b, "}");
 }
 
 /* `what` says whose it is; empty for a graph alone. */
