@@ -13,7 +13,6 @@
 #include <string.h>
 
 enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14 };
-enum { LINE = 64 };     /* of a cache, bytes */
 enum { ROWS_HELD = 6 }; /* of so many, registers hold where they lie */
 _Static_assert((int)TILE_LANES == (int)LANES, "lanes of a vector");
 
@@ -97,11 +96,12 @@ static void ask_rows(const Tile *t) {
     Value half = FIELD_PTR(t, half), row = FIELD_I64(t, c_row);
     Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
     Value at = v_select(e, whole, FIELD_PTR(t, c), half);
+    Value vector = v_select(e, whole, c_i64(e, LANES * 4), c_i64(e, LANES * 2)); /* bytes */
     row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
     for (int r = 0; r < t->rows; r++) {
         Value line = e_at(e, e->i8, at, i_mul(e, row, c_i64(e, r)));
         for (int v = 0; v < t->vectors; v++)
-            e_prefetch_write(e, e_at(e, e->i8, line, c_i64(e, v * LINE)));
+            e_prefetch_write(e, e_at(e, e->i8, line, i_mul(e, vector, c_i64(e, v))));
     }
 }
 

@@ -259,7 +259,8 @@ typedef struct Packing { /* of a product */
 } Packing;
 
 /* How long the slowest thread takes, as the pool hands tasks out; for each k, in the time that
- * packing a number takes. It need not be told how much longer than `least`. */
+ * packing a number takes, or reading one that is packed already. It need not be told how much
+ * longer than `least`. */
 static double slowest(const GemmJob *j, int64_t outer, const Packing *p, double least) {
     int64_t tasks = outer * j->ntile_m * j->ntile_n;
     double most = 0;
@@ -289,15 +290,19 @@ static void cut_packed(GemmJob *j, int64_t outer, int threads) {
     Packing p = {.threads = threads};
     p.columns = packed_columns(j, &p.stay);
     double wanted = (p.stay ? TASKS_KEEPING : TASKS_A_THREAD) * threads;
-    double tasks = fmin(wanted, j->cost * FLOPS_A_BYTE / TILE_FLOPS);
+    double wide = (double)gemm_part(j->g.n, j->g.n, TILE_LANES) / (double)j->g.n;
+    double tasks = fmin(wanted, j->cost * wide * FLOPS_A_BYTE / TILE_FLOPS);
     int64_t parts = (int64_t)fmax(1, ceil(tasks / (double)outer));
+    int64_t most = parts > 1 ? 2 * parts : 1;
+    int64_t most_m = parts_of(j->g.m, j->tiles->rows), most_n = parts_of(j->g.n, TILE_STEP);
     GemmJob best = *j;
     double least = INFINITY;
-    for (int64_t n = 1; n <= parts; n++)
-        for (int64_t m = parts_of(parts, n); m <= parts_of(2 * parts, n); m++) {
-            cut_evenly(j, outer, m, n);
+    for (int64_t n = 1; n <= min_i64(parts, most_n); n++)
+        for (int64_t m = parts_of(parts, n); m <= parts_of(most, n); m++) {
+            cut_evenly(j, outer, min_i64(m, most_m), n);
             double time = slowest(j, outer, &p, least);
             if (time < least) least = time, best = *j;
+            if (m >= most_m) break;
         }
     *j = best;
 }

@@ -23,7 +23,7 @@ enum { NEAR = PAGE };
 enum { PANELS_NEAR = BLOCK_N / TILE_LANES, PANELS_B = 4 * PANELS_NEAR };
 enum { AHEAD = 16 }; /* panels that a step of its own packs together */
 enum { CELL_BYTES = 4, MOST_CELLS = 2 * TILES_CELLS, BLOCK_K = 2 * MOST_CELLS };
-enum { FEW_COLUMNS = BLOCK_N / 4 }; /* with fewer at a time, rows are packed too often */
+enum { FEW_COLUMNS = BLOCK_N / 2 }; /* with fewer at a time, rows are packed too often */
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
 enum { ROOM_B = 3 * (TILES_CELLS + TILE_LANES) * BLOCK_N + PANELS_NEAR * GAP };
@@ -430,25 +430,29 @@ static int64_t panel_room(const GemmJob *j) {
     return room;
 }
 
-/* Of B, as many as are packed at a time. */
+/* Of B, as many as are packed at a time, or all that may be if it is packed ahead. */
 static int64_t panels_at_once(const GemmJob *j, bool *whole) {
     int64_t most = PANELS_B / j->tiles->vectors, fit = most, room = panel_room(j);
+    *whole = false;
+    if (j->g.b_panels) return most;
     if (room) fit = (ROOM_B - TILE_LANES * BLOCK_N) / room;
-    *whole = fit * tiles_lines(j->tiles, true) >= FEW_COLUMNS;
+    *whole = fit * tiles_lines(j->tiles, true) >= min_i64(FEW_COLUMNS, j->g.n);
     return *whole ? min_i64(fit, most) : panels_near(j);
 }
 
 int64_t packed_columns(const GemmJob *j, bool *stay) {
     int64_t columns = panels_at_once(j, stay) * tiles_lines(j->tiles, true);
-    if (j->g.b_panels) *stay = false;
+    for (int i = 0; i < j->g.nloop; i++) /* each turn has another B */
+        if (j->g.loop[i].c == 0 && j->g.loop[i].b != 0) *stay = false;
     return columns;
 }
 
-/* Is it, for the few rows that the task has? */
+/* Is it, for the few rows that meet it: the task's, or, where it would stay, all? */
 static bool b_in_place(const Block *b) {
-    int64_t rows = b->job->tiles->rows;
-    return !b->job->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 &&
-           in_place(b, &b->b, (b->part.m + rows - 1) / rows);
+    const GemmJob *j = b->job;
+    int64_t rows = b->whole ? j->g.m : b->part.m;
+    return !j->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 &&
+           in_place(b, &b->b, (rows + j->tiles->rows - 1) / j->tiles->rows);
 }
 
 static bool is_kept(const Kept *a, const Kept *b) {
@@ -485,8 +489,8 @@ void packed_product(const GemmJob *j, const void *a, const void *b, const GemmSt
                .part = *part};
     x.a = operand_a(j, a, x.room);
     x.b = operand_b(j, b, x.room);
-    x.b_there = b_in_place(&x);
     int panels = (int)panels_at_once(j, &x.whole);
+    x.b_there = b_in_place(&x);
     for (int64_t i = 0, n = block_of_k(j); i < n; i++) x.room->packed[i] = i * t->rows;
     if (t->begin) t->begin();
     for (int64_t l = part->column, next; l < end; l = next) {

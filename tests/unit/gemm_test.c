@@ -289,10 +289,15 @@ static void check_layouts(Fixture *f) {
             }
 }
 
-/* More of B than a thread's room holds at once. */
-static void check_deep(Fixture *f) {
+/* More of B than a thread's room holds of so long sums; than it holds at once; and columns that
+ * stay there for a last task of few rows. */
+static void check_rooms(Fixture *f) {
     RtGemm g = matrix(500, 208, 4096, 2, 0);
     check_product(f, &g, "long sums");
+    g = matrix(64, 1100, 1500, 2, 0);
+    check_product(f, &g, "several rooms");
+    g = matrix(512, 392, 300, 0, 0);
+    check_product(f, &g, "a room for several tasks");
 }
 
 /* Attention: heads lie between rows, q[b,t,h,e] k[b,s,h,e] -> [b,h,t,s]. */
@@ -557,7 +562,7 @@ int main(void) {
     if (f.bf16[0].rows) make_by_rows(jit[0], &f.bf16[1]);
     if (f.bf16[0].by_rows) make_pairs(jit[0], &f.bf16[2]);
     check_layouts(&f);
-    check_deep(&f);
+    check_rooms(&f);
     check_batches(&f);
     check_contracted_loop(&f);
     check_odd_strides(&f);
