@@ -52,7 +52,6 @@ static void run_take(const RtCall *c, int64_t first, int64_t last) {
     int64_t i = first * s[PART];
     for (int64_t lead = i / s[COUNT], stop; i < end; lead++)
         for (stop = min_i64(end, (lead + 1) * s[COUNT]); i < stop; i++) {
-            if (i + AHEAD < stop) __builtin_prefetch(taken(c, lead, i + AHEAD));
             const char *from = taken(c, lead, i);
             if (row_bytes == 4) /* one number a row is common, and a call of memcpy is not free */
                 memcpy(c->buf[2] + i * 4, from, 4);

@@ -26,7 +26,8 @@ enum { CELL_BYTES = 4, MOST_CELLS = 2 * TILES_CELLS, BLOCK_K = 2 * MOST_CELLS };
 enum { FEW_COLUMNS = BLOCK_N / 2 }; /* with fewer at a time, rows are packed too often */
 /* The last cells that are turned over are 16, however many are left; rows of cells lie 16 more
  * apart, so that they do not all fall into the same sets of a cache. */
-enum { ROOM_B = 3 * (TILES_CELLS + TILE_LANES) * BLOCK_N + PANELS_NEAR * GAP };
+enum { SPILL_B = TILE_LANES * BLOCK_N }; /* what is turned over of the last panel, and more */
+enum { ROOM_B = 3 * TILES_CELLS * BLOCK_N + SPILL_B + 3 * PANELS_NEAR * GAP };
 enum { ROOM_A = (TILES_CELLS + 2 * TILE_LANES) * GROUP * TILE_ROWS + (GROUP + 1) * GAP };
 enum { ROOM_LINES = TILE_LANES * BLOCK_K }; /* 16 lines as they are */
 /* What of B is in a room, all k of so many columns: `job` as pool_job says, for in another job
@@ -435,7 +436,7 @@ static int64_t panels_at_once(const GemmJob *j, bool *whole) {
     int64_t most = PANELS_B / j->tiles->vectors, fit = most, room = panel_room(j);
     *whole = false;
     if (j->g.b_panels) return most;
-    if (room) fit = (ROOM_B - TILE_LANES * BLOCK_N) / room;
+    if (room) fit = (ROOM_B - SPILL_B) / room;
     *whole = fit * tiles_lines(j->tiles, true) >= min_i64(FEW_COLUMNS, j->g.n);
     return *whole ? min_i64(fit, most) : panels_near(j);
 }
