@@ -70,8 +70,7 @@ static bool measure_loops(Doctor *d, Err *e) {
     Codegen *c = p ? codegen_new(&(CodegenOptions){0}, e) : NULL;
     bool ok = c && (code.tiles = codegen_tiles(c, DT_f32, e)) &&
               (code.tiles_bf16 = codegen_tiles(c, DT_bf16, e));
-    for (int i = 0; ok && i < RT_PROBES; i++)
-        if (probe_has(p, (RtProbe)i)) ok = (code.probe[i] = probe_loop(p, (RtProbe)i, e));
+    for (int i = 0; ok && i < RT_PROBES; i++) ok = (code.probe[i] = probe_loop(p, (RtProbe)i, e));
     if (ok) {
         d->cpu = arena_strdup(d->arena, probe_cpu(p));
         d->features = arena_strdup(d->arena, probe_features(p));

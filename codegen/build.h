@@ -39,9 +39,8 @@ typedef struct Build {
     VEC(PlanBuffer) scratch;  /* and what it has taken of the arena beside the plan's buffers */
     int64_t arena_bytes;
     PendingList *pending;
-    const RtTiles *tiles,
-        *tiles_bf16;  /* that products will be made with; bf16 NULL: there are none */
-    const Node *loop; /* whose body this is, with its turns; NULL: of none */
+    const RtTiles *tiles, *tiles_bf16; /* that products will be made with */
+    const Node *loop;                  /* whose body this is, with its turns; NULL: of none */
     int64_t turns;
     VEC(Moving) moving;   /* in a loop's body */
     VEC(int32_t) lasting; /* buffers there that all turns share, beyond what else there is */
@@ -69,7 +68,7 @@ void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf);
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
 /* From the first of these types through all to the last. */
-void build_casts(Build *b, const DType *type, int ntype, int32_t from, int32_t to, int64_t count);
+void build_cast(Build *b, DType of, DType as, int32_t from, int32_t to, int64_t count);
 
 void build_node(Build *b, uint32_t at);
 int32_t build_buffer(Build *b, const PlanBuffer *p);

@@ -2,10 +2,8 @@
  * in s, which the result starts from (0 where it is absent); labels that walk all three evenly are
  * one. One label each of m (a and c), n (b and c) and k (a and b) makes the matrix, the rest are
  * loops. An operand in which no choice has unit stride is copied first. What a product rounds to
- * bf16 is rounded as it is packed; where the processor has no tiles of bf16, before, and the
- * product is one of f32, whose result is rounded after. Long sums with few results, such as
- * gradients of weights, are computed in parts, so that there is something to share; into how many,
- * sizes alone say. */
+ * bf16 is rounded as it is packed. Long sums with few results, such as gradients of weights, are
+ * computed in parts, so that there is something to share; into how many, sizes alone say. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -293,9 +291,8 @@ static bool packs_before(const Build *b, const RtGemm *g, const Operands *o, int
     const RtWalk *line = operand == A ? &g->am : &g->bn;
     bool even = line->n == 1 || line->at[line->n - 1].stride != 1;
     bool matrix = !g->nloop && g->m > 1 && g->n > 1 && g->cn == 1;
-    return b->loop && b->turns >= FEW_TURNS && !b->program->spec.run.memory && o->tiles->rows &&
-           matrix && even && is_shared(b, o->buf[operand]) &&
-           panels_bytes(g, o->tiles, operand) <= PANELS_MOST;
+    return b->loop && b->turns >= FEW_TURNS && !b->program->spec.run.memory && matrix && even &&
+           is_shared(b, o->buf[operand]) && panels_bytes(g, o->tiles, operand) <= PANELS_MOST;
 }
 
 /* The buffer of the panels. */
@@ -427,12 +424,10 @@ static void build_product(Build *b, Labels *s, Operands *o, Facts facts) {
         build_copy(b, o->type[C], &packed.from, o->buf[C], &packed.to, packed.buffer);
 }
 
-/* An operand in f32, rounded to bf16 before where it has to be. */
-static int32_t build_f32(Build *b, Ref r, bool round) {
+static int32_t build_f32(Build *b, Ref r) {
     const Type *t = graph_type(b->g, r);
     int32_t wide = build_scratch(b, type_count(t) * (int64_t)sizeof(float));
-    const DType type[] = {t->dtype, round ? DT_bf16 : DT_f32, DT_f32};
-    build_casts(b, type, 3, build_value(b, r), wide, type_count(t));
+    build_cast(b, t->dtype, DT_f32, build_value(b, r), wide, type_count(t));
     return wide;
 }
 
@@ -442,13 +437,12 @@ static int32_t build_offset(Build *b, int32_t base, const View *v, DType t) {
     return offset ? build_stretch(b, base, offset, b->buffer.at[base].bytes - offset) : base;
 }
 
-static void take_operand(Build *b, const Node *n, int i, Operands *o) {
+static void take_operand(Build *b, int i, Operands *o) {
     const View *v = &o->view[i];
     DType t = graph_type(b->g, v->base)->dtype;
-    bool round = n->attr.dot.round && !b->tiles_bf16 && i != S;
     bool taken = t == DT_f32 || (t == DT_bf16 && i != S); /* as it is */
-    o->type[i] = round || !taken ? DT_f32 : t;
-    int32_t base = round || !taken ? build_f32(b, v->base, round) : build_value(b, v->base);
+    o->type[i] = taken ? t : DT_f32;
+    int32_t base = taken ? build_value(b, v->base) : build_f32(b, v->base);
     o->buf[i] = build_offset(b, base, v, o->type[i]);
 }
 
@@ -527,14 +521,14 @@ void build_dot(Build *b, const Node *n, Ref result) {
         build_few(b, n, o.view, result, &few);
         return;
     }
-    o.tiles = n->attr.dot.round && b->tiles_bf16 ? b->tiles_bf16 : b->tiles;
-    for (int i = 0; i < n->nin; i++) take_operand(b, n, operand_of(n, i), &o);
+    o.tiles = n->attr.dot.round ? b->tiles_bf16 : b->tiles;
+    for (int i = 0; i < n->nin; i++) take_operand(b, operand_of(n, i), &o);
     DType t = n->type[0].dtype;
     int64_t count = type_count(&n->type[0]);
     int32_t out = build_value(b, result);
-    bool made = t == DT_f32 || (t == DT_bf16 && o.tiles->cell > 1);
+    bool made = t == DT_f32 || (t == DT_bf16 && o.tiles->bf16);
     o.buf[C] = made ? out : build_scratch(b, count * (int64_t)sizeof(float));
     o.type[C] = made ? t : DT_f32;
     build_product(b, &s, &o, node_facts(b->g, n));
-    if (!made) build_casts(b, (DType[]){DT_f32, t}, 2, o.buf[C], out, count);
+    if (!made) build_cast(b, DT_f32, t, o.buf[C], out, count);
 }

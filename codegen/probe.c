@@ -1,6 +1,7 @@
-/* Loops that show what the processor can do: multiply-adds and dot products of bf16 that touch no
- * memory, and streams through memory whose stores are plain or go past the caches. They are made
- * for the host as kernels are, so what they reach a kernel could reach. */
+/* Loops that show what the processor can do: multiply-adds and dot products of bf16, as products
+ * are made of them, that touch no memory, and streams through memory whose stores are plain or go
+ * past the caches. They are made for the host as kernels are, so what they reach a kernel could
+ * reach. */
 #include "codegen/probe.h"
 
 #include <llvm-c/LLJIT.h>
@@ -43,7 +44,8 @@ static Value dot_term(Emit *e, Value sum, Value x, Value y) {
     return e_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, arg, 3);
 }
 
-static void emit_sums(Emit *e, Term *term, int n) {
+/* n of them, each so many times for each vector. */
+static void emit_sums(Emit *e, Term *term, int n, int times) {
     Value c = buffer(e, 0), a = buffer(e, 1), sum[SUMS_WIDE];
     Value x = e_load(e, e->vf32, a), y = e_load(e, e->vf32, e_at(e, e->vf32, a, c_i64(e, 1)));
     for (int i = 0; i < n; i++) {
@@ -51,7 +53,10 @@ static void emit_sums(Emit *e, Term *term, int n) {
         e_store(e, x, sum[i]);
     }
     Loop l = loop_begin(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2), c_i64(e, n));
-    for (int i = 0; i < n; i++) e_store(e, term(e, e_load(e, e->vf32, sum[i]), x, y), sum[i]);
+    for (int i = 0; i < times * n; i++) {
+        Value *to = &sum[i % n];
+        e_store(e, term(e, e_load(e, e->vf32, *to), x, y), *to);
+    }
     loop_end(e, &l);
     for (int i = 0; i < n; i++) {
         Value at = e_at(e, e->vf32, c, c_i64(e, i));
@@ -82,13 +87,15 @@ static void emit_stream(Emit *e, bool triad, bool streaming) {
 }
 
 static void emit_probe(Emit *e, RtProbe which, const Host *h) {
-    bool wide = strstr(h->features, "+avx512f") != NULL;
+    int sums = strstr(h->features, "+avx512f") ? SUMS_WIDE : SUMS;
     if (which == RT_PROBE_dot_bf16 && host_has_amx(h))
         amx_emit_peak(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2));
+    else if (which == RT_PROBE_dot_bf16 && host_has_pairs(h))
+        emit_sums(e, dot_term, sums, 1);
     else if (which == RT_PROBE_dot_bf16)
-        emit_sums(e, dot_term, SUMS_WIDE);
+        emit_sums(e, fma_term, sums, 2);
     else if (which == RT_PROBE_fma)
-        emit_sums(e, fma_term, wide ? SUMS_WIDE : SUMS);
+        emit_sums(e, fma_term, sums, 1);
     else
         emit_stream(e, which == RT_PROBE_triad || which == RT_PROBE_triad_streaming,
                     which == RT_PROBE_copy_streaming || which == RT_PROBE_triad_streaming);
@@ -109,10 +116,6 @@ static bool add_module(Probe *p, LLVMOrcThreadSafeContextRef cx, LLVMModuleRef m
     LLVMOrcThreadSafeModuleRef safe = LLVMOrcCreateNewThreadSafeModule(m, cx);
     return take_error(
         LLVMOrcLLJITAddLLVMIRModule(p->lljit, LLVMOrcLLJITGetMainJITDylib(p->lljit), safe), e);
-}
-
-bool probe_has(const Probe *p, RtProbe which) {
-    return which != RT_PROBE_dot_bf16 || host_has_bf16(&p->host);
 }
 
 RtProbeFn *probe_loop(Probe *p, RtProbe which, Err *e) {

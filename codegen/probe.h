@@ -6,8 +6,7 @@
 
 typedef struct Probe Probe;
 Probe *probe_new(Arena *a, Err *e);
-void probe_free(Probe *p);                     /* its loops must not run any more */
-bool probe_has(const Probe *p, RtProbe which); /* can the processor do it? */
+void probe_free(Probe *p); /* its loops must not run any more */
 RtProbeFn *probe_loop(Probe *p, RtProbe which, Err *e);
 const char *probe_cpu(const Probe *p); /* LLVM's name: "znver4" */
 const char *probe_features(const Probe *p);

@@ -164,12 +164,11 @@ void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf) {
     build_kernel(b, kernel_of_body(b->arena, body, nargs, b->err), buf, body_facts(body));
 }
 
-void build_casts(Build *b, const DType *type, int ntype, int32_t from, int32_t to, int64_t count) {
+void build_cast(Build *b, DType of, DType as, int32_t from, int32_t to, int64_t count) {
     Graph *body = graph_new(b->arena, "cast");
-    Type t = type_make(type[0], 1, &count);
+    Type t = type_make(of, 1, &count);
     Ref x = graph_add(body, OP_arg, &(Attr){.count = 0}, NULL, 0, &t, (Span){0});
-    for (int i = 1; i < ntype; i++) x = g_cast(body, x, type[i], (Span){0});
-    graph_out(body, OUT_value, NULL, 0, x, (Span){0});
+    graph_out(body, OUT_value, NULL, 0, g_cast(body, x, as, (Span){0}), (Span){0});
     build_body(b, body, 1, (int32_t[]){from, to});
 }
 
@@ -410,7 +409,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .out = out,
                .pending = &c->pending,
                .tiles = &c->tiles[TILE_f32],
-               .tiles_bf16 = tiles_has(jit_host(c->jit), TILE_bf16) ? &c->tiles[TILE_bf16] : NULL,
+               .tiles_bf16 = &c->tiles[TILE_bf16],
                .err = e};
     b.arena_bytes = plan->arena_bytes;
     b.field = number_fields(a, plan, entry);

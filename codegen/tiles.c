@@ -32,6 +32,7 @@ static Value lanes_below(Emit *e, Value count) {
 typedef struct Tile {
     Emit *e;
     int rows, vectors, cell;
+    bool bf16;
     Value row_at, row[ROWS_MOST];       /* row: NULL where registers would not hold all */
     Value sum[ROWS_MOST][TILE_VECTORS]; /* allocas */
 } Tile;
@@ -115,9 +116,8 @@ static void emit_sums(Tile *t) {
         }
     Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
     t->row_at = FIELD_PTR(t, a_row);
-    bool packed = t->cell > 1; /* always, and rows side by side */
-    for (int r = 0; r < t->rows && (packed || t->rows <= ROWS_HELD); r++)
-        t->row[r] = packed ? c_i64(e, r) : load_row(t, r);
+    for (int r = 0; r < t->rows && (t->bf16 || t->rows <= ROWS_HELD); r++)
+        t->row[r] = t->bf16 ? c_i64(e, r) : load_row(t, r); /* packed, rows lie side by side */
     e_store(e, FIELD_PTR(t, b), b);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     emit_loop(t, b, c_i64(e, 0), several, UNROLL);
@@ -156,7 +156,7 @@ static void emit_added(const Tile *t, DType type, const Value *mask) {
 /* Tiles of bf16 may be asked to round what they write. */
 static void emit_either(const Tile *t, const Value *mask) {
     Emit *e = t->e;
-    if (t->cell == 1) {
+    if (!t->bf16) {
         emit_added(t, DT_f32, mask);
         return;
     }
@@ -173,7 +173,7 @@ static void emit_either(const Tile *t, const Value *mask) {
 static void emit_tile(Emit *e, const char *name, int rows, const TileForm *f) {
     int vectors = f->vectors;
     emit_function(e, name, &e->ptr, 1);
-    Tile t = {.e = e, .rows = rows, .vectors = vectors, .cell = f->cell};
+    Tile t = {.e = e, .rows = rows, .vectors = vectors, .cell = f->cell, .bf16 = f->bf16};
     emit_sums(&t);
     Value cols = FIELD_I64(&t, cols), mask[TILE_VECTORS], none[TILE_VECTORS] = {NULL};
     for (int v = 0; v < vectors; v++) mask[v] = lanes_below(e, i_sub(e, cols, c_i64(e, v * LANES)));
@@ -198,6 +198,7 @@ typedef struct Pack {
     Emit *e;
     DType from;
     int cell;     /* numbers in one */
+    bool bf16;    /* which are rounded */
     bool by_rows; /* each line's cells side by side */
 } Pack;
 
@@ -215,6 +216,12 @@ static Value numbers_of(const Pack *p, Value i) {
 
 static Value load_numbers(const Pack *p, Value at, Value mask) {
     return mem_load(p->e, mem_type(p->e, p->from), at, mask);
+}
+
+/* 16 numbers as cells of one. */
+static Value as_cells(const Pack *p, Value x) {
+    Value number = mem_unpack(p->e, p->from, x);
+    return p->bf16 && p->from != DT_bf16 ? v_round_bf16(p->e, number) : number;
 }
 
 /* 16 numbers as bits of bf16. */
@@ -262,7 +269,7 @@ static Value load_and_ask(const Pack *p, Value at, Value mask) {
 static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
     Emit *e = p->e;
     Value x = load_and_ask(p, numbers_of(p, k), mask);
-    if (p->cell == 1) return mem_unpack(e, p->from, x);
+    if (p->cell == 1) return as_cells(p, x);
     Value y = LLVMConstNull(e->vi16);
     if (whole) y = as_bf16(p, load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask));
     x = as_bf16(p, x);
@@ -358,7 +365,7 @@ static Value load_cells(const Pack *p, Value x, Value rest) {
     LType number = mem_type(e, p->from);
     Value mask = rest ? lanes_below(e, rest) : NULL;
     Value first = load_numbers(p, x, mask);
-    if (p->cell == 1) return mem_unpack(e, p->from, first);
+    if (p->cell == 1) return as_cells(p, first);
     if (rest) mask = lanes_below(e, i_sub(e, rest, c_i64(e, LANES)));
     Value second = load_numbers(p, e_at(e, number, x, c_i64(e, LANES)), mask);
     first = as_bf16(p, first);
@@ -496,7 +503,7 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
     unsigned n = 0;
     for (int rows = f->amx; rows >= 0; rows--)
         for (int type = 0; type < 2; type++) {
-            Pack p = {e, type ? DT_bf16 : DT_f32, f->cell, rows};
+            Pack p = {e, type ? DT_bf16 : DT_f32, f->cell, f->bf16, rows};
             for (int i = 0; i < PACKS; i++) {
                 const char *name = arena_printf(a, "%s_%u", e->name, n);
                 if (rows)
@@ -509,34 +516,40 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
     define_table(e, fn, n);
 }
 
+/* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, 32 or 16 of 4; or
+ * in four of eight tiles of AMX. */
+static TileForm multiply_adds(const Host *h) {
+    if (strstr(h->features, "+avx512f"))
+        return (TileForm){.rows = 14, .vectors = 2, .cell = 1, .step = 1};
+    bool neon = !strncmp(h->triple, "aarch64", 7); /* 32 registers of 4 numbers */
+    bool fma = strstr(h->features, "+fma");
+    return (TileForm){.rows = neon || fma ? 6 : 3, .vectors = 1, .cell = 1, .step = 1};
+}
+
 TileForm tile_form_amx(void) {
-    return (TileForm){32, 2, 2, 16, true};
+    return (TileForm){.rows = 32, .vectors = 2, .cell = 2, .step = 16, .bf16 = true, .amx = true};
 }
 
 TileForm tile_form_pairs(void) {
-    return (TileForm){14, 2, 2, 1, false};
+    return (TileForm){.rows = 14, .vectors = 2, .cell = 2, .step = 1, .bf16 = true};
 }
 
-/* Sums, and a row of B beside them, stay in registers: 32 of 16 numbers, 16 of 8, 32 or 16 of 4; or
- * in four of eight tiles of AMX. */
+TileForm tile_form_rounded(const Host *h) {
+    TileForm f = multiply_adds(h);
+    f.bf16 = true;
+    return f;
+}
+
 static TileForm largest(const Host *h, TileKind kind) {
-    if (kind == TILE_bf16) {
-        if (host_has_amx(h)) return tile_form_amx();
-        return strstr(h->features, "+avx512bf16") ? tile_form_pairs() : (TileForm){0};
-    }
-    if (strstr(h->features, "+avx512f")) return (TileForm){14, 2, 1, 1, false};
-    bool neon = !strncmp(h->triple, "aarch64", 7); /* 32 registers of 4 numbers */
-    if (neon || strstr(h->features, "+fma")) return (TileForm){6, 1, 1, 1, false};
-    return (TileForm){3, 1, 1, 1, false};
-}
-
-bool tiles_has(const Host *h, TileKind kind) {
-    return largest(h, kind).rows > 0;
+    if (kind == TILE_f32) return multiply_adds(h);
+    if (host_has_amx(h)) return tile_form_amx();
+    return host_has_pairs(h) ? tile_form_pairs() : tile_form_rounded(h);
 }
 
 static RtTiles shape_of(TileForm most) {
     return (RtTiles){.rows = most.rows,
                      .vectors = most.vectors,
+                     .bf16 = most.bf16,
                      .cell = most.cell,
                      .k_step = most.amx ? AMX_CELLS : 1,
                      .by_rows = most.amx};
@@ -548,14 +561,14 @@ RtTiles tiles_shape(const Host *h, TileKind kind) {
 
 void tiles_sources_of(TileForm most, TileSources *s) {
     *s = (TileSources){.largest = most};
-    if (!most.rows) return;
-    snprintf(s->key[0], sizeof s->key[0], "packing of %d, amx %d", most.cell, most.amx);
+    snprintf(s->key[0], sizeof s->key[0], "packing of %d, bf16 %d, amx %d", most.cell, most.bf16,
+             most.amx);
     s->source[s->n++] = (Source){s->key[0], emit_packs, &s->largest};
     for (int v = 1; v <= most.vectors; v++) {
         s->form[v - 1] = most;
         s->form[v - 1].vectors = v;
-        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d, amx %d", most.rows, v,
-                 most.cell, most.amx);
+        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d, bf16 %d, amx %d", most.rows, v,
+                 most.cell, most.bf16, most.amx);
         s->source[s->n++] = (Source){s->key[v], emit_tiles, &s->form[v - 1]};
     }
 }
@@ -567,7 +580,6 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s) {
 void tiles_fill(const TileSources *s, void *const *at, RtTiles *t) {
     TileForm most = s->largest;
     *t = shape_of(most);
-    if (!s->n) return;
     memcpy(t->pack_a, at[0], sizeof t->pack_a);
     memcpy(t->pack_b, (RtPackFn **)at[0] + (most.amx ? 2 * PACKS : 0), sizeof t->pack_b);
     for (int v = 0; v < most.vectors; v++)

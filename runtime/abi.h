@@ -74,7 +74,8 @@ typedef struct RtGemm {
 
 /* Pieces of products made for the processor (codegen/tiles.c, amx.c): micro-kernels that hold up to
  * `rows` rows by 16 `vectors` columns of C in registers, and what lays their operands out for them,
- * in cells of four bytes: a float, or the bf16 of two k, where sums take both at once.
+ * in cells of four bytes: a float, or the bf16 of two k, where sums take both at once. Where no
+ * instruction does so faster than two multiply-adds, a float that is rounded to bf16.
  *
  * tile[v][r] makes r + 1 rows of v + 1 vectors. Each sum is made in the order of k, whichever tile
  * makes it. */
@@ -101,8 +102,9 @@ enum { PACK_along, PACK_across, PACKS };
 typedef RtPackFn *RtPacks[2][PACKS]; /* of f32, of bf16 */
 typedef void RtTilesFn(void);
 typedef struct RtTiles {
-    int rows, vectors; /* of the largest; rows 0: this processor has none of this kind */
-    int cell;          /* numbers in a cell: 1 f32, 2 bf16 */
+    int rows, vectors; /* of the largest */
+    bool bf16;         /* operands are rounded to bf16, which those in memory and C may be */
+    int cell;          /* numbers in a cell: 1 of f32, or 2 of bf16 */
     int k_step;        /* cells of k come in so many; those beyond the last are zero */
     bool by_rows;      /* a panel of A is rows of cells */
     RtTileFn *tile[TILE_VECTORS][TILE_ROWS];

@@ -352,7 +352,7 @@ GemmJob gemm_job(const RtGemm *g, const RtTiles *tiles, int threads, const GemmD
                  .half = half ? d->c : NULL};
     int64_t outer = outer_count(g, false);
     if (g->m == 0 || g->n == 0 || outer == 0) return j;
-    bool f32 = g->a == DT_f32 && g->b == DT_f32 && !(tiles && tiles->cell > 1);
+    bool f32 = g->a == DT_f32 && g->b == DT_f32 && !(tiles && tiles->bf16);
     bool ahead = g->a_panels || g->b_panels;
     if (!f32 || ahead || !bind_vector(&j)) bind_matrix(&j);
     CHECK(f32 || j.packed);

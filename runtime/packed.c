@@ -270,7 +270,7 @@ static bool collides(const Operand *o) {
  * from the one before: memory comes too late then. */
 static bool in_place(const Block *b, const Operand *o, int64_t panels) {
     return o->way != GATHER && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
-           b->job->tiles->cell == 1 && panels <= FEW_PANELS && !collides(o);
+           !b->job->tiles->bf16 && panels <= FEW_PANELS && !collides(o);
 }
 
 static int64_t vectors_of(const Panel *p) {

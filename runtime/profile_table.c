@@ -78,9 +78,9 @@ static double bandwidth(const Machine *m, int threads, double bytes, const char 
     return memory_rate(m, threads);
 }
 
-/* What a product is made in: where the processor has no bf16, that is f32 too. */
+/* What a product is made of. */
 static DType product_type(const RtStep *s) {
-    return s->tiles && s->tiles->cell == 2 ? DT_bf16 : DT_f32;
+    return s->tiles && s->tiles->bf16 ? DT_bf16 : DT_f32;
 }
 
 /* Operations a second; a kernel's are counted in instructions, and a multiply-add does two. */

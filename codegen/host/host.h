@@ -16,8 +16,9 @@ typedef struct Host {
 bool host_init(Host *h, const char *cpu, Err *e);
 const char *const *host_cpus(void); /* NULL ends them */
 void host_free(Host *h);
-bool host_has_amx(const Host *h);  /* with what bf16 needs, and it may be used */
-bool host_has_bf16(const Host *h); /* products of bf16 that sum in f32 */
+bool host_has_amx(const Host *h);   /* with what bf16 needs, and it may be used */
+bool host_has_bf16(const Host *h);  /* products of bf16 that sum in f32 */
+bool host_has_pairs(const Host *h); /* AVX512-BF16's, and faster than multiply-adds of f32 */
 LLVMTargetMachineRef host_machine(const Host *h, Err *e); /* one a thread; NULL: reported */
 
 #endif

@@ -67,8 +67,8 @@ typedef struct Fixture {
     Pool *one, *two;
     const RtTiles *maker[5]; /* NULL: BLAS */
     int nmaker;
-    /* This processor's, AMX's packing with tiles in C, and AVX-512's; rows 0: there are none. */
-    RtTiles bf16[3];
+    RtTiles bf16[5]; /* this processor's, and those that another would take */
+    int nbf16;
     float *a, *b, *c1, *c2;
     float *rounded_a, *rounded_b; /* to bf16, and as such */
     uint16_t *half_a, *half_b;
@@ -249,9 +249,7 @@ static void check_widening(Fixture *f, RtGemm g, const RtTiles *tiles, const cha
 
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     bool slow = g->m * g->n * g->k > SLOW;
-    if (f->bf16[0].rows) check_rounding(f, *g, &f->bf16[0], what);
-    if (f->bf16[1].rows && !slow) check_rounding(f, *g, &f->bf16[1], what);
-    if (f->bf16[2].rows && !slow) check_rounding(f, *g, &f->bf16[2], what);
+    for (int i = 0; i < (slow ? 1 : f->nbf16); i++) check_rounding(f, *g, &f->bf16[i], what);
     reference(f, g);
     for (int i = 0; i < f->nmaker; i++) {
         bool matrix = f->maker[i] && (g->cn == 1 || g->cm == 1 || g->m == 1 || g->n == 1);
@@ -518,23 +516,35 @@ static void tile_by_rows(const RtTile *t) {
     }
 }
 
-static void make_by_rows(Jit *j, RtTiles *tiles) {
+/* AMX's packing, with tiles in C. */
+static void add_by_rows(Fixture *f, Jit *j) {
     Err e = {0};
     TileSources s;
     RtTileFn *tile[] = {tile_by_rows, tile_by_rows, NULL, NULL}; /* and begin, end */
     void *at[TILE_SOURCES] = {NULL, tile, tile};
     tiles_sources_of(tile_form_amx(), &s);
     EXPECT(jit_addresses(j, s.source, 1, at, &e), "packing by rows: %s", e.msg);
-    tiles_fill(&s, at, tiles);
+    tiles_fill(&s, at, &f->bf16[f->nbf16++]);
 }
 
-static void make_pairs(Jit *j, RtTiles *tiles) {
+static void add_form(Fixture *f, Jit *j, TileForm form) {
     Err e = {0};
     TileSources s;
     void *at[TILE_SOURCES];
-    tiles_sources_of(tile_form_pairs(), &s);
-    EXPECT(jit_addresses(j, s.source, (size_t)s.n, at, &e), "tiles of pairs: %s", e.msg);
-    tiles_fill(&s, at, tiles);
+    tiles_sources_of(form, &s);
+    EXPECT(jit_addresses(j, s.source, (size_t)s.n, at, &e), "tiles: %s", e.msg);
+    tiles_fill(&s, at, &f->bf16[f->nbf16++]);
+}
+
+/* The first is this processor's. */
+static void add_rounding(Fixture *f, Jit *host, Jit *narrow) {
+    Err e = {0};
+    EXPECT(tiles_make(host, TILE_bf16, &f->bf16[f->nbf16++], &e), "tiles: %s", e.msg);
+    add_form(f, host, tile_form_rounded(jit_host(host)));
+    if (narrow) add_form(f, narrow, tile_form_rounded(jit_host(narrow)));
+    if (!codegen_has_bf16(NULL)) return;
+    add_form(f, host, tile_form_pairs());
+    add_by_rows(f, host);
 }
 
 int main(void) {
@@ -558,9 +568,7 @@ int main(void) {
     f.maker[f.nmaker++] = NULL;
     for (int i = 0; i < 4; i++)
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
-    EXPECT(jit[0] && tiles_make(jit[0], TILE_bf16, &f.bf16[0], &e), "tiles: %s", e.msg);
-    if (f.bf16[0].rows) make_by_rows(jit[0], &f.bf16[1]);
-    if (f.bf16[0].by_rows) make_pairs(jit[0], &f.bf16[2]);
+    if (jit[0]) add_rounding(&f, jit[0], jit[2]);
     check_layouts(&f);
     check_rooms(&f);
     check_batches(&f);

@@ -248,7 +248,7 @@ static void test_tables(void) {
 /* A product is set against the arithmetic of the type that its tiles multiply, 2e9 operations a
  * second for bf16 here, one beside it against f32's. */
 static void test_product_types(void) {
-    static const RtTiles bf16 = {.rows = 14, .cell = 2}, f32 = {.rows = 14, .cell = 1};
+    static const RtTiles bf16 = {.rows = 14, .bf16 = true}, f32 = {.rows = 14};
     Fixture f;
     open_fixture(&f);
     Profile *p = record(&f);
