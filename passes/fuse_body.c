@@ -290,8 +290,9 @@ void fuse_emit_group(Fuse *f, const GroupInfo *group, Graph *to, RefMap *value) 
     Ref fused =
         graph_add(to, OP_fused, &(Attr){.body = cx.body}, cx.arg.at, (int)cx.arg.n, NULL, span);
     for (size_t i = 0; i < out.n; i++) {
-        const Type *t = &f->g->node[out.at[i]]->type[0];
-        Ref x = g_reshape(to, (Ref){fused.node, (uint32_t)i}, t->rank, t->dim, span);
+        const Node *n = f->g->node[out.at[i]];
+        const Type *t = &n->type[0];
+        Ref x = g_reshape(to, (Ref){fused.node, (uint32_t)i}, t->rank, t->dim, n->span);
         refmap_set(value, (Ref){out.at[i], 0}, x);
     }
 }

@@ -24,6 +24,25 @@ uptc run tiny.upx --dir json --json --threads 1 --profile=4 | grep '^{"profile"'
 tr '{' '\n' <profile | sed -E 's/":-?[0-9][0-9.e-]*/":N/g; s/"ceiling":"[a-zL0-9]*"/"ceiling":KIND/; s/\],?.*//' |
     grep '"text"\|Linear 192x50x32\|^"first"\|_s"\|^"other"' | sort
 
+echo "=== a loss that one kernel computes with what updates a bias"
+cat >shift.upm <<'UPM'
+import std.nn
+import std.optim
+tokenizer tok = bytes()
+data corpus = lines("corpus/*.txt") | encode(tok) | pad(16)
+param bias[1] = zeros
+out = Linear(16, 16)
+train on corpus batch 8 steps 4 {
+    x = cast(ids, f32) / 255
+    wide = out(x)
+    y = sigmoid(rearrange(wide[b, (i j)] -> [b, i, j], j = 1) + bias)
+    loss = mean((y - rearrange(x[b, (i j)] -> [b, i, j], j = 1))^2)
+    minimize loss with adamw(1e-2)
+    report loss
+}
+UPM
+uptc run shift.upm --dir shift --profile=2 | grep -o '^    [a-z]*ward'
+
 echo "=== in short runs, and where it cannot be kept"
 uptc run tiny.upx --dir one --steps 1 --profile | grep '^profile'
 uptc run tiny.upx --dir two --steps 2 --profile | grep '^profile'
