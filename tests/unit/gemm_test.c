@@ -12,6 +12,7 @@
 #include "tests/unit/check.h"
 
 enum { GIVEN = 1 << 21, FLOATS = 1 << 20 /* of results */, SLOW = 1 << 20 /* for tiles in C */ };
+enum { BEYOND = 1 << 12 }; /* so many results after the last stay as they were */
 
 static float *random_floats(uint64_t seed, size_t n) {
     float *x = malloc(n * sizeof *x);
@@ -58,17 +59,20 @@ static void product(const RtGemm *g, const float *a, const float *b, double *sum
                     size + i * g->loop[loop].c, loop + 1);
         return;
     }
-    int64_t *am = all_places(&g->am, g->m), *bn = all_places(&g->bn, g->n);
-    for (int64_t k = 0; k < g->k; k++) {
-        const float *column = a + place(&g->ak, k), *row = b + place(&g->bk, k);
-        for (int64_t i = 0; i < g->m; i++)
-            for (int64_t j = 0; j < g->n; j++) {
-                double v = (double)column[am[i]] * (double)row[bn[j]];
-                sum[i * g->cm + j * g->cn] += v;
-                size[i * g->cm + j * g->cn] += fabs(v);
+    int64_t *ak = all_places(&g->ak, g->k), *bk = all_places(&g->bk, g->k);
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t j = 0; j < g->n; j++) {
+            const float *row = a + place(&g->am, i), *column = b + place(&g->bn, j);
+            double all = 0, most = 0;
+            for (int64_t k = 0; k < g->k; k++) {
+                double v = (double)row[ak[k]] * (double)column[bk[k]];
+                all += v;
+                most += fabs(v);
             }
-    }
-    free(am), free(bn);
+            sum[i * g->cm + j * g->cn] += all;
+            size[i * g->cm + j * g->cn] += most;
+        }
+    free(ak), free(bk);
 }
 
 typedef struct Fixture {
@@ -81,11 +85,12 @@ typedef struct Fixture {
     float *rounded_a, *rounded_b; /* to bf16, and as such */
     uint16_t *half_a, *half_b;
     double *sum, *size;
-    float *sums; /* of a C that is bf16 */
+    size_t floats; /* of results, that are looked at: C's, and some beyond */
+    float *sums;   /* of a C that is bf16 */
 } Fixture;
 
 static void reference(Fixture *f, const RtGemm *g, const float *a, const float *b) {
-    for (size_t i = 0; i < FLOATS; i++) f->sum[i] = f->size[i] = 0;
+    for (size_t i = 0; i < f->floats; i++) f->sum[i] = f->size[i] = 0;
     product(g, a, b, f->sum, f->size, 0);
 }
 
@@ -126,9 +131,9 @@ static void check_panels(Fixture *f, const RtGemm *g, const RtTiles *tiles, cons
                       .b = packed.b_panels ? b : (char *)f->b,
                       .c = f->c2};
         GemmJob j = gemm_job(&packed, tiles, 2, &d);
-        memset(f->c2, 0x7f, FLOATS * sizeof(float));
+        memset(f->c2, 0x7f, f->floats * sizeof(float));
         pool_run(f->two, j.tasks, run_tasks, &j);
-        EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+        EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0,
                "%s m %lld n %lld k %lld: packed before (%d), other bits", what, (long long)g->m,
                (long long)g->n, (long long)g->k, which);
     }
@@ -137,22 +142,22 @@ static void check_panels(Fixture *f, const RtGemm *g, const RtTiles *tiles, cons
 }
 
 static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const char *what) {
-    memset(f->c1, 0x7f, FLOATS * sizeof(float)); /* what was there must not show */
-    memset(f->c2, 0x7f, FLOATS * sizeof(float));
+    memset(f->c1, 0x7f, f->floats * sizeof(float)); /* what was there must not show */
+    memset(f->c2, 0x7f, f->floats * sizeof(float));
     run(f->one, g, tiles, f->a, f->b, f->c1);
     run(f->two, g, tiles, f->a, f->b, f->c2);
     int64_t terms = g->k, wrong = 0;
     for (int i = 0; i < g->nloop; i++) terms *= g->loop[i].c ? 1 : g->loop[i].size;
     float untouched;
     memset(&untouched, 0x7f, sizeof untouched);
-    for (size_t i = 0; i < FLOATS; i++) {
+    for (size_t i = 0; i < f->floats; i++) {
         if (f->size[i] == 0 && f->c1[i] == untouched) continue;
         wrong +=
             !(fabs((double)f->c1[i] - f->sum[i]) <= 2 * (double)terms * FLT_EPSILON * f->size[i]);
     }
     EXPECT(wrong == 0, "%s m %lld n %lld k %lld: %lld wrong", what, (long long)g->m,
            (long long)g->n, (long long)g->k, (long long)wrong);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0,
            "%s m %lld n %lld k %lld: bits differ", what, (long long)g->m, (long long)g->n,
            (long long)g->k);
     if (tiles && !g->nloop && g->cn == 1 && g->m > 1 && g->n > 1 && g->k)
@@ -161,7 +166,7 @@ static void check_made(Fixture *f, const RtGemm *g, const RtTiles *tiles, const 
 
 /* What it starts from lies where C does, or elsewhere, by its own strides. */
 static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_place) {
-    for (size_t i = 0; i < FLOATS; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
+    for (size_t i = 0; i < f->floats; i++) f->c1[i] = f->c2[i] = (float)(i % 8);
     g.sm = in_place ? g.cm : 0;
     g.sn = in_place ? g.cn : 1;
     GemmData d = {.a = f->a, .b = f->b, .s = in_place ? f->c1 : f->c2, .c = f->c1};
@@ -182,7 +187,7 @@ static void check_start(Fixture *f, RtGemm g, const RtTiles *tiles, bool in_plac
 /* Into C of bf16, `start` NULL or where S lies, a row for all. Returns where C is. */
 static const uint16_t *run_halved(Fixture *f, Pool *p, const RtGemm *g, const RtTiles *tiles,
                                   const float *start, float *c) {
-    memset(c, 0x7f, FLOATS * sizeof *c);
+    memset(c, 0x7f, f->floats * sizeof *c);
     GemmData d = {.a = f->half_a, .b = f->half_b, .s = start, .c = c};
     if (tiles_keep_sums(tiles, g, start)) d.sums = f->sums;
     GemmJob j = gemm_job(g, tiles, 2, &d);
@@ -203,12 +208,12 @@ static void check_halving(Fixture *f, RtGemm g, const RtTiles *tiles, const char
     run_halved(f, f->one, &g, tiles, NULL, f->c2);
     int64_t terms = g.k, wrong = 0;
     for (int i = 0; i < g.nloop; i++) terms *= g.loop[i].c ? 1 : g.loop[i].size;
-    for (size_t i = 0; i < FLOATS; i++)
+    for (size_t i = 0; i < f->floats; i++)
         wrong += !(f->size[i] == 0 && c[i] == 0x7f7f) &&
                  !is_half_of(c[i], f->sum[i], (double)terms, f->size[i]);
     EXPECT(wrong == 0, "%s halved, m %lld n %lld k %lld: %lld wrong", what, (long long)g.m,
            (long long)g.n, (long long)g.k, (long long)wrong);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0,
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0,
            "%s halved, m %lld n %lld k %lld: bits differ", what, (long long)g.m, (long long)g.n,
            (long long)g.k);
     g.sn = 1; /* a row for all */
@@ -222,7 +227,7 @@ static void check_halving(Fixture *f, RtGemm g, const RtTiles *tiles, const char
         }
     EXPECT(wrong == 0, "%s halved onto a bias, m %lld n %lld k %lld: %lld wrong", what,
            (long long)g.m, (long long)g.n, (long long)g.k, (long long)wrong);
-    memset(f->c1, 0x7f, FLOATS * sizeof *f->c1);
+    memset(f->c1, 0x7f, f->floats * sizeof *f->c1);
 }
 
 /* Numbers that are bf16, that have no more digits, or whose other digits packing rounds away: all
@@ -233,29 +238,38 @@ static void check_rounding(Fixture *f, RtGemm g, const RtTiles *tiles, const cha
     check_made(f, &g, tiles, what);
     if (g.cn == 1 || g.cm == 1 || g.m == 1 || g.n == 1) check_halving(f, g, tiles, what);
     f->a = a, f->b = b;
-    memset(f->c2, 0x7f, FLOATS * sizeof(float));
+    memset(f->c2, 0x7f, f->floats * sizeof(float));
     run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c2);
     run(f->two, &g, tiles, a, b, f->c1);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: not rounded as bf16 is", what);
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0, "%s: not rounded as bf16 is",
+           what);
     g.a = DT_bf16;
     run(f->two, &g, tiles, f->half_a, b, f->c1);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by f32 differs", what);
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0, "%s: bf16 by f32 differs", what);
     g.b = DT_bf16;
     run(f->one, &g, tiles, f->half_a, f->half_b, f->c1);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 by bf16 differs", what);
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0, "%s: bf16 by bf16 differs", what);
 }
 
 /* bf16 widened to f32 as it is packed. */
 static void check_widening(Fixture *f, RtGemm g, const RtTiles *tiles, const char *what) {
     run(f->two, &g, tiles, f->rounded_a, f->rounded_b, f->c1);
-    memcpy(f->c2, f->c1, FLOATS * sizeof(float));
+    memcpy(f->c2, f->c1, f->floats * sizeof(float));
     g.a = g.b = DT_bf16;
     run(f->two, &g, tiles, f->half_a, f->half_b, f->c1);
-    EXPECT(memcmp(f->c1, f->c2, FLOATS * sizeof(float)) == 0, "%s: bf16 widened differs", what);
+    EXPECT(memcmp(f->c1, f->c2, f->floats * sizeof(float)) == 0, "%s: bf16 widened differs", what);
+}
+
+static size_t floats_of(const RtGemm *g) {
+    int64_t last = g->m && g->n ? (g->m - 1) * g->cm + (g->n - 1) * g->cn : 0;
+    for (int i = 0; i < g->nloop; i++)
+        if (g->loop[i].size) last += (g->loop[i].size - 1) * g->loop[i].c;
+    return (size_t)(last + 1 + BEYOND < FLOATS ? last + 1 + BEYOND : FLOATS);
 }
 
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     bool slow = g->m * g->n * g->k > SLOW;
+    f->floats = floats_of(g);
     reference(f, g, f->rounded_a, f->rounded_b);
     for (int i = 0; i < (slow ? 1 : f->nbf16); i++) check_rounding(f, *g, &f->bf16[i], what);
     reference(f, g, f->a, f->b);
