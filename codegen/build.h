@@ -67,7 +67,6 @@ void build_rows(Build *b, const RowsForm *f, const RowsShape *s, const int32_t *
 void build_body(Build *b, const Graph *body, int nargs, const int32_t *buf);
 /* One value into another place: strided, of one type; or contiguous, to another type. */
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to);
-/* From the first of these types through all to the last. */
 void build_cast(Build *b, DType of, DType as, int32_t from, int32_t to, int64_t count);
 
 void build_node(Build *b, uint32_t at);

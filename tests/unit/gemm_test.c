@@ -12,7 +12,7 @@
 #include "tests/unit/check.h"
 
 enum { GIVEN = 1 << 21, FLOATS = 1 << 20 /* of results */, SLOW = 1 << 20 /* for tiles in C */ };
-enum { BEYOND = 1 << 12 }; /* so many results after the last stay as they were */
+enum { BEYOND = 1 << 12 }; /* results after the last that each run is looked at for */
 
 static float *random_floats(uint64_t seed, size_t n) {
     float *x = malloc(n * sizeof *x);
@@ -267,6 +267,16 @@ static size_t floats_of(const RtGemm *g) {
     return (size_t)(last + 1 + BEYOND < FLOATS ? last + 1 + BEYOND : FLOATS);
 }
 
+/* What no run looked at is as it was, and all is for the next product. */
+static void check_beyond(Fixture *f, const char *what) {
+    float *of[] = {f->c1, f->c2};
+    for (int i = 0; i < 2; i++) {
+        memset(of[i], 0x7f, f->floats * sizeof(float));
+        const char *at = (const char *)of[i];
+        EXPECT(memcmp(at, at + 1, FLOATS * sizeof(float) - 1) == 0, "%s: written beyond C", what);
+    }
+}
+
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     bool slow = g->m * g->n * g->k > SLOW;
     f->floats = floats_of(g);
@@ -281,6 +291,7 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
         check_start(f, *g, f->maker[i], true);
         check_start(f, *g, f->maker[i], false);
     }
+    check_beyond(f, what);
 }
 
 /* Bits of `layout`: A, B, C by columns. Rows get `slack` elements between them. */
@@ -581,6 +592,8 @@ int main(void) {
     f.rounded_a = widened(f.half_a), f.rounded_b = widened(f.half_b);
     f.c1 = malloc(FLOATS * sizeof(float));
     f.c2 = malloc(FLOATS * sizeof(float));
+    memset(f.c1, 0x7f, FLOATS * sizeof(float));
+    memset(f.c2, 0x7f, FLOATS * sizeof(float));
     f.sums = malloc(FLOATS * sizeof(float));
     f.sum = malloc(FLOATS * sizeof(double));
     f.size = malloc(FLOATS * sizeof(double));
