@@ -76,12 +76,39 @@ static void emit_terms(Tile *t, Value a, Value b) {
     }
 }
 
+/* Where the results go: asked for while they are summed, a row at a time. All rows at once would
+ * hold up A and B, since a core waits for few lines of memory together. */
+typedef struct Asks {
+    Value at, row, vector; /* an alloca; bytes */
+} Asks;
+
+static Asks begin_asks(const Tile *t) {
+    Emit *e = t->e;
+    Value half = FIELD_PTR(t, half), row = FIELD_I64(t, c_row);
+    Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
+    Value vector = v_select(e, whole, c_i64(e, LANES * 4), c_i64(e, LANES * 2));
+    row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
+    Asks x = {e_alloca(e, e->ptr), row, vector};
+    e_store(e, v_select(e, whole, FIELD_PTR(t, c), half), x.at);
+    return x;
+}
+
+static void ask_row(const Tile *t, const Asks *x) {
+    Emit *e = t->e;
+    Value at = e_load(e, e->ptr, x->at);
+    for (int v = 0; v < t->vectors; v++)
+        e_prefetch_write(e, e_at(e, e->i8, at, i_mul(e, x->vector, c_i64(e, v))));
+    e_store(e, e_at(e, e->i8, at, x->row), x->at);
+}
+
 enum { UNROLL = 4 };
 
-static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll) {
+/* Asks for a row each time, if `asks` is not NULL. */
+static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll, const Asks *asks) {
     Emit *e = t->e;
     Value a = FIELD_PTR(t, a), a_at = FIELD_PTR(t, a_at), b_step = FIELD_I64(t, b_step);
     Loop k = loop_begin(e, from, to, c_i64(e, unroll));
+    if (asks) ask_row(t, asks);
     for (int i = 0; i < unroll; i++) {
         Value at = e_at(e, e->i64, a_at, i_add(e, k.i, c_i64(e, i)));
         Value at_b = e_load(e, e->ptr, b);
@@ -91,24 +118,8 @@ static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll) {
     loop_end(e, &k);
 }
 
-/* Where the results go, asked for while they are summed. */
-static void ask_rows(const Tile *t) {
-    Emit *e = t->e;
-    Value half = FIELD_PTR(t, half), row = FIELD_I64(t, c_row);
-    Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
-    Value at = v_select(e, whole, FIELD_PTR(t, c), half);
-    Value vector = v_select(e, whole, c_i64(e, LANES * 4), c_i64(e, LANES * 2)); /* bytes */
-    row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
-    for (int r = 0; r < t->rows; r++) {
-        Value line = e_at(e, e->i8, at, i_mul(e, row, c_i64(e, r)));
-        for (int v = 0; v < t->vectors; v++)
-            e_prefetch_write(e, e_at(e, e->i8, line, i_mul(e, vector, c_i64(e, v))));
-    }
-}
-
 static void emit_sums(Tile *t) {
     Emit *e = t->e;
-    ask_rows(t);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++) {
             t->sum[r][v] = e_alloca(e, e->vf32);
@@ -119,9 +130,12 @@ static void emit_sums(Tile *t) {
     for (int r = 0; r < t->rows && (t->bf16 || t->rows <= ROWS_HELD); r++)
         t->row[r] = t->bf16 ? c_i64(e, r) : load_row(t, r); /* packed, rows lie side by side */
     e_store(e, FIELD_PTR(t, b), b);
+    Asks asks = begin_asks(t);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
-    emit_loop(t, b, c_i64(e, 0), several, UNROLL);
-    emit_loop(t, b, several, n, 1);
+    Value asked = i_min(e, several, c_i64(e, UNROLL * t->rows));
+    emit_loop(t, b, c_i64(e, 0), asked, UNROLL, &asks);
+    emit_loop(t, b, asked, several, UNROLL, NULL);
+    emit_loop(t, b, several, n, 1, NULL);
 }
 
 /* Writes the sums, added to S if `adds`, as numbers of type `type`. */
