@@ -76,10 +76,12 @@ static void emit_terms(Tile *t, Value a, Value b) {
     }
 }
 
-/* Where the results go: asked for while they are summed, a row at a time. All rows at once would
- * hold up A and B, since a core waits for few lines of memory together. */
+/* Where the results go and what is read next: asked for while sums are made, a row at a time. All
+ * rows at once would hold up A and B, since a core waits for few lines of memory together. */
+enum { LINE = 64 };
 typedef struct Asks {
     Value at, row, vector; /* an alloca; bytes */
+    Value next, next_row;
 } Asks;
 
 static Asks begin_asks(const Tile *t) {
@@ -88,8 +90,9 @@ static Asks begin_asks(const Tile *t) {
     Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
     Value vector = v_select(e, whole, c_i64(e, LANES * 4), c_i64(e, LANES * 2));
     row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
-    Asks x = {e_alloca(e, e->ptr), row, vector};
+    Asks x = {e_alloca(e, e->ptr), row, vector, e_alloca(e, e->ptr), FIELD_I64(t, next_row)};
     e_store(e, v_select(e, whole, FIELD_PTR(t, c), half), x.at);
+    e_store(e, FIELD_PTR(t, next), x.next);
     return x;
 }
 
@@ -99,6 +102,10 @@ static void ask_row(const Tile *t, const Asks *x) {
     for (int v = 0; v < t->vectors; v++)
         e_prefetch_write(e, e_at(e, e->i8, at, i_mul(e, x->vector, c_i64(e, v))));
     e_store(e, e_at(e, e->i8, at, x->row), x->at);
+    Value next = e_load(e, e->ptr, x->next);
+    e_prefetch(e, next);
+    e_prefetch(e, e_at(e, e->i8, next, c_i64(e, LINE)));
+    e_store(e, e_at(e, e->i8, next, x->next_row), x->next);
 }
 
 enum { UNROLL = 4 };
@@ -126,14 +133,16 @@ static void emit_sums(Tile *t) {
             e_store(e, LLVMConstNull(e->vf32), t->sum[r][v]);
         }
     Value b = e_alloca(e, e->ptr), n = FIELD_I64(t, k);
-    t->row_at = FIELD_PTR(t, a_row);
-    for (int r = 0; r < t->rows && (t->bf16 || t->rows <= ROWS_HELD); r++)
-        t->row[r] = t->bf16 ? c_i64(e, r) : load_row(t, r); /* packed, rows lie side by side */
     e_store(e, FIELD_PTR(t, b), b);
+    t->row_at = FIELD_PTR(t, a_row);
+    for (int r = 0; r < t->rows && t->bf16; r++) t->row[r] = c_i64(e, r); /* packed side by side */
     Asks asks = begin_asks(t);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     Value asked = i_min(e, several, c_i64(e, UNROLL * t->rows));
     emit_loop(t, b, c_i64(e, 0), asked, UNROLL, &asks);
+    /* Not before, as then there are too many for the registers of AVX2, and sums go to memory. */
+    for (int r = 0; r < t->rows && t->rows <= ROWS_HELD && !t->bf16; r++)
+        t->row[r] = load_row(t, r);
     emit_loop(t, b, asked, several, UNROLL, NULL);
     emit_loop(t, b, several, n, 1, NULL);
 }

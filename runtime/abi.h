@@ -90,6 +90,8 @@ typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S m
     const float *s;
     int64_t c_row, s_row;
     uint16_t *half; /* not NULL: C is this, of bf16, with rows as far apart */
+    const char *next; /* what to ask memory for: 128 bytes a row, and rows so many bytes apart */
+    int64_t next_row;
 } RtTile;
 typedef void RtTileFn(const RtTile *t);
 /* `width` (1 to 16) lines of k numbers each go to cell[k * step + line], or cell[line * step + k]

@@ -15,10 +15,11 @@
 
 /* Where k goes TILES_CELLS at a time; where it goes twice as many, half of both. */
 enum { BLOCK_N = 1024, GROUP = 8 };
-enum { FEW_CELLS = 16 };   /* of all panels, then the next, where memory is read along lines */
-enum { GAP = TILE_LANES }; /* cells that packing may write beyond a panel */
-enum { FEW_PANELS = 8 };   /* of the other operand, for which packing does not pay */
-enum { PAGE = 1024 };      /* numbers */
+enum { FEW_CELLS = 16 };    /* of all panels, then the next, where memory is read along lines */
+enum { GAP = TILE_LANES };  /* cells that packing may write beyond a panel */
+enum { FEW_PANELS = 8 };    /* of the other operand, for which packing does not pay */
+enum { BYTES_ASKED = 128 }; /* of a row, at a time */
+enum { PAGE = 1024 };       /* numbers */
 enum { NEAR = PAGE };
 enum { PANELS_NEAR = BLOCK_N / TILE_LANES, PANELS_B = 4 * PANELS_NEAR };
 enum { AHEAD = 16 }; /* panels that a step of its own packs together */
@@ -266,11 +267,11 @@ static bool collides(const Operand *o) {
     return o->way == ACROSS && last_stride(o->line) % PAGE == 0;
 }
 
-/* Can tiles read it where it is, for a few panels of the other operand? Not where each k is a page
- * from the one before: memory comes too late then. */
-static bool in_place(const Block *b, const Operand *o, int64_t panels) {
+/* Can tiles read it where it is? Not where each k is a page from the one before: memory comes too
+ * late then. */
+static bool in_place(const Block *b, const Operand *o) {
     return o->way != GATHER && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
-           !b->job->tiles->bf16 && panels <= FEW_PANELS && !collides(o);
+           !b->job->tiles->bf16 && !collides(o);
 }
 
 static int64_t vectors_of(const Panel *p) {
@@ -336,12 +337,33 @@ static void pack_b(Block *b) {
 
 /* ---- tiles */
 
+/* Do tiles ask memory for the rows of the next panel? */
+static bool asks_ahead(const Block *b) {
+    const GemmJob *j = b->job;
+    return !j->tiles->by_rows && !j->g.a_panels && b->a.way == ACROSS && b->a.line->n == 1;
+}
+
+typedef struct Ahead { /* rows that are read next, of which each tile asks memory for some bytes */
+    const char *at;
+    int64_t row, tiles; /* bytes to the next, and how many tiles it takes to ask for all */
+} Ahead;
+
+/* The rows after those of panel `a`. */
+static Ahead rows_after(const Block *b, const Panel *a) {
+    int64_t size = (int64_t)dtype_size(b->a.type), next = a->first + a->lines;
+    bool none = next == b->part.row + b->part.m || b->a.k->n > 1 || !asks_ahead(b);
+    if (none) return (Ahead){.at = a->at};
+    return (Ahead){number_at(&b->a, next, b->from), last_stride(b->a.line) * size,
+                   (b->k * size + BYTES_ASKED - 1) / BYTES_ASKED};
+}
+
 static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
     const RtTiles *t = b->job->tiles;
     int64_t row = b->job->g.cm, i = a->first - b->part.row;
     int64_t a_row[TILE_ROWS];
     for (int64_t r = 0; r < a->lines; r++) a_row[r] = r;
     if (b->a_there) walk_all(b->a.line, a->first, a->lines, a_row);
+    Ahead ahead = rows_after(b, a);
     RtTile tile = {.a = a->at,
                    .a_row = a_row,
                    .a_at = b->a_there ? b->a.k_at : b->room->packed,
@@ -350,15 +372,25 @@ static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
                    .rows = a->lines,
                    .c_row = row,
                    .s_row = b->s_row};
-    for (const Panel *p = b->panel_b + first; p < b->panel_b + end; p++) {
-        int64_t l = p->first - b->part.column;
-        tile.b = p->at, tile.b_step = p->step;
-        tile.cols = p->lines;
+    for (int p = first; p < end; p++) {
+        const Panel *columns = &b->panel_b[p];
+        int64_t l = columns->first - b->part.column;
+        bool asks = p < ahead.tiles;
+        tile.b = columns->at, tile.b_step = columns->step;
+        tile.cols = columns->lines;
         tile.c = b->c ? b->c + i * row + l : NULL;
         tile.half = b->half ? b->half + i * row + l : NULL;
         tile.s = b->s ? b->s + i * b->s_row + l : NULL;
-        t->tile[vectors_of(p) - 1][a->lines - 1](&tile);
+        tile.next = asks ? ahead.at + p * BYTES_ASKED : a->at;
+        tile.next_row = asks ? ahead.row : 0;
+        t->tile[vectors_of(columns) - 1][a->lines - 1](&tile);
     }
+}
+
+/* Along lines, each k of a panel lies elsewhere, which pays only for few columns. */
+static bool a_in_place(const Block *b) {
+    return !b->job->g.a_panels && in_place(b, &b->a) &&
+           (b->a.way == ACROSS || b->panels_b <= FEW_PANELS);
 }
 
 /* Of B, as many as stay in a cache while a group of A goes by. */
@@ -366,12 +398,18 @@ static int panels_near(const GemmJob *j) {
     return PANELS_NEAR / j->tiles->vectors / deeper(j);
 }
 
+/* Panels of A that are packed together: where memory has been asked for what one needs, only that,
+ * and then it is in the level-1 cache; several where columns come in several turns. */
+static int group_of(const Block *b, int near) {
+    return asks_ahead(b) && b->panels_b <= near ? 1 : GROUP / deeper(b->job);
+}
+
 static void block_run(Block *b) {
     int64_t end = b->part.row + b->part.m;
-    int group = GROUP / deeper(b->job), near = panels_near(b->job);
+    int near = panels_near(b->job), group = group_of(b, near);
     walk_all(b->a.k, b->from, b->k, b->a.k_at);
     walk_all(b->b.k, b->from, b->k, b->b.k_at);
-    b->a_there = !b->job->g.a_panels && in_place(b, &b->a, b->panels_b);
+    b->a_there = a_in_place(b);
     pack_b(b);
     for (int64_t row = b->part.row; row < end;) {
         row = cut(&b->a, row, end, b->job->tiles->rows, group, b->panel_a, &b->panels_a);
@@ -452,8 +490,8 @@ int64_t packed_columns(const GemmJob *j, bool *stay) {
 static bool b_in_place(const Block *b) {
     const GemmJob *j = b->job;
     int64_t rows = b->whole ? j->g.m : b->part.m;
-    return !j->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 &&
-           in_place(b, &b->b, (rows + j->tiles->rows - 1) / j->tiles->rows);
+    return !j->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 && in_place(b, &b->b) &&
+           rows <= FEW_PANELS * j->tiles->rows;
 }
 
 static bool is_kept(const Kept *a, const Kept *b) {
