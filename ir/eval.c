@@ -4,6 +4,7 @@
  * it gives up with a sentence. */
 #include "ir/eval.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -70,9 +71,11 @@ double int_wrap(DType t, int64_t v) {
     }
 }
 
-/* What the type can hold: f32 and bf16 to nearest even, integers wrap. */
+/* What the type can hold: f32 and bf16 to nearest even, but nothing between zero and the least
+ * normal number; integers wrap. */
 static double value_round(DType t, double v) {
     if (t == DT_f64) return v;
+    if (dtype_is_float(t) && fabs((float)v) < FLT_MIN) return copysign(0, v);
     if (t == DT_f32) return (float)v;
     if (t == DT_bf16) return bf16_to_float(bf16_from_float((float)v));
     return int_wrap(t, int_of(v));

@@ -47,6 +47,34 @@ static void count_wide(void *cx, int64_t first, int64_t last) {
     atomic_fetch_add((_Atomic int64_t *)cx, last - first);
 }
 
+typedef struct Halves {
+    volatile float of;
+    _Atomic int some; /* that are not zero */
+} Halves;
+
+static void halve(void *cx, int64_t first, int64_t last) {
+    Halves *h = cx;
+    for (int64_t i = first; i < last; i++)
+        if (h->of / 2 != 0) atomic_fetch_add(&h->some, 1);
+}
+
+/* Numbers below the least that is normal are zero in tasks, and only there. */
+static void check_tiny(Pool *p) {
+    enum { TASKS = 1000 };
+    volatile float least = 0x1p-126f;
+    Halves results = {.of = least}, operands = {.of = least / 2}, others = {.of = least * 2};
+    pool_run(p, TASKS, halve, &results);
+    pool_run(p, TASKS, halve, &operands);
+    pool_run_here(p, TASKS, halve, &results);
+    pool_run(p, TASKS, halve, &others);
+    EXPECT(atomic_load(&results.some) == 0 && atomic_load(&operands.some) == 0 &&
+               atomic_load(&others.some) == TASKS,
+           "%d threads: of %d tiny results %d, of as many operands %d, of others %d are not zero",
+           pool_threads(p), 2 * TASKS, atomic_load(&results.some), atomic_load(&operands.some),
+           atomic_load(&others.some));
+    EXPECT(least / 2 > 0, "the caller's own tiny numbers are zero too");
+}
+
 static void check_threads(int threads) {
     Err e = {0};
     Pool *p = pool_new(threads, &e);
@@ -57,6 +85,7 @@ static void check_threads(int threads) {
     check_many_jobs(p);
     nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL); /* workers are asleep */
     check_once(p, 1000);
+    check_tiny(p);
     _Atomic int64_t total = 0;
     int64_t wide = (int64_t)9 << 32; /* more tasks than a stretch can count singly */
     pool_run(p, wide, count_wide, &total);
