@@ -78,7 +78,7 @@ static void emit_terms(Tile *t, Value a, Value b) {
 
 /* Where the results go and what is read next: asked for while sums are made, a row at a time. All
  * rows at once would hold up A and B, since a core waits for few lines of memory together. */
-enum { LINE = 64 };
+enum { LINE = 64, ASKED_FROM = 64 }; /* by fewer k memory would be asked too late */
 typedef struct Asks {
     Value at, row, vector; /* an alloca; bytes */
     Value next, next_row;
@@ -139,6 +139,8 @@ static void emit_sums(Tile *t) {
     Asks asks = begin_asks(t);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     Value asked = i_min(e, several, c_i64(e, UNROLL * t->rows));
+    Value worth = i_cmp(e, LLVMIntSGE, several, c_i64(e, ASKED_FROM));
+    asked = v_select(e, worth, asked, c_i64(e, 0));
     emit_loop(t, b, c_i64(e, 0), asked, UNROLL, &asks);
     /* Not before, as then there are too many for the registers of AVX2, and sums go to memory. */
     for (int r = 0; r < t->rows && t->rows <= ROWS_HELD && !t->bf16; r++)
