@@ -22,8 +22,9 @@ static const char *host_module(void *cx, const char *name, size_t *n, const char
 static bool host_tokenizer(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e) {
     Session *s = cx;
     TokenizerSpec used = *spec;
-    if (s->only_check && *spec->from && access(spec->path, F_OK) != 0)
-        used.path = ""; /* trained, and forgotten */
+    bool trains = *spec->from && access(spec->path, F_OK) != 0;
+    if (trains && diag_errors(s->diag)) return true;
+    if (trains && s->only_check) used.path = ""; /* and is forgotten */
     Tokenizer *t = tokenizer_open(&used, s->log, e);
     if (!t) return false;
     vec_push(s->arena, &s->tokenizer, t);

@@ -473,14 +473,14 @@ static bool tokenizer_args(Elab *cx, Scope *s, const Expr *e, const char *form, 
     return true;
 }
 
-/* Without a host (tests) a vocabulary is as large as asked for, its special entries first as in
- * BERT's own. */
+/* Without a host (tests), and where the host makes none, a vocabulary is as large as asked for, its
+ * special entries first as in BERT's own. */
 static bool tokenizer_open_host(Elab *cx, TokenizerDecl *t, Span at) {
+    const FrontendHost *host = cx->host;
     Err e = {0};
-    if (cx->host && cx->host->tokenizer) {
-        if (cx->host->tokenizer(cx->host->cx, &t->spec, &t->info, &e)) return true;
+    if (host && host->tokenizer && !host->tokenizer(host->cx, &t->spec, &t->info, &e))
         return report_error(cx, at, "%s", e.msg);
-    }
+    if (t->info.size) return true;
     t->info = (TokenizerInfo){.size = t->spec.size ? t->spec.size : 261,
                               .unk = 1,
                               .cls = 2,

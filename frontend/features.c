@@ -17,7 +17,7 @@ bool features_count(Elab *cx, const Stmt *s, Entry *e) {
     const FrontendHost *host = cx->host;
     Err why = {0};
     e->steps = RECORDS_UNCOUNTED;
-    if (!host || !host->records) return true;
+    if (!host || !host->records || diag_errors(cx->diag)) return true;
     Span at = s->entry.on->span;
     program_spec(cx);
     if (!host->records(host->cx, &cx->program->spec, e->data, &e->steps, &why))

@@ -16,8 +16,8 @@ typedef struct FrontendHost {
     void *cx;
     /* A library module's text ("nn" for std.nn), or NULL. Diagnostics call it by `path`. */
     const char *(*module)(void *cx, const char *name, size_t *n, const char **path);
-    /* A vocabulary: loaded if its file is there, else trained from spec->from and saved. False: `e`
-     * says why. */
+    /* A vocabulary: loaded if its file is there, else trained from spec->from and saved; where that
+     * is not worth its time, as the file has errors, its size is left 0. False: `e` says why. */
     bool (*tokenizer)(void *cx, TokenizerSpec *spec, TokenizerInfo *info, Err *e);
     /* Fills in the fields of a source whose files say what they are. False: `e` says why not. */
     bool (*fields)(void *cx, DataSpec *source, Err *e);

@@ -22,6 +22,12 @@ slips uptc check tiny.upm
 for size in 0 5 20 -1 2.5 100k; do try uptc check tiny.upm -D "vocab=$size"; done
 ls
 
+echo "=== none is trained for a file that has errors"
+sed 's/^import std.nn/import std.nm/' tiny.upm >slip.upm
+try uptc compile slip.upm
+rm slip.upm
+ls
+
 echo "=== check leaves none"
 try uptc check tiny.upm
 ls
