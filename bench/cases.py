@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import statistics
 import string
 import struct
 import subprocess
@@ -13,7 +12,10 @@ import sys
 import tempfile
 import zlib
 
+import turns
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FOREVER = 10**7  # steps
 TICK = 8  # ids a sample in programs that make their words in the step
 FIGURES = {"f32": "fma", "bf16": "dot_bf16"}  # of `uptc doctor`: the peak of products by what they are made of
 CHARACTERS = 65 + 5  # of the text that is made up, and a vocabulary of its own ids
@@ -145,11 +147,16 @@ def run_command(uptc, upx, threads, steps, where, *more):
             "--dir", tempfile.mkdtemp(dir=where), *more]
 
 
-def step_ms(case, out):
-    """Median time of a step between two lines, the first left out, and the loss of the first step."""
-    lines = [json.loads(line) for line in out.splitlines() if "per_second" in line]
-    per_sample = [case.ids / x["tokens_per_second"] if case.ids else 1 / x["samples_per_second"] for x in lines[1:]]
-    return 1e3 * case.samples * statistics.median(per_sample), lines[0][case.loss]
+def start(uptc, upx, threads, where):
+    """As a side (bench/turns.py) that writes as seldom as that asks: a step that is logged takes longer."""
+    def begin(every):
+        return turns.Side(run_command(uptc, upx, threads, FOREVER, where, "--log-every", str(every)), where=where, cwd=where)
+    side = begin(1)
+    every = round(1e3 / turns.LINES_A_SECOND / min(side.turn(0) for _ in range(turns.WARM)))
+    if every < 2:
+        return side
+    side.end()
+    return begin(every)
 
 
 def profile(uptc, upx, threads, steps, where):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The peers of bench/models in PyTorch: one training step of a model on random data, forward, backward and update, no dropout.
 
-usage: peer_models.py NAME f32|bf16 eager|compiled seconds [name=value]...      NAME: of MODELS below; bf16: under torch's autocast
-Prints one line: version, median step in ms, peak resident memory in MB, loss of the first step, number of parameters.
+usage: peer_models.py NAME f32|bf16 eager|compiled [name=value]...      NAME: of MODELS below; bf16: under torch's autocast
+Goes on until it is ended, as bench/turns.py says; its first line has the loss of the first step and the number of parameters.
 """
 import contextlib
 import copy
@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-import tuned
+import turns
 
 # ---- transformers
 
@@ -396,8 +396,8 @@ CHANNELS_LAST = ("classifier", "resnet", "gan", "stylegan")  # as fast as it goe
 
 
 def main():
-    name, precision, mode, seconds = sys.argv[1:5]
-    sizes = {k: int(v) for k, v in (a.split("=") for a in sys.argv[5:])}
+    name, precision, mode = sys.argv[1:4]
+    sizes = {k: int(v) for k, v in (a.split("=") for a in sys.argv[4:])}
     torch.manual_seed(1)
     amp = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext
     training, make, data = MODELS[name]
@@ -405,9 +405,7 @@ def main():
     if name in CHANNELS_LAST:
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     t = training(model, x, mode, amp, **sizes)
-    first = t.step().item()
-    ms, mb = tuned.time_steps(t.step, float(seconds), 2)
-    print(f"{torch.__version__} {ms:.3f} {mb:.0f} {first:.4f} {t.parameters}")
+    turns.forever(t.step, loss=t.step().item(), parameters=t.parameters)
 
 
 main()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The peer of bench/bert.upm in PyTorch: the same step on random words, forward, backward and AdamW, no dropout.
 
-usage: peer_torch.py vocab seq width layers heads samples seconds all|gather eager|compiled f32|bf16
+usage: peer_torch.py vocab seq width layers heads samples all|gather eager|compiled f32|bf16
 gather: logits for hidden words only, as upt does in its rows of masked logits. bf16: under torch's autocast.
-Prints one line: version, median step in ms, peak resident memory in MB.
+Goes on until it is ended, as bench/turns.py says.
 """
 import contextlib
 import functools
@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-import tuned
+import turns
 
 
 class Layer(nn.Module):
@@ -60,7 +60,7 @@ class Bert(nn.Module):
 
 def main():
     vocab, seq, d, layers, heads, samples = map(int, sys.argv[1:7])
-    seconds, gather, compiled, precision = float(sys.argv[7]), sys.argv[8] == "gather", sys.argv[9] == "compiled", sys.argv[10]
+    gather, compiled, precision = sys.argv[7] == "gather", sys.argv[8] == "compiled", sys.argv[9]
     amp = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext
     torch.manual_seed(1)
     model = Bert(vocab, seq, d, layers, heads)
@@ -77,8 +77,7 @@ def main():
         loss.backward()
         rule.step()
 
-    ms, mb = tuned.time_steps(once, seconds, 1)
-    print(f"{torch.__version__} {ms:.2f} {mb:.0f}")
+    turns.forever(once)
 
 
 main()
