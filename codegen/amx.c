@@ -6,6 +6,8 @@
  */
 #include "codegen/amx.h"
 
+#include "codegen/asks.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -15,7 +17,6 @@ enum { TILES = 8, EDGE = 16, ROW_BYTES = 64, ROWS = 2, VECTORS = 2 };
 enum { SUMS = ROWS * VECTORS };
 enum { SUM = 0, A = SUMS, B = A + ROWS }; /* numbers of registers */
 enum { WIDTH = VECTORS * EDGE };          /* of the kernel's own memory */
-enum { ASKED = 4 };                       /* rows of C in a step of k */
 
 static void tile_call(Emit *e, const char *name, Value *arg, unsigned n) {
     e_intrinsic(e, name, NULL, 0, arg, n);
@@ -56,6 +57,11 @@ static void load(Emit *e, int tile, Value at, Value stride) {
     tile_call(e, "llvm.x86.tileloadd64", (Value[]){tile_number(e, tile), at, stride}, 3);
 }
 
+/* What will not be read again soon. */
+static void load_passing(Emit *e, int tile, Value at, Value stride) {
+    tile_call(e, "llvm.x86.tileloaddt164", (Value[]){tile_number(e, tile), at, stride}, 3);
+}
+
 static void store(Emit *e, int tile, Value at, Value stride) {
     tile_call(e, "llvm.x86.tilestored64", (Value[]){tile_number(e, tile), at, stride}, 3);
 }
@@ -70,7 +76,9 @@ static void dot(Emit *e, int sum, int a, int b) {
     tile_call(e, "llvm.x86.tdpbf16ps", arg, 3);
 }
 
-/* One step of 16 cells of k. B's second half and A's are loaded while the first are multiplied. */
+/* One step of 16 cells of k. B's second half and A's are loaded while the first are multiplied. B
+ * passes by the level-1 cache, where A is to stay: both together would not find room, and each
+ * would drive out what is read next. */
 static void emit_step(Emit *e, Value k, int rows, int vectors) {
     Value a = FIELD_PTR(e, a), b = FIELD_PTR(e, b);
     Value a_row = FIELD_I64(e, a_step), b_row = FIELD_I64(e, b_step);
@@ -81,7 +89,7 @@ static void emit_step(Emit *e, Value k, int rows, int vectors) {
         load(e, A + r, e_at(e, e->f32, a, i_add(e, at, k)), a_bytes);
         for (int v = 0; v < vectors; v++) {
             Value right = i_add(e, b_at, c_i64(e, v * EDGE));
-            if (r == 0) load(e, B + v, e_at(e, e->f32, b, right), b_bytes);
+            if (r == 0) load_passing(e, B + v, e_at(e, e->f32, b, right), b_bytes);
             dot(e, SUM + r * VECTORS + v, A + r, B + v);
         }
     }
@@ -156,16 +164,28 @@ static void emit_halved(Emit *e, const Rows *to, const Rows *own, int rows) {
     }
 }
 
-/* Asks for lines of C, a few rows in each step of k: written without that, a tile waits for memory
- * as long as its sums take. */
-static void ask_rows(Emit *e, const Rows *c, Value bytes, Value k, int rows, int vectors) {
-    Value first = LLVMBuildUDiv(e->b, k, c_i64(e, AMX_CELLS / ASKED), "");
-    for (int i = 0; i < ASKED; i++) {
-        Value r = i_and(e, i_add(e, first, c_i64(e, i)), c_i64(e, rows * EDGE - 1));
-        Value row = e_at(e, e->i8, c->at, i_mul(e, bytes, i_mul(e, c->row, r)));
-        for (int v = 0; v < vectors; v++)
-            e_prefetch_write(e, e_at(e, e->i8, row, c_i64(e, v * ROW_BYTES)));
-    }
+static Value larger(Emit *e, Value a, Value b) {
+    return v_select(e, i_cmp(e, LLVMIntSGT, a, b), a, b);
+}
+
+/* All steps of k, of which the first ask for rows of C, each for as many as it takes that all are
+ * asked for before the last. */
+static void emit_steps(Emit *e, int rows, int vectors) {
+    Value k = FIELD_I64(e, k), all = c_i64(e, rows * EDGE), one = c_i64(e, 1);
+    Value steps = larger(e, LLVMBuildUDiv(e->b, k, c_i64(e, AMX_CELLS), ""), one);
+    Value each = larger(e, LLVMBuildUDiv(e->b, all, steps, ""), one);
+    Value asking = i_mul(e, LLVMBuildUDiv(e->b, all, each, ""), c_i64(e, AMX_CELLS));
+    Asks asks = asks_begin(e);
+    asking = i_min(e, asking, k);
+    Loop first = loop_begin(e, c_i64(e, 0), asking, c_i64(e, AMX_CELLS));
+    Loop row = loop_begin(e, c_i64(e, 0), each, one);
+    asks_row(e, &asks, vectors);
+    loop_end(e, &row);
+    emit_step(e, first.i, rows, vectors);
+    loop_end(e, &first);
+    Loop rest = loop_begin(e, asking, k, c_i64(e, AMX_CELLS));
+    emit_step(e, rest.i, rows, vectors);
+    loop_end(e, &rest);
 }
 
 static Rows choose(Emit *e, Value c, const Rows *x, const Rows *y) {
@@ -229,12 +249,7 @@ void amx_emit(Emit *e, const char *name, int rows, int vectors) {
     Rows from = choose(e, r.all, &s, &r.own);
     rows /= EDGE;
     emit_start(e, &from, adds, rows, vectors);
-    Rows asked = choose(e, r.halves, &r.half, &c);
-    Value bytes = v_select(e, r.halves, c_i64(e, sizeof(uint16_t)), c_i64(e, sizeof(float)));
-    Loop k = loop_begin(e, c_i64(e, 0), FIELD_I64(e, k), c_i64(e, AMX_CELLS));
-    ask_rows(e, &asked, bytes, k.i, rows, vectors);
-    emit_step(e, k.i, rows, vectors);
-    loop_end(e, &k);
+    emit_steps(e, rows, vectors);
     emit_results(e, &r, rows, vectors);
     LLVMBuildRetVoid(e->b);
 }

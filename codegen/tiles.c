@@ -8,6 +8,7 @@
 #include "codegen/tiles.h"
 
 #include "codegen/amx.h"
+#include "codegen/asks.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -76,38 +77,7 @@ static void emit_terms(Tile *t, Value a, Value b) {
     }
 }
 
-/* Where the results go and what is read next: asked for while sums are made, a row at a time. All
- * rows at once would hold up A and B, since a core waits for few lines of memory together. */
-enum { LINE = 64, ASKED_FROM = 64 }; /* by fewer k memory would be asked too late */
-typedef struct Asks {
-    Value at, row, vector; /* an alloca; bytes */
-    Value next, next_row;
-} Asks;
-
-static Asks begin_asks(const Tile *t) {
-    Emit *e = t->e;
-    Value half = FIELD_PTR(t, half), row = FIELD_I64(t, c_row);
-    Value whole = i_cmp(e, LLVMIntEQ, half, LLVMConstNull(e->ptr));
-    Value vector = v_select(e, whole, c_i64(e, LANES * 4), c_i64(e, LANES * 2));
-    row = v_select(e, whole, i_shl(e, row, 2), i_shl(e, row, 1));
-    Asks x = {e_alloca(e, e->ptr), row, vector, e_alloca(e, e->ptr), FIELD_I64(t, next_row)};
-    e_store(e, v_select(e, whole, FIELD_PTR(t, c), half), x.at);
-    e_store(e, FIELD_PTR(t, next), x.next);
-    return x;
-}
-
-static void ask_row(const Tile *t, const Asks *x) {
-    Emit *e = t->e;
-    Value at = e_load(e, e->ptr, x->at);
-    for (int v = 0; v < t->vectors; v++)
-        e_prefetch_write(e, e_at(e, e->i8, at, i_mul(e, x->vector, c_i64(e, v))));
-    e_store(e, e_at(e, e->i8, at, x->row), x->at);
-    Value next = e_load(e, e->ptr, x->next);
-    e_prefetch(e, next);
-    e_prefetch(e, e_at(e, e->i8, next, c_i64(e, LINE)));
-    e_store(e, e_at(e, e->i8, next, x->next_row), x->next);
-}
-
+enum { ASKED_FROM = 64 }; /* by fewer k memory would be asked too late */
 enum { UNROLL = 4 };
 
 /* Asks for a row each time, if `asks` is not NULL. */
@@ -115,7 +85,7 @@ static void emit_loop(Tile *t, Value b, Value from, Value to, int unroll, const 
     Emit *e = t->e;
     Value a = FIELD_PTR(t, a), a_at = FIELD_PTR(t, a_at), b_step = FIELD_I64(t, b_step);
     Loop k = loop_begin(e, from, to, c_i64(e, unroll));
-    if (asks) ask_row(t, asks);
+    if (asks) asks_row(e, asks, t->vectors);
     for (int i = 0; i < unroll; i++) {
         Value at = e_at(e, e->i64, a_at, i_add(e, k.i, c_i64(e, i)));
         Value at_b = e_load(e, e->ptr, b);
@@ -136,7 +106,7 @@ static void emit_sums(Tile *t) {
     e_store(e, FIELD_PTR(t, b), b);
     t->row_at = FIELD_PTR(t, a_row);
     for (int r = 0; r < t->rows && t->bf16; r++) t->row[r] = c_i64(e, r); /* packed side by side */
-    Asks asks = begin_asks(t);
+    Asks asks = asks_begin(e);
     Value several = i_and(e, n, c_i64(e, -UNROLL));
     Value asked = i_min(e, several, c_i64(e, UNROLL * t->rows));
     Value worth = i_cmp(e, LLVMIntSGE, several, c_i64(e, ASKED_FROM));

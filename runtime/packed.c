@@ -274,6 +274,14 @@ static bool in_place(const Block *b, const Operand *o) {
            !b->job->tiles->bf16 && !collides(o);
 }
 
+/* The same of A by rows: panels of bf16 that are whole, if all their cells are. */
+static bool rows_in_place(const Block *b) {
+    const RtTiles *t = b->job->tiles;
+    const Operand *a = &b->a;
+    return a->way == ACROSS && a->type == DT_bf16 && a->k->n == 1 && a->line->n == 1 &&
+           last_stride(a->line) % t->cell == 0 && b->k % ((int64_t)t->k_step * t->cell) == 0;
+}
+
 static int64_t vectors_of(const Panel *p) {
     return (p->lines + TILE_LANES - 1) / TILE_LANES;
 }
@@ -299,6 +307,19 @@ static void find_panels(const Block *b, bool of_b, const void *panels, Panel *pa
     }
 }
 
+static bool panel_in_place(const Block *b, const Panel *a) {
+    const RtTiles *t = b->job->tiles;
+    return b->a_there && (!t->by_rows || a->lines == t->rows);
+}
+
+/* Tiles by rows are told where a panel is, others where each row and each k is. */
+static void read_in_place(const Block *b, Panel *a) {
+    const RtTiles *t = b->job->tiles;
+    a->at = t->by_rows ? number_at(&b->a, a->first, b->from) : b->a.at;
+    a->step = last_stride(b->a.line) / t->cell;
+    a->cells = (Cells){NULL, 0, 0};
+}
+
 static void pack_a(Block *b) {
     const RtTiles *t = b->job->tiles;
     if (b->job->g.a_panels) {
@@ -308,12 +329,13 @@ static void pack_a(Block *b) {
     int64_t row = all_cells(b) + TILE_LANES;
     float *out = b->room->a;
     for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
-        p->at = b->a_there ? b->a.at : (char *)out;
+        p->at = out;
         p->step = row;
         p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, t->rows, 1};
+        if (panel_in_place(b, p)) read_in_place(b, p);
         out += (t->by_rows ? TILE_ROWS * row : t->rows * all_cells(b)) + GAP;
     }
-    if (!b->a_there) pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
+    pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
 }
 
 static void pack_b(Block *b) {
@@ -340,7 +362,7 @@ static void pack_b(Block *b) {
 /* Do tiles ask memory for the rows of the next panel? */
 static bool asks_ahead(const Block *b) {
     const GemmJob *j = b->job;
-    return !j->tiles->by_rows && !j->g.a_panels && b->a.way == ACROSS && b->a.line->n == 1;
+    return !j->g.a_panels && b->a.way == ACROSS && b->a.line->n == 1;
 }
 
 typedef struct Ahead { /* rows that are read next, of which each tile asks memory for some bytes */
@@ -389,8 +411,9 @@ static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
 
 /* Along lines, each k of a panel lies elsewhere, which pays only for few columns. */
 static bool a_in_place(const Block *b) {
-    return !b->job->g.a_panels && in_place(b, &b->a) &&
-           (b->a.way == ACROSS || b->panels_b <= FEW_PANELS);
+    if (b->job->g.a_panels) return false;
+    if (b->job->tiles->by_rows) return rows_in_place(b);
+    return in_place(b, &b->a) && (b->a.way == ACROSS || b->panels_b <= FEW_PANELS);
 }
 
 /* Of B, as many as stay in a cache while a group of A goes by. */
