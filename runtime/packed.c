@@ -397,13 +397,13 @@ static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
     for (int p = first; p < end; p++) {
         const Panel *columns = &b->panel_b[p];
         int64_t l = columns->first - b->part.column;
-        bool asks = p < ahead.tiles;
+        bool asks = p - first < ahead.tiles;
         tile.b = columns->at, tile.b_step = columns->step;
         tile.cols = columns->lines;
         tile.c = b->c ? b->c + i * row + l : NULL;
         tile.half = b->half ? b->half + i * row + l : NULL;
         tile.s = b->s ? b->s + i * b->s_row + l : NULL;
-        tile.next = asks ? ahead.at + p * BYTES_ASKED : a->at;
+        tile.next = asks ? ahead.at + (p - first) * BYTES_ASKED : a->at;
         tile.next_row = asks ? ahead.row : 0;
         t->tile[vectors_of(columns) - 1][a->lines - 1](&tile);
     }
@@ -427,20 +427,30 @@ static int group_of(const Block *b, int near) {
     return asks_ahead(b) && b->panels_b <= near ? 1 : GROUP / deeper(b->job);
 }
 
-static void block_run(Block *b) {
-    int64_t end = b->part.row + b->part.m;
+/* All rows by panels [first, end) of B. */
+static void rows_of_tiles(Block *b, int first, int end) {
+    int64_t row = b->part.row, last = row + b->part.m;
     int near = panels_near(b->job), group = group_of(b, near);
+    while (row < last) {
+        row = cut(&b->a, row, last, b->job->tiles->rows, group, b->panel_a, &b->panels_a);
+        pack_a(b);
+        for (int p = first; p < end; p += near)
+            for (int i = 0; i < b->panels_a; i++)
+                row_of_tiles(b, &b->panel_a[i], p, (int)min_i64(p + near, end));
+    }
+}
+
+/* Rows that need no packing pass by for every part of B that a cache holds; others are packed once
+ * and meet all of it. */
+static void block_run(Block *b) {
     walk_all(b->a.k, b->from, b->k, b->a.k_at);
     walk_all(b->b.k, b->from, b->k, b->b.k_at);
     b->a_there = a_in_place(b);
     pack_b(b);
-    for (int64_t row = b->part.row; row < end;) {
-        row = cut(&b->a, row, end, b->job->tiles->rows, group, b->panel_a, &b->panels_a);
-        pack_a(b);
-        for (int first = 0; first < b->panels_b; first += near)
-            for (int i = 0; i < b->panels_a; i++)
-                row_of_tiles(b, &b->panel_a[i], first, (int)min_i64(first + near, b->panels_b));
-    }
+    bool packs = !b->a_there && !b->job->g.a_panels;
+    int part = packs ? b->panels_b : panels_near(b->job);
+    for (int first = 0; first < b->panels_b; first += part)
+        rows_of_tiles(b, first, (int)min_i64(first + part, b->panels_b));
 }
 
 static Operand operand_a(const GemmJob *j, const void *at, Room *room) {
@@ -492,11 +502,13 @@ static int64_t panel_room(const GemmJob *j) {
     return room;
 }
 
-/* Of B, as many as are packed at a time, or all that may be if it is packed ahead. */
+/* Of B, as many as are packed at a time, or all that may be if it is packed ahead. AMX is so fast
+ * that B is to come from the level-2 cache each time. */
 static int64_t panels_at_once(const GemmJob *j, bool *whole) {
-    int64_t most = PANELS_B / j->tiles->vectors, fit = most, room = panel_room(j);
+    int64_t all = PANELS_B / j->tiles->vectors, most = j->tiles->by_rows ? panels_near(j) : all;
+    int64_t fit = most, room = panel_room(j);
     *whole = false;
-    if (j->g.b_panels) return most;
+    if (j->g.b_panels) return all;
     if (room) fit = (ROOM_B - SPILL_B) / room;
     *whole = fit * tiles_lines(j->tiles, true) >= min_i64(FEW_COLUMNS, j->g.n);
     return *whole ? min_i64(fit, most) : panels_near(j);
