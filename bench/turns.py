@@ -10,6 +10,7 @@ import sys
 import time
 
 LINES_A_SECOND = 20  # at most
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that sides end with the benchmark, also then
 
 
 class Side:

@@ -89,7 +89,7 @@ typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S m
     float *c;
     const float *s;
     int64_t c_row, s_row;
-    uint16_t *half; /* not NULL: C is this, of bf16, with rows as far apart */
+    uint16_t *half;   /* not NULL: C is this, of bf16, with rows as far apart */
     const char *next; /* what to ask memory for: 128 bytes a row, and rows so many bytes apart */
     int64_t next_row;
 } RtTile;
@@ -114,11 +114,14 @@ typedef struct RtTiles {
     RtPacks pack_a, pack_b;
 } RtTiles;
 
-/* So many cells of k are summed at once. Where C is bf16, twice as many if that is all of them. */
+/* So many cells of k are summed at once. Twice as many, so that sums go to memory less often, if
+ * that is all of them and C is bf16, or where tiles by rows read rows of A where they lie. */
 enum { TILES_CELLS = 256 };
 static inline int64_t tiles_cells_at_once(const RtTiles *t, const RtGemm *g) {
     int64_t all = (g->k + t->cell - 1) / t->cell;
-    return g->c == DT_bf16 && all <= 2 * TILES_CELLS ? 2 * TILES_CELLS : TILES_CELLS;
+    bool lie = t->by_rows && g->a == DT_bf16 && g->ak.n == 1 && g->ak.at[0].stride == 1;
+    bool deep = lie || (g->c == DT_bf16 && all <= 2 * TILES_CELLS);
+    return deep && all > TILES_CELLS ? 2 * TILES_CELLS : TILES_CELLS;
 }
 /* Do sums lie in memory before they are all of a C that is bf16? They do so in a buffer of f32, as
  * C does in its: where k goes in several blocks, and where C starts from an S that tiles cannot

@@ -534,17 +534,17 @@ static void tile_by_rows(const RtTile *t) {
     for (int64_t i = 0; i < t->rows; i++) {
         const uint16_t *x = (const uint16_t *)t->a + 2 * i * t->a_step, *y = t->b;
         float sum[TILE_VECTORS * TILE_LANES] = {0};
+        for (int64_t j = 0; t->s && j < t->cols; j++) sum[j] = t->s[i * t->s_row + j];
         for (int64_t k = 0; k < t->k; k++, x += 2, y += 2 * t->b_step) {
             float first = bf16_to_float(x[0]), second = bf16_to_float(x[1]);
             for (int64_t j = 0; j < t->cols; j++)
                 sum[j] += first * bf16_to_float(y[2 * j]) + second * bf16_to_float(y[2 * j + 1]);
         }
         for (int64_t j = 0; j < t->cols; j++) {
-            float whole = sum[j] + (t->s ? t->s[i * t->s_row + j] : 0);
             if (t->half)
-                t->half[i * t->c_row + j] = bf16_from_float(whole);
+                t->half[i * t->c_row + j] = bf16_from_float(sum[j]);
             else
-                t->c[i * t->c_row + j] = whole;
+                t->c[i * t->c_row + j] = sum[j];
         }
     }
 }
