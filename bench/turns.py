@@ -10,7 +10,8 @@ import sys
 import time
 
 LINES_A_SECOND = 20  # at most
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that sides end with the benchmark, also then
+for which in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(which, lambda number, _: sys.exit(128 + number))  # and not at once: sides end with the benchmark
 
 
 class Side:
