@@ -17,7 +17,7 @@ import turns
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOREVER = 10**7  # steps
 TICK = 8  # ids a sample in programs that make their words in the step
-FIGURES = {"f32": "fma", "bf16": "dot_bf16"}  # of `uptc doctor`: the peak of products by what they are made of
+FIGURES = {"f32": ("fma", "dot_parts"), "bf16": ("dot_bf16",)}  # of `uptc doctor`: what products may be made of; the best is their peak
 CHARACTERS = 65 + 5  # of the text that is made up, and a vocabulary of its own ids
 
 
@@ -165,12 +165,12 @@ def profile(uptc, upx, threads, steps, where):
     return next(json.loads(line)["profile"] for line in out.splitlines() if line.startswith('{"profile"'))
 
 
-def find_peaks(uptc, threads, figures, goes=3):
-    """Operations a second of each, a multiply-add being two. The best of several goes: what disturbs one only ever slows it."""
-    peaks = dict.fromkeys(figures, 0)
+def find_peaks(uptc, threads, precisions, goes=3):
+    """Operations a second of products, a multiply-add being two. The best of several goes: what disturbs one only ever slows it."""
+    peaks = dict.fromkeys(precisions, 0)
     for _ in range(goes):
         machine = json.loads(subprocess.run([uptc, "doctor", "--json"], capture_output=True, text=True, check=True).stdout)
-        for f in figures:
-            one, every = machine["figures"][f]
-            peaks[f] = max(peaks[f], 1e9 * (every if threads >= machine["cores"] else one * threads))
+        for of in precisions:
+            for one, every in (machine["figures"][f] for f in FIGURES[of]):
+                peaks[of] = max(peaks[of], 1e9 * (every if threads >= machine["cores"] else one * threads))
     return peaks

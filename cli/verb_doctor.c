@@ -1,6 +1,7 @@
 /* uptc doctor: what this machine can do, measured in a few seconds, each figure that looks bad with
  * what to do about it. The figures are kept beside the compiled kernels, where profiles find them.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,8 +69,7 @@ static bool measure_loops(Doctor *d, Err *e) {
     MachineCode code = {0};
     Probe *p = probe_new(d->arena, e);
     Codegen *c = p ? codegen_new(&(CodegenOptions){0}, e) : NULL;
-    bool ok = c && (code.tiles = codegen_tiles(c, DT_f32, e)) &&
-              (code.tiles_bf16 = codegen_tiles(c, DT_bf16, e));
+    bool ok = c && (code.tiles = codegen_tiles(c, e));
     for (int i = 0; ok && i < RT_PROBES; i++) ok = (code.probe[i] = probe_loop(p, (RtProbe)i, e));
     if (ok) {
         d->cpu = arena_strdup(d->arena, probe_cpu(p));
@@ -102,7 +102,8 @@ static const char *advise_threads(const Doctor *d, const Figure *f) {
 }
 
 static const char *advise_product(const Doctor *d, const Figure *f) {
-    if (share(f->one, d->m.figure[FIG_fma].one) > 0.5) return NULL;
+    double peak = fmax(d->m.figure[FIG_fma].one, d->m.figure[FIG_dot_parts].one);
+    if (share(f->one, peak) > 0.5) return NULL;
     return "products are slow: other programs or machines use the caches now; measure again";
 }
 

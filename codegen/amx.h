@@ -9,8 +9,11 @@ enum { AMX_CELLS = 16 };
 /* RtTiles' begin and end. */
 void amx_emit_begin(Emit *e, const char *name);
 void amx_emit_end(Emit *e, const char *name);
-/* The RtTileFn `name` of 16 or 32 rows and so many vectors, whose A is by rows. */
-void amx_emit(Emit *e, const char *name, int rows, int vectors);
+typedef struct AmxShape { /* 16 or 32 rows, so many vectors; of 1 part, or 3 */
+    int rows, vectors, parts;
+} AmxShape;
+/* The RtTileFn `name`, whose A is by rows. */
+void amx_emit(Emit *e, const char *name, const AmxShape *shape);
 /* As many dot products, and nothing else, as 16 numbers have in `last - first` instructions of
  * AVX512-BF16. */
 void amx_emit_peak(Emit *e, Value first, Value last);

@@ -39,8 +39,8 @@ typedef struct Build {
     VEC(PlanBuffer) scratch;  /* and what it has taken of the arena beside the plan's buffers */
     int64_t arena_bytes;
     PendingList *pending;
-    const RtTiles *tiles, *tiles_bf16; /* that products will be made with */
-    const Node *loop;                  /* whose body this is, with its turns; NULL: of none */
+    const RtTiles *tiles; /* of each TileKind, that products will be made with */
+    const Node *loop;     /* whose body this is, with its turns; NULL: of none */
     int64_t turns;
     VEC(Moving) moving;   /* in a loop's body */
     VEC(int32_t) lasting; /* buffers there that all turns share, beyond what else there is */

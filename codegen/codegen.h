@@ -23,8 +23,8 @@ void codegen_free(Codegen *c); /* code it made must not run any more */
  */
 RtProgram *codegen_program(Codegen *c, Arena *a, const Program *p, Err *e);
 RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Err *e);
-/* What products of f32 or bf16 are made of; NULL: reported. It lives in `c`. */
-const RtTiles *codegen_tiles(Codegen *c, DType of, Err *e);
+/* What products are made of, of each TileKind; NULL: reported. It lives in `c`. */
+const RtTiles *codegen_tiles(Codegen *c, Err *e);
 /* Why compiled kernels could not be kept for the next run; NULL: they were, or need not be. */
 const char *codegen_note(const Codegen *c);
 /* Processors that code can be made for besides the one it runs on, by LLVM's names; NULL ends them.

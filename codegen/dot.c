@@ -24,7 +24,7 @@ typedef struct Operands {
     View view[OPERANDS];   /* of what lies in memory; of A, B and S */
     int32_t buf[OPERANDS]; /* buf[S] -1: there is nothing to start from */
     DType type[OPERANDS];
-    const RtTiles *tiles;
+    const RtTiles *tiles; /* of products of f32, until sizes are known, TILE_f32's */
 } Operands;
 
 static Role role_of(const Label *l) {
@@ -309,7 +309,7 @@ static int32_t build_pack(Build *b, const RtGemm *g, const Operands *o, int oper
     return panels;
 }
 
-static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operands *o, Facts facts) {
+static void build_gemm(Build *b, const Labels *s, const Choice *c, Operands *o, Facts facts) {
     int32_t buf[] = {o->buf[A], o->buf[B], o->buf[C], o->buf[S]};
     RtGemm gemm;
     if (!fill_gemm(s, c, &gemm)) {
@@ -317,6 +317,7 @@ static void build_gemm(Build *b, const Labels *s, const Choice *c, const Operand
         return;
     }
     gemm.a = o->type[A], gemm.b = o->type[B], gemm.c = o->type[C];
+    if (o->tiles == &b->tiles[TILE_f32]) o->tiles = tiles_of_f32(b->tiles, &gemm);
     bool a = packs_before(b, &gemm, o, A), w = packs_before(b, &gemm, o, B);
     if (a) buf[A] = build_pack(b, &gemm, o, A);
     if (w) buf[B] = build_pack(b, &gemm, o, B);
@@ -521,7 +522,7 @@ void build_dot(Build *b, const Node *n, Ref result) {
         build_few(b, n, o.view, result, &few);
         return;
     }
-    o.tiles = n->attr.dot.round ? b->tiles_bf16 : b->tiles;
+    o.tiles = &b->tiles[n->attr.dot.round ? TILE_bf16 : TILE_f32];
     for (int i = 0; i < n->nin; i++) take_operand(b, operand_of(n, i), &o);
     DType t = n->type[0].dtype;
     int64_t count = type_count(&n->type[0]);

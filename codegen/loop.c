@@ -61,7 +61,6 @@ static void build_turn(Turns *l) {
                  .out = b->out,
                  .pending = &l->pending,
                  .tiles = b->tiles,
-                 .tiles_bf16 = b->tiles_bf16,
                  .err = b->err};
     t->loop = l->n, t->turns = l->length;
     t->arena_bytes = t->plan->arena_bytes;

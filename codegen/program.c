@@ -408,8 +408,7 @@ static RtPlan *make_plan(Codegen *c, Arena *a, const Program *p, const Graph *g,
                .plan = plan,
                .out = out,
                .pending = &c->pending,
-               .tiles = &c->tiles[TILE_f32],
-               .tiles_bf16 = &c->tiles[TILE_bf16],
+               .tiles = c->tiles,
                .err = e};
     b.arena_bytes = plan->arena_bytes;
     b.field = number_fields(a, plan, entry);
@@ -477,9 +476,11 @@ RtPlan *codegen_graph(Codegen *c, Arena *a, const Program *p, const Graph *g, Er
     return compile_pending(c, e) ? plan : NULL;
 }
 
-const RtTiles *codegen_tiles(Codegen *c, DType of, Err *e) {
-    TileKind kind = of == DT_bf16 ? TILE_bf16 : TILE_f32;
-    return tiles_make(c->jit, kind, &c->tiles[kind], e) ? &c->tiles[kind] : NULL;
+const RtTiles *codegen_tiles(Codegen *c, Err *e) {
+    bool ok = true;
+    for (int k = 0; k < TILE_KINDS && ok; k++)
+        ok = tiles_make(c->jit, (TileKind)k, &c->tiles[k], e);
+    return ok ? c->tiles : NULL;
 }
 
 /* ---- programs */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14 };
+enum { QUARTER = 4, QUARTERS = LANES / QUARTER, ROWS_MOST = 14, MOST_PARTS = 3 };
 enum { ROWS_HELD = 6 }; /* of so many, registers hold where they lie */
 _Static_assert((int)TILE_LANES == (int)LANES, "lanes of a vector");
 
@@ -187,7 +187,7 @@ static void emit_tile(Emit *e, const char *name, int rows, const TileForm *f) {
 }
 
 /* ---- packing */
-enum { PACK_X, PACK_AT, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PARAMS };
+enum { PACK_X, PACK_AT, PACK_WIDTH, PACK_K, PACK_CELL, PACK_STEP, PACK_PART, PACK_PARAMS };
 
 typedef struct Pack {
     Emit *e;
@@ -195,10 +195,12 @@ typedef struct Pack {
     int cell;     /* numbers in one */
     bool bf16;    /* which are rounded */
     bool by_rows; /* each line's cells side by side */
+    int parts;    /* of a number, of which this one */
+    int part;     /* is packed */
 } Pack;
 
 static void begin_pack(Emit *e, const char *name) {
-    LType type[PACK_PARAMS] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64};
+    LType type[PACK_PARAMS] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64, e->i64};
     emit_function(e, name, type, PACK_PARAMS);
 }
 
@@ -219,36 +221,80 @@ static Value as_cells(const Pack *p, Value x) {
     return p->bf16 && p->from != DT_bf16 ? v_round_bf16(p->e, number) : number;
 }
 
+/* 16 floats as the nearest of bf16, those in the middle away from zero. */
+static Value nearest(Emit *e, Value x) {
+    Value half = e_splat(e, LLVMConstInt(e->i32, 0x8000, 0));
+    Value bits = i_add(e, e_bits(e, x, e->vi32), half);
+    Value high = e_splat(e, LLVMConstInt(e->i32, 0xffff0000, 0));
+    return e_bits(e, i_and(e, bits, high), e->vf32);
+}
+
+/* The part of 16 floats that is packed: what is nearest to them, to what that leaves, and so on. A
+ * float has 24 digits, each part 8 and a sign, so three leave nothing, and the last is what is
+ * left. */
+static Value part_of_floats(const Pack *p, Value x) {
+    Emit *e = p->e;
+    for (int i = 0; i < p->part; i++) x = v_sub(e, x, nearest(e, x));
+    return p->part + 1 < p->parts ? nearest(e, x) : x;
+}
+
 /* 16 numbers as bits of bf16. */
 static Value as_bf16(const Pack *p, Value x) {
     Emit *e = p->e;
-    if (p->from == DT_bf16) return x;
+    if (p->from == DT_bf16) return p->part ? LLVMConstNull(e->vi16) : x;
     LType half = e_vector(LLVMBFloatTypeInContext(e->cx));
+    x = part_of_floats(p, x);
     return e_bits(e, LLVMBuildFPTrunc(e->b, x, half, ""), e->vi16);
 }
 
-/* Two times 16 of them as 16 cells: `high` goes beside `low`. */
-static Value beside(const Pack *p, Value low, Value high) {
+/* Two times 16 of them as 16 cells: `y` goes beside `x`. */
+static Value beside(const Pack *p, Value x, Value y) {
     Emit *e = p->e;
-    high = LLVMBuildZExt(e->b, high, e->vi32, "");
-    high = i_shl(e, high, 16);
-    low = LLVMBuildZExt(e->b, low, e->vi32, "");
+    Value low, high;
+    if (p->parts > 1 && p->from == DT_f32) { /* they are bf16 already, with zeros behind */
+        high = e_splat(e, LLVMConstInt(e->i32, 0xffff0000, 0));
+        high = i_and(e, e_bits(e, part_of_floats(p, y), e->vi32), high);
+        low = i_lshr(e, e_bits(e, part_of_floats(p, x), e->vi32), 16);
+    } else {
+        high = i_shl(e, LLVMBuildZExt(e->b, as_bf16(p, y), e->vi32, ""), 16);
+        low = LLVMBuildZExt(e->b, as_bf16(p, x), e->vi32, "");
+    }
     return e_bits(e, i_or(e, low, high), e->vf32);
 }
 
 /* One after the other, the first of each pair low. */
 static Value in_turn(const Pack *p, Value first, Value second) {
     Emit *e = p->e;
+    if (p->from == DT_f32) {
+        Value both[] = {part_of_floats(p, second), part_of_floats(p, first)};
+        Value x = e_intrinsic(e, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, both, 2);
+        return e_bits(e, x, e->vf32);
+    }
+    first = as_bf16(p, first), second = as_bf16(p, second);
     Value lane[2 * LANES];
     for (int i = 0; i < 2 * LANES; i++) lane[i] = LLVMConstInt(e->i32, (unsigned)i, 0);
     Value order = LLVMConstVector(lane, 2 * LANES);
     return e_bits(e, LLVMBuildShuffleVector(e->b, first, second, order, ""), e->vf32);
 }
 
+/* Cells from the first part's to this. */
+static Value part_at(const Pack *p) {
+    return i_mul(p->e, param(p->e, PACK_PART), c_i64(p->e, p->part));
+}
+
+static Value cell_at(const Pack *p) {
+    return floats_at(p->e, param(p->e, PACK_CELL), part_at(p));
+}
+
 static void store_cells(const Pack *p, Value cells, Value row) {
     Emit *e = p->e;
-    Value at = i_mul(e, row, param(e, PACK_STEP));
-    mem_store(e, cells, floats_at(e, param(e, PACK_CELL), at), NULL);
+    mem_store(e, cells, floats_at(e, cell_at(p), i_mul(e, row, param(e, PACK_STEP))), NULL);
+}
+
+static Pack part_of(const Pack *p, int part) {
+    Pack of = *p;
+    of.part = part;
+    return of;
 }
 
 /* The lines that the next panels are of lie behind these: asked for as these are read. */
@@ -256,7 +302,7 @@ enum { PANELS_AHEAD = 2 };
 static Value load_and_ask(const Pack *p, Value at, Value mask) {
     Emit *e = p->e;
     int numbers = PANELS_AHEAD * TILE_VECTORS * LANES;
-    e_prefetch(e, e_at(e, mem_type(e, p->from), at, c_i64(e, numbers)));
+    if (p->part == 0) e_prefetch(e, e_at(e, mem_type(e, p->from), at, c_i64(e, numbers)));
     return load_numbers(p, at, mask);
 }
 
@@ -265,9 +311,8 @@ static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
     Emit *e = p->e;
     Value x = load_and_ask(p, numbers_of(p, k), mask);
     if (p->cell == 1) return as_cells(p, x);
-    Value y = LLVMConstNull(e->vi16);
-    if (whole) y = as_bf16(p, load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask));
-    x = as_bf16(p, x);
+    Value y = LLVMConstNull(LLVMTypeOf(x));
+    if (whole) y = load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask);
     return beside(p, x, y);
 }
 
@@ -275,16 +320,29 @@ static Value cell_number(const Pack *p, Value k) {
     return p->cell > 1 ? i_lshr(p->e, k, 1) : k;
 }
 
+/* All parts are made before the first is stored, so that each number is loaded once. */
+static void emit_cells(const Pack *p, Value k, Value mask, bool whole) {
+    Value cells[MOST_PARTS];
+    for (int i = 0; i < p->parts; i++) {
+        Pack of = part_of(p, i);
+        cells[i] = cells_at(&of, k, mask, whole);
+    }
+    for (int i = 0; i < p->parts; i++) {
+        Pack of = part_of(p, i);
+        store_cells(&of, cells[i], cell_number(p, k));
+    }
+}
+
 static void emit_pack_along(Emit *e, const char *name, const Pack *p) {
     begin_pack(e, name);
     Value mask = lanes_below(e, param(e, PACK_WIDTH)), n = param(e, PACK_K);
     Value whole = i_and(e, n, c_i64(e, -p->cell));
     Loop k = loop_begin(e, c_i64(e, 0), whole, c_i64(e, p->cell));
-    store_cells(p, cells_at(p, k.i, mask, true), cell_number(p, k.i));
+    emit_cells(p, k.i, mask, true);
     loop_end(e, &k);
     if (p->cell > 1) {
         If odd = if_begin(e, i_cmp(e, LLVMIntNE, n, whole));
-        store_cells(p, cells_at(p, whole, mask, false), cell_number(p, whole));
+        emit_cells(p, whole, mask, false);
         if_end(e, &odd);
     }
     LLVMBuildRetVoid(e->b);
@@ -363,13 +421,10 @@ static Value load_cells(const Pack *p, Value x, Value rest) {
     if (p->cell == 1) return as_cells(p, first);
     if (rest) mask = lanes_below(e, i_sub(e, rest, c_i64(e, LANES)));
     Value second = load_numbers(p, e_at(e, number, x, c_i64(e, LANES)), mask);
-    first = as_bf16(p, first);
-    second = as_bf16(p, second);
     return in_turn(p, first, second);
 }
 
-/* 16 cells of each line from number k on. */
-static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
+static void emit_part_of_block(const Pack *p, Value *line, Value k, Value rest) {
     Emit *e = p->e;
     Value row[LANES], first = cell_number(p, k);
     for (int i = 0; i < LANES; i++)
@@ -379,6 +434,18 @@ static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
 }
 
 typedef void EmitBlock(const Pack *p, Value *line, Value k, Value rest);
+
+static void each_part(const Pack *p, Value *line, Value k, Value rest, EmitBlock *emit) {
+    for (int i = 0; i < p->parts; i++) {
+        Pack of = part_of(p, i);
+        emit(&of, line, k, rest);
+    }
+}
+
+/* 16 cells of each line from number k on. */
+static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
+    each_part(p, line, k, rest, emit_part_of_block);
+}
 
 /* Blocks of 16 cells, the last one of what is left. */
 static void emit_blocks(const Pack *p, Value *line, EmitBlock *emit) {
@@ -407,9 +474,16 @@ static void emit_pack_across(Emit *e, const char *name, const Pack *p) {
 
 static void emit_line_block(const Pack *p, Value *line, Value k, Value rest) {
     Emit *e = p->e;
-    Value from = e_at(e, mem_type(e, p->from), line[0], k);
-    Value to = e_at(e, e->f32, line[1], cell_number(p, k));
-    mem_store(e, load_cells(p, from, rest), to, NULL);
+    Value from = e_at(e, mem_type(e, p->from), line[0], k), cells[MOST_PARTS];
+    for (int i = 0; i < p->parts; i++) {
+        Pack of = part_of(p, i);
+        cells[i] = load_cells(&of, from, rest);
+    }
+    for (int i = 0; i < p->parts; i++) {
+        Pack of = part_of(p, i);
+        Value to = i_add(e, part_at(&of), cell_number(p, k));
+        mem_store(e, cells[i], floats_at(e, line[1], to), NULL);
+    }
 }
 
 static void emit_rows_across(Emit *e, const char *name, const Pack *p) {
@@ -423,8 +497,7 @@ static void emit_rows_across(Emit *e, const char *name, const Pack *p) {
     LLVMBuildRetVoid(e->b);
 }
 
-/* The numbers of all lines at k as bf16; those at `end` and beyond, unless it is NULL,
- * are zero. */
+/* The numbers of all lines at k; those at `end` and beyond, unless it is NULL, are zero. */
 static Value numbers_at(const Pack *p, Value k, Value mask, Value end) {
     Emit *e = p->e;
     if (end) {
@@ -432,10 +505,10 @@ static Value numbers_at(const Pack *p, Value k, Value mask, Value end) {
         mask = i_and(e, mask, e_splat(e, there));
         k = i_min(e, k, last);
     }
-    return as_bf16(p, load_numbers(p, numbers_of(p, k), mask));
+    return load_numbers(p, numbers_of(p, k), mask);
 }
 
-static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
+static void emit_part_turned(const Pack *p, Value *line, Value k, Value rest) {
     Emit *e = p->e;
     Value row[LANES], mask = lanes_below(e, param(e, PACK_WIDTH));
     Value end = rest ? param(e, PACK_K) : NULL;
@@ -447,9 +520,13 @@ static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
     transpose(e, row);
     for (int i = 0; i < LANES; i++) {
         Value to = i_mul(e, param(e, PACK_STEP), c_i64(e, i));
-        to = floats_at(e, line[0], i_add(e, to, cell_number(p, k)));
+        to = floats_at(e, line[0], i_add(e, i_add(e, part_at(p), to), cell_number(p, k)));
         mem_store(e, row[i], to, NULL);
     }
+}
+
+static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
+    each_part(p, line, k, rest, emit_part_turned);
 }
 
 static void emit_rows_along(Emit *e, const char *name, const Pack *p) {
@@ -478,7 +555,7 @@ static void emit_tiles(Emit *e, const void *of, Arena *a) {
     for (int r = f->step; r <= f->rows; r += f->step) {
         const char *name = arena_printf(a, "%s_%d", e->name, r);
         if (f->amx)
-            amx_emit(e, name, r, f->vectors);
+            amx_emit(e, name, &(AmxShape){r, f->vectors, f->parts});
         else
             emit_tile(e, name, r, f);
         fn[n++] = hidden(e);
@@ -498,7 +575,12 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
     unsigned n = 0;
     for (int rows = f->amx; rows >= 0; rows--)
         for (int type = 0; type < 2; type++) {
-            Pack p = {e, type ? DT_bf16 : DT_f32, f->cell, f->bf16, rows};
+            Pack p = {.e = e,
+                      .from = type ? DT_bf16 : DT_f32,
+                      .cell = f->cell,
+                      .bf16 = f->bf16,
+                      .by_rows = rows,
+                      .parts = f->parts};
             for (int i = 0; i < PACKS; i++) {
                 const char *name = arena_printf(a, "%s_%u", e->name, n);
                 if (rows)
@@ -515,18 +597,25 @@ static void emit_packs(Emit *e, const void *of, Arena *a) {
  * in four of eight tiles of AMX. */
 static TileForm multiply_adds(const Host *h) {
     if (strstr(h->features, "+avx512f"))
-        return (TileForm){.rows = 14, .vectors = 2, .cell = 1, .step = 1};
+        return (TileForm){.rows = 14, .vectors = 2, .cell = 1, .step = 1, .parts = 1};
     bool neon = !strncmp(h->triple, "aarch64", 7); /* 32 registers of 4 numbers */
     bool fma = strstr(h->features, "+fma");
-    return (TileForm){.rows = neon || fma ? 6 : 3, .vectors = 1, .cell = 1, .step = 1};
+    return (TileForm){.rows = neon || fma ? 6 : 3, .vectors = 1, .cell = 1, .step = 1, .parts = 1};
 }
 
 TileForm tile_form_amx(void) {
-    return (TileForm){.rows = 32, .vectors = 2, .cell = 2, .step = 16, .bf16 = true, .amx = true};
+    return (TileForm){
+        .rows = 32, .vectors = 2, .cell = 2, .step = 16, .bf16 = true, .parts = 1, .amx = true};
+}
+
+TileForm tile_form_parts(void) {
+    TileForm f = tile_form_amx();
+    f.bf16 = false, f.parts = MOST_PARTS;
+    return f;
 }
 
 TileForm tile_form_pairs(void) {
-    return (TileForm){.rows = 14, .vectors = 2, .cell = 2, .step = 1, .bf16 = true};
+    return (TileForm){.rows = 14, .vectors = 2, .cell = 2, .step = 1, .bf16 = true, .parts = 1};
 }
 
 TileForm tile_form_rounded(const Host *h) {
@@ -536,7 +625,9 @@ TileForm tile_form_rounded(const Host *h) {
 }
 
 static TileForm largest(const Host *h, TileKind kind) {
-    if (kind == TILE_f32) return multiply_adds(h);
+    bool f32 = kind == TILE_f32 || (kind == TILE_parts && !host_has_amx(h));
+    if (f32) return multiply_adds(h);
+    if (kind == TILE_parts) return tile_form_parts();
     if (host_has_amx(h)) return tile_form_amx();
     return host_has_pairs(h) ? tile_form_pairs() : tile_form_rounded(h);
 }
@@ -546,6 +637,7 @@ static RtTiles shape_of(TileForm most) {
                      .vectors = most.vectors,
                      .bf16 = most.bf16,
                      .cell = most.cell,
+                     .parts = most.parts,
                      .k_step = most.amx ? AMX_CELLS : 1,
                      .by_rows = most.amx};
 }
@@ -556,14 +648,14 @@ RtTiles tiles_shape(const Host *h, TileKind kind) {
 
 void tiles_sources_of(TileForm most, TileSources *s) {
     *s = (TileSources){.largest = most};
-    snprintf(s->key[0], sizeof s->key[0], "packing of %d, bf16 %d, amx %d", most.cell, most.bf16,
-             most.amx);
+    snprintf(s->key[0], sizeof s->key[0], "packing of %d, bf16 %d, parts %d, amx %d", most.cell,
+             most.bf16, most.parts, most.amx);
     s->source[s->n++] = (Source){s->key[0], emit_packs, &s->largest};
     for (int v = 1; v <= most.vectors; v++) {
         s->form[v - 1] = most;
         s->form[v - 1].vectors = v;
-        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d, bf16 %d, amx %d", most.rows, v,
-                 most.cell, most.bf16, most.amx);
+        snprintf(s->key[v], sizeof s->key[v], "tiles %d x %d of %d, bf16 %d, parts %d, amx %d",
+                 most.rows, v, most.cell, most.bf16, most.parts, most.amx);
         s->source[s->n++] = (Source){s->key[v], emit_tiles, &s->form[v - 1]};
     }
 }

@@ -5,11 +5,11 @@
 
 #include "codegen/jit.h"
 
-typedef enum TileKind { TILE_f32, TILE_bf16, TILE_KINDS } TileKind; /* of products */
 typedef struct TileForm { /* up to so many rows, so many vectors, numbers in a cell; */
     int rows, vectors, cell;
     int step;  /* there is a tile for every so many rows */
     bool bf16; /* of numbers rounded to that */
+    int parts; /* of a number */
     bool amx;
 } TileForm;
 enum { TILE_SOURCES = TILE_VECTORS + 1 };
@@ -27,6 +27,7 @@ void tiles_sources(const Host *h, TileKind kind, TileSources *s);
 /* For tiles of this form, the packing first; AMX's can be packed for wherever bf16 can. */
 void tiles_sources_of(TileForm most, TileSources *s);
 TileForm tile_form_amx(void);
+TileForm tile_form_parts(void);            /* the same of f32 */
 TileForm tile_form_pairs(void);            /* AVX512-BF16's, which processors with AMX have too */
 TileForm tile_form_rounded(const Host *h); /* multiply-adds of f32 */
 /* What came of it: where each symbol lies. */

@@ -85,6 +85,7 @@ typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S m
     const int64_t *a_row, *a_at; /* cells from a to a row, and on to a cell of k; by rows unused */
     int64_t a_step, b_step; /* so many cells from one cell of k to the next, of A by rows to the
                              * next row */
+    int64_t a_part, b_part; /* and so many from a part of its numbers to the next part */
     int64_t k, cols, rows;  /* cells; the first `cols` columns are written */
     float *c;
     const float *s;
@@ -95,11 +96,12 @@ typedef struct RtTile {          /* C = A B, or S + A B where S is not NULL; S m
 } RtTile;
 typedef void RtTileFn(const RtTile *t);
 /* `width` (1 to 16) lines of k numbers each go to cell[k * step + line], or cell[line * step + k]
- * by rows; what is written may go as far as the 16th line and the next 16 cells, which is why
- * panels are laid out in order. Along: lines lie next to each other, those of each k from x + at[k]
- * on; across: a line's numbers do, from x + at[line] on. */
+ * by rows, and `part` cells from there their next part; what is written may go as far as the 16th
+ * line and the next 16 cells, which is why panels are laid out in order. Along: lines lie next to
+ * each other, those of each k from x + at[k] on; across: a line's numbers do, from x + at[line] on.
+ */
 typedef void RtPackFn(const void *x, const int64_t *at, int64_t width, int64_t k, void *cell,
-                      int64_t step);
+                      int64_t step, int64_t part);
 enum { PACK_along, PACK_across, PACKS };
 typedef RtPackFn *RtPacks[2][PACKS]; /* of f32, of bf16 */
 typedef void RtTilesFn(void);
@@ -107,12 +109,25 @@ typedef struct RtTiles {
     int rows, vectors; /* of the largest */
     bool bf16;         /* operands are rounded to bf16, which those in memory and C may be */
     int cell;          /* numbers in a cell: 1 of f32, or 2 of bf16 */
+    int parts;         /* of a number: 3 where f32 is the sum of three of bf16 */
     int k_step;        /* cells of k come in so many; those beyond the last are zero */
     bool by_rows;      /* a panel of A is rows of cells */
     RtTileFn *tile[TILE_VECTORS][TILE_ROWS];
     RtTilesFn *begin, *end; /* what a thread does before and after tiles; NULL: nothing */
     RtPacks pack_a, pack_b;
 } RtTiles;
+
+/* What products are made of: f32; f32 whose packed cells hold it as the sum of three bf16, where
+ * the processor has AMX, else as f32 is; bf16. */
+typedef enum TileKind { TILE_f32, TILE_parts, TILE_bf16, TILE_KINDS } TileKind;
+/* Of f32, a product in parts takes six of bf16, which AMX makes in less time than one of f32 takes,
+ * but packing its operands takes longer: sums have to be long, and each number in many. */
+enum { TILES_TERMS = 6, PARTS_USES = 96, PARTS_SUMS = 64 };
+static inline const RtTiles *tiles_of_f32(const RtTiles *kind, const RtGemm *g) {
+    double uses = (double)g->m * (double)g->n / (double)(g->m + g->n);
+    bool parts = kind[TILE_parts].parts > 1 && g->k >= PARTS_SUMS && uses >= PARTS_USES;
+    return &kind[parts ? TILE_parts : TILE_f32];
+}
 
 /* So many cells of k are summed at once. Twice as many, so that sums go to memory less often, if
  * that is all of them and C is bf16, or where tiles by rows read rows of A where they lie. */
@@ -121,6 +136,7 @@ static inline int64_t tiles_cells_at_once(const RtTiles *t, const RtGemm *g) {
     int64_t all = (g->k + t->cell - 1) / t->cell;
     bool lie = t->by_rows && g->a == DT_bf16 && g->ak.n == 1 && g->ak.at[0].stride == 1;
     bool deep = lie || (g->c == DT_bf16 && all <= 2 * TILES_CELLS);
+    if (t->parts > 1) return TILES_CELLS / 2;
     return deep && all > TILES_CELLS ? 2 * TILES_CELLS : TILES_CELLS;
 }
 /* Do sums lie in memory before they are all of a C that is bf16? They do so in a buffer of f32, as
@@ -147,8 +163,12 @@ static inline int64_t tiles_lines(const RtTiles *t, bool b) { /* of a panel */
 static inline int64_t tiles_panels(const RtTiles *t, bool b, int64_t lines) {
     return (lines + tiles_lines(t, b) - 1) / tiles_lines(t, b);
 }
-static inline int64_t tiles_row(const RtTiles *t, int64_t k) { /* of A by rows, cells */
+/* Cells of k from a part of numbers to the next. */
+static inline int64_t tiles_part(const RtTiles *t, int64_t k) {
     return tiles_cells(t, k) + TILE_LANES;
+}
+static inline int64_t tiles_row(const RtTiles *t, int64_t k) { /* of A by rows, cells */
+    return t->parts * tiles_part(t, k);
 }
 static inline int64_t tiles_panel(const RtTiles *t, bool b, int64_t k) { /* cells to the next */
     int64_t lines = t->by_rows && !b ? TILE_ROWS : tiles_lines(t, b);

@@ -10,6 +10,7 @@
 #define MACHINE_FIGURES(X)                                                                           \
     X(fma,              "GFLOP/s", 1, "f32 multiply-add")                                            \
     X(dot_bf16,         "GFLOP/s", 1, "bf16 dot product, summed in f32")                                \
+    X(dot_parts,        "GFLOP/s", 1, "f32 as three bf16, six dot products")                         \
     X(product_wide,     "GFLOP/s", 1, "product 1024x3072x768")                                       \
     X(product_square,   "GFLOP/s", 1, "product 1024x768x768")                                        \
     X(product_weight,   "GFLOP/s", 1, "product 768x3072x1024, transposed")                           \
@@ -67,7 +68,7 @@ double machine_ceiling(const Machine *m, FigureId f, int threads); /* 0: not kno
 
 typedef struct MachineCode {     /* made for the processor */
     RtProbeFn *probe[RT_PROBES]; /* NULL: it cannot do that */
-    const RtTiles *tiles, *tiles_bf16;
+    const RtTiles *tiles; /* of each TileKind */
 } MachineCode;
 /* Measures with one thread and with all. About four seconds. */
 bool machine_measure(Machine *m, const MachineCode *code, Err *e);

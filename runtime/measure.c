@@ -96,15 +96,18 @@ static void sums_all(void *cx) {
     pool_run(s->t->pool, s->threads, sums_part, cx);
 }
 
-static void measure_arithmetic(Measure *t, FigureId f, RtProbe which, double operations) {
+static double measure_arithmetic(Measure *t, FigureId f, RtProbe which, double operations) {
     Sweep s = {t, t->code->probe[which], 2 << 20, 1, pool_threads(t->pool)};
-    put(t, f, operations * (double)s.n * s.threads / best_seconds(sums_all, &s) / 1e9);
+    double rate = operations * (double)s.n * s.threads / best_seconds(sums_all, &s) / 1e9;
+    put(t, f, rate);
+    return rate;
 }
 
 static void measure_loops(Measure *t) {
     int threads = pool_threads(t->pool);
     measure_arithmetic(t, FIG_fma, RT_PROBE_fma, 2 * 16);
-    measure_arithmetic(t, FIG_dot_bf16, RT_PROBE_dot_bf16, 2 * 2 * 16);
+    double dots = measure_arithmetic(t, FIG_dot_bf16, RT_PROBE_dot_bf16, 2 * 2 * 16);
+    if (t->code->tiles[TILE_parts].parts > 1) put(t, FIG_dot_parts, dots / TILES_TERMS);
     measure_cache(t, FIG_l2_triad, t->m->l2 * threads);
     measure_cache(t, FIG_l3_triad, t->m->l3 / 2);
     measure_stream(t, FIG_copy, RT_PROBE_copy, t->vectors, 1);
@@ -147,21 +150,25 @@ static RtGemm rows_product(int64_t m, int64_t n, int64_t k) {
                     .cn = 1};
 }
 
+static void measure_f32(Measure *t, FigureId f, RtGemm g) {
+    measure_product(t, f, g, tiles_of_f32(t->code->tiles, &g));
+}
+
 static void measure_products(Measure *t) {
     const RtTiles *tiles = t->code->tiles;
-    measure_product(t, FIG_product_wide, rows_product(1024, 3072, 768), tiles);
-    measure_product(t, FIG_product_square, rows_product(1024, 768, 768), tiles);
+    measure_f32(t, FIG_product_wide, rows_product(1024, 3072, 768));
+    measure_f32(t, FIG_product_square, rows_product(1024, 768, 768));
     RtGemm weight = rows_product(768, 3072, 1024); /* A lies as its transpose, as in gradients */
     weight.am = walk_plain(1), weight.ak = walk_plain(768);
-    measure_product(t, FIG_product_weight, weight, tiles);
+    measure_f32(t, FIG_product_weight, weight);
     RtGemm scores = rows_product(128, 128, 64);
     scores.bk = walk_plain(1), scores.bn = walk_plain(64), scores.nloop = 1;
     scores.loop[0].size = 96, scores.loop[0].a = scores.loop[0].b = 128 * 64;
     scores.loop[0].c = 128 * 128;
-    measure_product(t, FIG_product_scores, scores, tiles);
+    measure_f32(t, FIG_product_scores, scores);
     RtGemm rounded = rows_product(1024, 3072, 768); /* of a kernel's result and a parameter */
     rounded.a = DT_bf16;
-    measure_product(t, FIG_product_bf16, rounded, t->code->tiles_bf16);
+    measure_product(t, FIG_product_bf16, rounded, &tiles[TILE_bf16]);
 }
 
 /* ---- handing out work, and pages */

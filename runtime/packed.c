@@ -15,11 +15,12 @@
 
 /* Where k goes TILES_CELLS at a time; where it goes twice as many, half of both. */
 enum { BLOCK_N = 1024, GROUP = 8 };
-enum { FEW_CELLS = 16 };    /* of all panels, then the next, where memory is read along lines */
-enum { GAP = TILE_LANES };  /* cells that packing may write beyond a panel */
-enum { FEW_PANELS = 8 };    /* of the other operand, for which packing does not pay */
-enum { BYTES_ASKED = 128 }; /* of a row, at a time */
-enum { PAGE = 1024 };       /* numbers */
+enum { FEW_CELLS = 16 };        /* of all panels, then the next, where memory is read along lines */
+enum { GAP = TILE_LANES };      /* cells that packing may write beyond a panel */
+enum { FEW_PANELS = 8 };        /* of the other operand, for which packing does not pay, */
+enum { FEW_NUMBERS = 1 << 16 }; /* where so many are near */
+enum { BYTES_ASKED = 128 };     /* of a row, at a time */
+enum { PAGE = 1024 };           /* numbers */
 enum { NEAR = PAGE };
 enum { PANELS_NEAR = BLOCK_N / TILE_LANES, PANELS_B = 4 * PANELS_NEAR };
 enum { AHEAD = 16 }; /* panels that a step of its own packs together */
@@ -58,16 +59,17 @@ typedef struct Operand {
     int64_t *k_at; /* where each k of the block lies, in elements */
 } Operand;
 
-/* Where packed cells go: k leads so many cells on, a line so many. */
+/* Where packed cells go: k leads so many cells on, a line so many, the next part so many. */
 typedef struct Cells {
     char *at;
-    int64_t k, line;
+    int64_t k, line, part;
 } Cells;
 
 typedef struct Panel { /* of one operand, as a tile reads it */
     int64_t first, lines;
     const void *at;
     int64_t step; /* of B to the next cell of k, of A by rows to the next row */
+    int64_t part; /* to the next part of the numbers */
     Cells cells;  /* where it is packed; NULL: it is read in place */
 } Panel;
 
@@ -135,9 +137,10 @@ static int64_t cells(const Block *b, int64_t k) {
     return (k + b->job->tiles->cell - 1) / b->job->tiles->cell;
 }
 
-/* How many times TILES_CELLS a block is. */
+/* How many times TILES_CELLS a block takes of a line. */
 static int deeper(const GemmJob *j) {
-    return (int)(tiles_cells_at_once(j->tiles, &j->g) / TILES_CELLS);
+    int64_t cells = j->tiles->parts * tiles_cells_at_once(j->tiles, &j->g);
+    return (int)((cells + TILES_CELLS - 1) / TILES_CELLS);
 }
 
 static int64_t block_of_k(const GemmJob *j) {
@@ -148,6 +151,11 @@ static int64_t block_of_k(const GemmJob *j) {
 /* Of the block, with those that are zero. */
 static int64_t all_cells(const Block *b) {
     return tiles_cells(b->job->tiles, b->k);
+}
+
+/* The same of all parts of a line. */
+static int64_t cells_of_parts(const RtTiles *t, int64_t k) {
+    return (t->parts - 1) * tiles_part(t, k) + tiles_cells(t, k);
 }
 
 /* From number k of the block on. */
@@ -163,7 +171,8 @@ static int64_t step_of(const Cells *to) {
 
 static void pack_along(const Block *b, RtPackFn *fn, const Operand *o, const Piece *p,
                        const Cells *to) {
-    fn(number_at(o, p->first, 0), o->k_at + p->k - b->from, p->width, p->n, to->at, step_of(to));
+    fn(number_at(o, p->first, 0), o->k_at + p->k - b->from, p->width, p->n, to->at, step_of(to),
+       to->part);
 }
 
 /* A run of k after the other: what is written beyond its end, the next writes over. */
@@ -173,7 +182,8 @@ static void pack_across(const Block *b, RtPackFn *fn, const Operand *o, const Pi
     walk_all(o->line, p->first, p->width, line);
     for (int64_t i = 0, run; i < p->n; i += run) {
         run = walk_run(o->k, p->k + i, p->n - i);
-        fn(number_at(o, 0, p->k + i), line, p->width, run, cells_from(b, to, i).at, step_of(to));
+        fn(number_at(o, 0, p->k + i), line, p->width, run, cells_from(b, to, i).at, step_of(to),
+           to->part);
     }
 }
 
@@ -200,7 +210,7 @@ static void pack_gathered(const Block *b, RtPackFn *fn, const Operand *o, const 
                    room + (at[l] + i) * size);
         }
     }
-    fn(room, at, p->width, p->n, to->at, step_of(to));
+    fn(room, at, p->width, p->n, to->at, step_of(to), to->part);
 }
 
 static void pack(const Block *b, const RtPacks packs, const Operand *o, const Piece *p,
@@ -218,11 +228,12 @@ static void pack(const Block *b, const RtPacks packs, const Operand *o, const Pi
 static void zero_tail(const Block *b, const Panel *p) {
     const Cells *at = &p->cells;
     int64_t first = cells(b, b->k), n = all_cells(b) - first;
-    if (!n) return;
-    char *tail = at->at + first * at->k * CELL_BYTES;
-    if (at->line == 1) memset(tail, 0, (size_t)(n * at->k * CELL_BYTES));
-    for (int64_t l = 0; at->k == 1 && l < p->lines; l++)
-        memset(tail + l * at->line * CELL_BYTES, 0, (size_t)(n * CELL_BYTES));
+    for (int part = 0; n && part < b->job->tiles->parts; part++) {
+        char *tail = at->at + (part * at->part + first * at->k) * CELL_BYTES;
+        if (at->line == 1) memset(tail, 0, (size_t)(n * at->k * CELL_BYTES));
+        for (int64_t l = 0; at->k == 1 && l < p->lines; l++)
+            memset(tail + l * at->line * CELL_BYTES, 0, (size_t)(n * CELL_BYTES));
+    }
 }
 
 /* Numbers [k, k + n) of the block. */
@@ -271,15 +282,16 @@ static bool collides(const Operand *o) {
  * late then. */
 static bool in_place(const Block *b, const Operand *o) {
     return o->way != GATHER && last_stride(o->k) <= NEAR && o->type == DT_f32 &&
-           !b->job->tiles->bf16 && !collides(o);
+           b->job->tiles->parts == 1 && !b->job->tiles->bf16 && !collides(o);
 }
 
 /* The same of A by rows: panels of bf16 that are whole, if all their cells are. */
 static bool rows_in_place(const Block *b) {
     const RtTiles *t = b->job->tiles;
     const Operand *a = &b->a;
-    return a->way == ACROSS && a->type == DT_bf16 && a->k->n == 1 && a->line->n == 1 &&
-           last_stride(a->line) % t->cell == 0 && b->k % ((int64_t)t->k_step * t->cell) == 0;
+    return t->parts == 1 && a->way == ACROSS && a->type == DT_bf16 && a->k->n == 1 &&
+           a->line->n == 1 && last_stride(a->line) % t->cell == 0 &&
+           b->k % ((int64_t)t->k_step * t->cell) == 0;
 }
 
 static int64_t vectors_of(const Panel *p) {
@@ -290,9 +302,11 @@ static int64_t vectors_of(const Panel *p) {
 static Cells cells_ahead(const Block *b, bool of_b, const void *panels, int64_t number) {
     const RtTiles *t = b->job->tiles;
     int64_t k = b->job->g.k;
-    Cells to = {(char *)(uintptr_t)panels + number * tiles_panel(t, of_b, k) * CELL_BYTES,
-                tiles_lines(t, of_b), 1};
+    Cells to = {.at = (char *)(uintptr_t)panels + number * tiles_panel(t, of_b, k) * CELL_BYTES,
+                .k = tiles_lines(t, of_b),
+                .line = 1};
     if (t->by_rows && !of_b) to.k = 1, to.line = tiles_row(t, k);
+    to.part = to.k * tiles_part(t, k);
     return cells_from(b, &to, b->from);
 }
 
@@ -303,7 +317,7 @@ static void find_panels(const Block *b, bool of_b, const void *panels, Panel *pa
         CHECK(p->first % lines == 0);
         Cells at = cells_ahead(b, of_b, panels, p->first / lines);
         p->at = at.at;
-        p->step = step_of(&at);
+        p->step = step_of(&at), p->part = at.part;
     }
 }
 
@@ -317,7 +331,7 @@ static void read_in_place(const Block *b, Panel *a) {
     const RtTiles *t = b->job->tiles;
     a->at = t->by_rows ? number_at(&b->a, a->first, b->from) : b->a.at;
     a->step = last_stride(b->a.line) / t->cell;
-    a->cells = (Cells){NULL, 0, 0};
+    a->cells = (Cells){.at = NULL};
 }
 
 static void pack_a(Block *b) {
@@ -326,14 +340,15 @@ static void pack_a(Block *b) {
         find_panels(b, false, b->a.at, b->panel_a, b->panels_a);
         return;
     }
-    int64_t row = all_cells(b) + TILE_LANES;
+    int64_t row = tiles_row(t, b->k), part = tiles_part(t, b->k);
     float *out = b->room->a;
     for (Panel *p = b->panel_a; p < b->panel_a + b->panels_a; p++) {
         p->at = out;
-        p->step = row;
-        p->cells = t->by_rows ? (Cells){(char *)out, 1, row} : (Cells){(char *)out, t->rows, 1};
+        p->step = row, p->part = part;
+        p->cells = (Cells){(char *)out, t->rows, 1, t->rows * part};
+        if (t->by_rows) p->cells = (Cells){(char *)out, 1, row, part};
         if (panel_in_place(b, p)) read_in_place(b, p);
-        out += (t->by_rows ? TILE_ROWS * row : t->rows * all_cells(b)) + GAP;
+        out += (t->by_rows ? TILE_ROWS * row : t->rows * cells_of_parts(t, b->k)) + GAP;
     }
     pack_panels(b, t->pack_a, &b->a, b->panel_a, b->panels_a);
 }
@@ -350,8 +365,9 @@ static void pack_b(Block *b) {
         bool there = b->b_there && p->lines == width;
         p->at = there ? number_at(&b->b, p->first, b->from) : (char *)out;
         p->step = there ? last_stride(b->b.k) : width;
-        p->cells = (Cells){there ? NULL : (char *)out, width, 1};
-        out += width * all_cells(b) + GAP;
+        p->part = width * tiles_part(t, b->k);
+        p->cells = (Cells){there ? NULL : (char *)out, width, 1, p->part};
+        out += width * cells_of_parts(t, b->k) + GAP;
     }
     b->room_b = out;
     if (!b->kept) pack_panels(b, t->pack_b, &b->b, b->panel_b, b->panels_b);
@@ -390,6 +406,7 @@ static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
                    .a_row = a_row,
                    .a_at = b->a_there ? b->a.k_at : b->room->packed,
                    .a_step = a->step,
+                   .a_part = a->part,
                    .k = all_cells(b),
                    .rows = a->lines,
                    .c_row = row,
@@ -398,7 +415,7 @@ static void row_of_tiles(const Block *b, const Panel *a, int first, int end) {
         const Panel *columns = &b->panel_b[p];
         int64_t l = columns->first - b->part.column;
         bool asks = p - first < ahead.tiles;
-        tile.b = columns->at, tile.b_step = columns->step;
+        tile.b = columns->at, tile.b_step = columns->step, tile.b_part = columns->part;
         tile.cols = columns->lines;
         tile.c = b->c ? b->c + i * row + l : NULL;
         tile.half = b->half ? b->half + i * row + l : NULL;
@@ -496,7 +513,7 @@ void pack_tasks(const PackJob *j, int64_t first, int64_t last) {
 static int64_t panel_room(const GemmJob *j) {
     int64_t room = 0, block_k = block_of_k(j);
     for (int64_t k = 0; k < j->g.k; k += block_k) {
-        int64_t deep = tiles_cells(j->tiles, min_i64(block_k, j->g.k - k));
+        int64_t deep = cells_of_parts(j->tiles, min_i64(block_k, j->g.k - k));
         room += tiles_lines(j->tiles, true) * deep + GAP;
     }
     return room;
@@ -521,12 +538,14 @@ int64_t packed_columns(const GemmJob *j, bool *stay) {
     return columns;
 }
 
-/* Is it, for the few rows that meet it: the task's, or, where it would stay, all? */
+/* Is it, for the few rows that meet it: the task's, or, where it would stay, all? Not where more
+ * than one panel of them would each read it from memory, in strips that come one by one. */
 static bool b_in_place(const Block *b) {
     const GemmJob *j = b->job;
-    int64_t rows = b->whole ? j->g.m : b->part.m;
+    int64_t rows = b->whole ? j->g.m : b->part.m, numbers = j->g.k * j->g.n;
+    int few = numbers <= FEW_NUMBERS ? FEW_PANELS : 1;
     return !j->g.b_panels && b->b.way == ALONG && b->b.k->n == 1 && in_place(b, &b->b) &&
-           rows <= FEW_PANELS * j->tiles->rows;
+           rows <= few * j->tiles->rows;
 }
 
 static bool is_kept(const Kept *a, const Kept *b) {

@@ -86,7 +86,9 @@ static DType product_type(const RtStep *s) {
 /* Operations a second; a kernel's are counted in instructions, and a multiply-add does two. */
 static double arithmetic(const Machine *m, int threads, const RtStep *s) {
     bool product = s->kind == RT_GEMM;
-    FigureId f = product && product_type(s) == DT_bf16 ? FIG_dot_bf16 : FIG_fma;
+    FigureId f = FIG_fma;
+    if (product && product_type(s) == DT_bf16) f = FIG_dot_bf16;
+    if (product && s->tiles && s->tiles->parts > 1) f = FIG_dot_parts;
     return machine_ceiling(m, f, threads) / (product ? 1 : 2);
 }
 

@@ -77,7 +77,7 @@ static void product(const RtGemm *g, const float *a, const float *b, double *sum
 
 typedef struct Fixture {
     Pool *one, *two;
-    const RtTiles *maker[5]; /* NULL: BLAS */
+    const RtTiles *maker[7]; /* NULL: BLAS */
     int nmaker;
     RtTiles bf16[5]; /* this processor's, and those that another would take */
     int nbf16;
@@ -277,6 +277,11 @@ static void check_beyond(Fixture *f, const char *what) {
     }
 }
 
+/* Tiles of parts that are C. */
+static bool is_emulated(const RtTiles *t) {
+    return t && t->parts > 1 && !t->begin;
+}
+
 static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     bool slow = g->m * g->n * g->k > SLOW;
     f->floats = floats_of(g);
@@ -284,6 +289,7 @@ static void check_product(Fixture *f, const RtGemm *g, const char *what) {
     for (int i = 0; i < (slow ? 1 : f->nbf16); i++) check_rounding(f, *g, &f->bf16[i], what);
     reference(f, g, f->a, f->b);
     for (int i = 0; i < f->nmaker; i++) {
+        if (slow && is_emulated(f->maker[i])) continue;
         bool matrix = f->maker[i] && (g->cn == 1 || g->cm == 1 || g->m == 1 || g->n == 1);
         if (matrix && g->m > 1 && g->n > 1) check_widening(f, *g, f->maker[i], what);
         check_made(f, g, f->maker[i], what);
@@ -509,6 +515,85 @@ static void check_walks(Fixture *f) {
     check_product(f, &g, "a matrix in pieces by a vector");
 }
 
+/* ---- f32 as three numbers of bf16 */
+
+/* Root mean square of what a product is off, as a share of the sum of magnitudes. */
+static double error_of(Fixture *f, const RtGemm *g, const RtTiles *tiles, const float *a,
+                       const float *b) {
+    double all = 0;
+    run(f->one, g, tiles, a, b, f->c1);
+    for (int64_t i = 0; i < g->m * g->n; i++) {
+        double off = ((double)f->c1[i] - f->sum[i]) / f->size[i];
+        all += off * off;
+    }
+    return sqrt(all / (double)(g->m * g->n));
+}
+
+/* Numbers of many sizes, some all positive. */
+static float *spread_floats(uint64_t seed, size_t n, bool positive) {
+    float *x = random_floats(seed, n);
+    for (size_t i = 0; i < n; i++) {
+        if (positive) x[i] = fabsf(x[i]);
+        x[i] = ldexpf(x[i], (int)(16 * random_uniform(random_key(seed, 2), 0, i)));
+    }
+    return x;
+}
+
+/* They lose no more than multiply-adds of f32 do. */
+static void check_parts_errors(Fixture *f, const RtTiles *parts) {
+    int64_t k[] = {64, 100, 768, 5000};
+    for (int i = 0; i < 8; i++) {
+        RtGemm g = matrix(60, 70, k[i / 2], 0, 0);
+        float *a = spread_floats(3, (size_t)(g.m * g.k), i % 2);
+        float *b = spread_floats(4, (size_t)(g.k * g.n), i % 2);
+        f->floats = floats_of(&g);
+        reference(f, &g, a, b);
+        double plain = error_of(f, &g, f->maker[1], a, b), now = error_of(f, &g, parts, a, b);
+        EXPECT(now <= plain, "k %lld: parts lose %.2e, multiply-adds %.2e", (long long)g.k, now,
+               plain);
+        free(a), free(b);
+    }
+}
+
+/* Numbers that are not finite give none that is; parts below 2^-126 are zero, so very small ones
+ * lose digits. */
+static void check_parts_ends(Fixture *f, const RtTiles *parts) {
+    RtGemm g = matrix(64, 96, 80, 0, 0);
+    float ends[] = {INFINITY, -INFINITY, NAN, -NAN};
+    for (int i = 0; i < 4; i++) {
+        float *a = random_floats(5, (size_t)(g.m * g.k));
+        a[17 * g.k + 33] = ends[i];
+        run(f->two, &g, parts, a, f->b, f->c1);
+        int64_t wrong = 0;
+        for (int64_t n = 0; n < g.m * g.n; n++) wrong += !isfinite(f->c1[n]) != (n / g.n == 17);
+        EXPECT(wrong == 0, "%g in a row: %lld numbers are wrong", (double)ends[i],
+               (long long)wrong);
+        free(a);
+    }
+    g = matrix(32, 32, 64, 0, 0);
+    const int sizes[] = {-118, -100, -50, 0, 60, 126};
+    for (int n = 0; n < 6; n++) {
+        int from = sizes[n];
+        float *a = random_floats(6, (size_t)(g.m * g.k)),
+              *b = random_floats(7, (size_t)(g.k * g.n));
+        for (int64_t i = 0; i < g.m * g.k; i++) a[i] = ldexpf(a[i], from);
+        for (int64_t i = 0; i < g.k * g.n; i++) b[i] = ldexpf(b[i], -from / 2);
+        f->floats = floats_of(&g);
+        reference(f, &g, a, b);
+        double most = error_of(f, &g, parts, a, b);
+        EXPECT(most < (from == -118 ? 1e-2 : 1e-7), "2^%d: %.2e off", from, most);
+        free(a), free(b);
+    }
+}
+
+static void check_parts(Fixture *f) {
+    for (int i = 0; i < f->nmaker; i++)
+        if (f->maker[i] && f->maker[i]->parts > 1) {
+            if (!is_emulated(f->maker[i])) check_parts_errors(f, f->maker[i]);
+            check_parts_ends(f, f->maker[i]);
+        }
+}
+
 /* Where the processor lacks what `cpu` has, it is left out. */
 static bool can_run(const char *cpu) {
 #if defined(__x86_64__)
@@ -549,15 +634,46 @@ static void tile_by_rows(const RtTile *t) {
     }
 }
 
+/* The same of parts: of each two, those whose product f32 can tell. */
+static void tile_of_parts(const RtTile *t) {
+    const int term[][2] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {0, 0}, {2, 0}};
+    for (int64_t i = 0; i < t->rows; i++) {
+        float sum[TILE_VECTORS * TILE_LANES] = {0};
+        for (size_t n = 0; n < sizeof term / sizeof *term; n++) {
+            const uint16_t *x =
+                (const uint16_t *)t->a + 2 * (i * t->a_step + term[n][0] * t->a_part);
+            const uint16_t *y = (const uint16_t *)t->b + 2 * term[n][1] * t->b_part;
+            for (int64_t k = 0; k < t->k; k++, x += 2, y += 2 * t->b_step) {
+                float first = bf16_to_float(x[0]), second = bf16_to_float(x[1]);
+                for (int64_t j = 0; j < t->cols; j++)
+                    sum[j] +=
+                        first * bf16_to_float(y[2 * j]) + second * bf16_to_float(y[2 * j + 1]);
+            }
+        }
+        for (int64_t j = 0; j < t->cols; j++)
+            t->c[i * t->c_row + j] = t->s ? t->s[i * t->s_row + j] + sum[j] : sum[j];
+    }
+}
+
 /* AMX's packing, with tiles in C. */
-static void add_by_rows(Fixture *f, Jit *j) {
+static void fill_by_rows(Jit *j, TileForm form, RtTileFn *fn, RtTiles *to) {
     Err e = {0};
     TileSources s;
-    RtTileFn *tile[] = {tile_by_rows, tile_by_rows, NULL, NULL}; /* and begin, end */
+    RtTileFn *tile[] = {fn, fn, NULL, NULL}; /* and begin, end */
     void *at[TILE_SOURCES] = {NULL, tile, tile};
-    tiles_sources_of(tile_form_amx(), &s);
+    tiles_sources_of(form, &s);
     EXPECT(jit_addresses(j, s.source, 1, at, &e), "packing by rows: %s", e.msg);
-    tiles_fill(&s, at, &f->bf16[f->nbf16++]);
+    tiles_fill(&s, at, to);
+}
+
+/* This processor's, if it has them, and in C. */
+static void add_parts(Fixture *f, Jit *host, RtTiles parts[2]) {
+    Err e = {0};
+    fill_by_rows(host, tile_form_parts(), tile_of_parts, &parts[0]);
+    f->maker[f->nmaker++] = &parts[0];
+    if (tiles_shape(jit_host(host), TILE_parts).parts == 1) return;
+    EXPECT(tiles_make(host, TILE_parts, &parts[1], &e), "tiles: %s", e.msg);
+    f->maker[f->nmaker++] = &parts[1];
 }
 
 static void add_form(Fixture *f, Jit *j, TileForm form) {
@@ -577,7 +693,7 @@ static void add_rounding(Fixture *f, Jit *host, Jit *narrow) {
     if (narrow) add_form(f, narrow, tile_form_rounded(jit_host(narrow)));
     if (!codegen_has_bf16(NULL)) return;
     add_form(f, host, tile_form_pairs());
-    add_by_rows(f, host);
+    fill_by_rows(host, tile_form_amx(), tile_by_rows, &f->bf16[f->nbf16++]);
 }
 
 int main(void) {
@@ -599,11 +715,12 @@ int main(void) {
     f.size = malloc(FLOATS * sizeof(double));
     const char *cpu[] = {NULL, "x86-64", "x86-64-v3", "x86-64-v4"};
     Jit *jit[4] = {NULL};
-    RtTiles tiles[4];
+    RtTiles tiles[4], parts[2];
     f.maker[f.nmaker++] = NULL;
     for (int i = 0; i < 4; i++)
         if (can_run(cpu[i])) jit[i] = add_maker(&f, &tiles[i], cpu[i]);
     if (jit[0]) add_rounding(&f, jit[0], jit[2]);
+    if (jit[0] && codegen_has_bf16(NULL)) add_parts(&f, jit[0], parts);
     check_layouts(&f);
     check_rooms(&f);
     check_batches(&f);
@@ -611,6 +728,7 @@ int main(void) {
     check_odd_strides(&f);
     check_convolutions(&f);
     check_walks(&f);
+    check_parts(&f);
     for (int i = 0; i < 4; i++) jit_free(jit[i]);
     pool_free(f.two);
     pool_free(f.one);

@@ -245,16 +245,18 @@ static void test_tables(void) {
     close_fixture(&f);
 }
 
-/* A product is set against the arithmetic of the type that its tiles multiply, 2e9 operations a
- * second for bf16 here, one beside it against f32's. */
-static void test_product_types(void) {
-    static const RtTiles bf16 = {.rows = 14, .bf16 = true}, f32 = {.rows = 14};
+/* A product is set against the arithmetic of what its tiles multiply, 2e9 operations a second for
+ * bf16 here, one beside it of f32, whose parts are, against `rate`. */
+static void test_product_types(int parts, double rate) {
+    static const RtTiles bf16 = {.rows = 14, .bf16 = true, .parts = 1};
+    RtTiles f32 = {.rows = 14, .parts = parts};
     Fixture f;
     open_fixture(&f);
     Profile *p = record(&f);
     Machine m = {.cores = 2, .l2 = 1 << 20, .l3 = 1 << 24};
     for (int i = 0; i < FIGURES; i++) m.figure[i] = (Figure){0.5, 1};
     m.figure[FIG_dot_bf16] = (Figure){1, 2};
+    m.figure[FIG_dot_parts] = (Figure){2, 4};
     for (int i = 0; i < 2; i++) { /* what has run is told as if it had been products */
         f.step[i].kind = RT_GEMM;
         f.step[i].gemm = (RtGemm){.m = 4, .n = 5, .k = 6};
@@ -270,7 +272,7 @@ static void test_product_types(void) {
         EXPECT(str_eq(text(k, "type"), rounded ? "bf16" : "f32"), "'%s'", text(k, "type"));
         EXPECT(str_eq(text(k, "name"), rounded ? "soft\"max 4x5x6, bf16" : "soft\"max 4x5x6"),
                "'%s'", text(k, "name"));
-        check_near(number(k, "of_ceiling"), (rounded ? 500 : 1000) / number(k, "ms"),
+        check_near(number(k, "of_ceiling"), 1e3 / (rounded ? 2 : rate) / number(k, "ms"),
                    "of the ceiling");
     }
     json_decref(j);
@@ -321,7 +323,8 @@ static void test_machine(void) {
 int main(void) {
     test_trace();
     test_tables();
-    test_product_types();
+    test_product_types(1, 1);
+    test_product_types(3, 4);
     test_short_runs();
     test_machine();
     return check_done("profile");
