@@ -132,7 +132,7 @@ static void emit_term(const Steps *s, Value k, Term t, Term before) {
 /* One step of 16 cells of k. */
 static void emit_step(const Steps *s, Value k) {
     const Term *term = s->parts > 1 ? PARTS : WHOLE;
-    int n = s->parts > 1 ? sizeof PARTS / sizeof *PARTS : 1;
+    int n = s->parts > 1 ? TILES_TERMS : 1;
     for (int i = 0; i < n; i++) emit_term(s, k, term[i], i ? term[i - 1] : (Term){NONE, NONE});
 }
 
@@ -256,6 +256,32 @@ static void emit_kind(Emit *e, const Result *r, Kind kind, int rows, int vectors
     }
 }
 
+static void emit_kind_if(Emit *e, const Result *r, Value is, Kind kind, const AmxShape *shape) {
+    int rows = shape->rows / EDGE;
+    If whole = if_begin(e, i_and(e, is, r->all));
+    if (kind.adds || kind.halves) {
+        kind.whole = true;
+        emit_kind(e, r, kind, rows, shape->vectors);
+        kind.whole = false;
+    } else {
+        for (int t = 0; t < rows; t++) emit_stores(e, &r->c, t, t, shape->vectors);
+    }
+    if_end(e, &whole);
+    If edge = if_begin(e, i_and(e, is, negate(e, r->all)));
+    emit_kind(e, r, kind, rows, shape->vectors);
+    if_end(e, &edge);
+}
+
+/* Sums of bf16 start from S, so that blocks of k may be as long as is best for what lies where.
+ * Those of parts do not: S is added to them, as multiply-adds of f32 do it, so that a long sum is
+ * one of short ones, which loses less; and C is never bf16. */
+static void emit_results(Emit *e, const Result *r, const AmxShape *shape) {
+    bool parts = shape->parts > 1;
+    Value other = parts ? r->adds : r->halves;
+    emit_kind_if(e, r, other, (Kind){.adds = parts, .halves = !parts}, shape);
+    emit_kind_if(e, r, negate(e, other), (Kind){.adds = false}, shape);
+}
+
 static Value larger(Emit *e, Value a, Value b) {
     return v_select(e, i_cmp(e, LLVMIntSGT, a, b), a, b);
 }
@@ -302,32 +328,6 @@ void amx_emit_end(Emit *e, const char *name) {
     emit_function(e, name, NULL, 0);
     tile_call(e, "llvm.x86.tilerelease", NULL, 0);
     LLVMBuildRetVoid(e->b);
-}
-
-static void emit_kind_if(Emit *e, const Result *r, Value is, Kind kind, const AmxShape *shape) {
-    int rows = shape->rows / EDGE;
-    If whole = if_begin(e, i_and(e, is, r->all));
-    if (kind.adds || kind.halves) {
-        kind.whole = true;
-        emit_kind(e, r, kind, rows, shape->vectors);
-        kind.whole = false;
-    } else {
-        for (int t = 0; t < rows; t++) emit_stores(e, &r->c, t, t, shape->vectors);
-    }
-    if_end(e, &whole);
-    If edge = if_begin(e, i_and(e, is, negate(e, r->all)));
-    emit_kind(e, r, kind, rows, shape->vectors);
-    if_end(e, &edge);
-}
-
-/* Sums of bf16 start from S, so that blocks of k may be as long as is best for what lies where.
- * Those of parts do not: S is added to them, as multiply-adds of f32 do it, so that a long sum is
- * one of short ones, which loses less; and C is never bf16. */
-static void emit_results(Emit *e, const Result *r, const AmxShape *shape) {
-    bool parts = shape->parts > 1;
-    Value other = parts ? r->adds : r->halves;
-    emit_kind_if(e, r, other, (Kind){.adds = parts, .halves = !parts}, shape);
-    emit_kind_if(e, r, negate(e, other), (Kind){.adds = false}, shape);
 }
 
 void amx_emit(Emit *e, const char *name, const AmxShape *shape) {

@@ -625,9 +625,8 @@ TileForm tile_form_rounded(const Host *h) {
 }
 
 static TileForm largest(const Host *h, TileKind kind) {
-    bool f32 = kind == TILE_f32 || (kind == TILE_parts && !host_has_amx(h));
-    if (f32) return multiply_adds(h);
-    if (kind == TILE_parts) return tile_form_parts();
+    if (kind == TILE_parts && host_has_amx(h)) return tile_form_parts();
+    if (kind != TILE_bf16) return multiply_adds(h);
     if (host_has_amx(h)) return tile_form_amx();
     return host_has_pairs(h) ? tile_form_pairs() : tile_form_rounded(h);
 }

@@ -130,13 +130,15 @@ static inline const RtTiles *tiles_of_f32(const RtTiles *kind, const RtGemm *g) 
 }
 
 /* So many cells of k are summed at once. Twice as many, so that sums go to memory less often, if
- * that is all of them and C is bf16, or where tiles by rows read rows of A where they lie. */
+ * that is all of them and C is bf16, or where tiles by rows read rows of A where they lie.
+ * Half as many of parts, of which each takes three: a panel of A is to find room in the level-1
+ * cache. */
 enum { TILES_CELLS = 256 };
 static inline int64_t tiles_cells_at_once(const RtTiles *t, const RtGemm *g) {
+    if (t->parts > 1) return TILES_CELLS / 2;
     int64_t all = (g->k + t->cell - 1) / t->cell;
     bool lie = t->by_rows && g->a == DT_bf16 && g->ak.n == 1 && g->ak.at[0].stride == 1;
     bool deep = lie || (g->c == DT_bf16 && all <= 2 * TILES_CELLS);
-    if (t->parts > 1) return TILES_CELLS / 2;
     return deep && all > TILES_CELLS ? 2 * TILES_CELLS : TILES_CELLS;
 }
 /* Do sums lie in memory before they are all of a C that is bf16? They do so in a buffer of f32, as
