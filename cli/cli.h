@@ -20,9 +20,10 @@ typedef enum OptKind {
     OPT_size,  /* bytes; k, M and G are powers of 1024 */
     OPT_real,  /* a number of at least 0, a double */
     OPT_str,
-    OPT_text,   /* the same, which may be empty */
-    OPT_word,   /* one of those that `arg` lists: "f32|bf16" */
-    OPT_define, /* name=value; may repeat */
+    OPT_text,     /* the same, which may be empty */
+    OPT_word,     /* one of those that `arg` lists: "f32|bf16" */
+    OPT_define,   /* name=value; may repeat */
+    OPT_needless, /* what others need and uptc does not: not in help, an error that says `help` */
 } OptKind;
 typedef struct Opt {
     const char *name; /* "--steps"; "-D" for a short one */

@@ -40,6 +40,7 @@ void options_help(FILE *f, const Verb *v) {
     if (v->nopt) fputs("\noptions:\n", f);
     for (size_t i = 0; i < v->nopt; i++) {
         const Opt *o = &v->opt[i];
+        if (o->kind == OPT_needless) continue;
         char left[64];
         const char *form = o->kind == OPT_maybe ? "%s[=%s]" : o->arg ? "%s %s" : "%s";
         snprintf(left, sizeof left, form, o->name, o->arg);
@@ -65,9 +66,11 @@ static const Opt *opt_find(const Verb *v, const char *name, size_t n) {
 
 static int unknown_flag(Arena *a, const Verb *v, const char *name, size_t n) {
     const char **names = NEW_N(a, const char *, v->nopt + 1);
-    for (size_t i = 0; i < v->nopt; i++) names[i] = v->opt[i].name;
+    size_t count = 0;
+    for (size_t i = 0; i < v->nopt; i++)
+        if (v->opt[i].kind != OPT_needless) names[count++] = v->opt[i].name;
     char *given = arena_strndup(a, name, n);
-    const char *near = nearest_name(given, names, v->nopt);
+    const char *near = nearest_name(given, names, count);
     if (near) return usage("'%s' has no option %s%s", v->name, given, did_you_mean(a, near));
     return usage("'%s' has no option %s; see uptc %s --help", v->name, given, v->name);
 }
@@ -155,7 +158,8 @@ static int opt_store(Arena *a, const Opt *o, const char *value, void *options) {
     case OPT_str:
         if (!*value) return no_value(o); /* fall through */
     case OPT_text: memcpy(at, &value, sizeof value); return EXIT_OK;
-    case OPT_flag: break;
+    case OPT_flag:
+    case OPT_needless: break;
     }
     BUG("%s takes no value", o->name);
 }
@@ -181,6 +185,8 @@ static int opt_read(Arena *a, const Verb *v, int argc, char **argv, int *i, void
     const char *value = joined_value(s, &n);
     const Opt *o = opt_find(v, s, n);
     if (!o) return unknown_flag(a, v, s, s[1] == '-' ? n : strlen(s));
+    if (o->kind == OPT_needless)
+        return usage("'%s' has no option %s: %s", v->name, o->name, o->help);
     if (o->kind == OPT_flag) {
         if (value) return usage("%s takes no value", o->name);
         *((bool *)options + o->at) = true;

@@ -133,6 +133,9 @@ static const Opt run_opts[] = {
     OPT("--quiet", OPT_flag, NULL, "print nothing but errors", quiet),
     OPT("--json", OPT_flag, NULL, "print machine-readable lines", json),
     OPT("--time", OPT_flag, NULL, "say where compile time goes", c.time),
+    {"--resume", OPT_needless, NULL,
+     "a run goes on from its last checkpoint by itself; another --dir starts from the beginning",
+     0},
 };
 static const Opt eval_opts[] = {
     OPT("--dir", OPT_str, "dir", "the run whose last checkpoint is used (default: runs/NAME)", dir),

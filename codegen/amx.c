@@ -309,9 +309,11 @@ static void emit_steps(Emit *e, const AmxShape *shape) {
     loop_end(e, &rest);
 }
 
-void amx_emit_peak(Emit *e, Value first, Value last) {
+void amx_emit_peak(Emit *e, Value numbers, Value first, Value last) {
     configure(e);
-    for (int i = 0; i < TILES; i++) zero(e, i);
+    for (int i = 0; i < SUMS; i++) zero(e, SUM + i);
+    for (int i = 0; i < ROWS + VECTORS; i++)
+        load(e, A + i, e_at(e, e->vf32, numbers, c_i64(e, i * EDGE)), c_i64(e, ROW_BYTES));
     Loop l = loop_begin(e, first, last, c_i64(e, SUMS * EDGE * EDGE));
     for (int i = 0; i < SUMS; i++) dot(e, SUM + i, A + i / VECTORS, B + i % VECTORS);
     loop_end(e, &l);

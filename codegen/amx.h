@@ -15,7 +15,8 @@ typedef struct AmxShape { /* 16 or 32 rows, so many vectors; of 1 part, or 3 */
 /* The RtTileFn `name`, whose A is by rows. */
 void amx_emit(Emit *e, const char *name, const AmxShape *shape);
 /* As many dot products, and nothing else, as 16 numbers have in `last - first` instructions of
- * AVX512-BF16. */
-void amx_emit_peak(Emit *e, Value first, Value last);
+ * AVX512-BF16; of 64 vectors of `numbers`, for of zeros they take less power, and then less time.
+ */
+void amx_emit_peak(Emit *e, Value numbers, Value first, Value last);
 
 #endif

@@ -89,7 +89,7 @@ static void emit_stream(Emit *e, bool triad, bool streaming) {
 static void emit_probe(Emit *e, RtProbe which, const Host *h) {
     int sums = strstr(h->features, "+avx512f") ? SUMS_WIDE : SUMS;
     if (which == RT_PROBE_dot_bf16 && host_has_amx(h))
-        amx_emit_peak(e, LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2));
+        amx_emit_peak(e, buffer(e, 1), LLVMGetParam(e->fn, 1), LLVMGetParam(e->fn, 2));
     else if (which == RT_PROBE_dot_bf16 && host_has_pairs(h))
         emit_sums(e, dot_term, sums, 1);
     else if (which == RT_PROBE_dot_bf16)

@@ -185,7 +185,7 @@ typedef enum RtProbe {
     RT_PROBE_copy_streaming, /* its stores go past the caches */
     RT_PROBE_triad,          /* c = a + 3 b */
     RT_PROBE_triad_streaming,
-    RT_PROBE_dot_bf16, /* as fma, two multiply-adds of bf16 for each of the 16 */
+    RT_PROBE_dot_bf16, /* as fma, two multiply-adds of bf16 for each of the 16; 64 at a are read */
     RT_PROBES
 } RtProbe;
 typedef void RtProbeFn(float *const *buf, int64_t first, int64_t last);

@@ -82,11 +82,21 @@ static void measure_cache(Measure *t, FigureId f, int64_t bytes) {
     if (n > 0) measure_stream(t, f, RT_PROBE_triad, n, 1 + (4 << 20) / (n * VECTOR));
 }
 
+/* Two numbers of bf16 from 1/4 to 1, which is one of f32 as well, either sign: all the same they
+ * would take less power than a model's do, and some processors would be faster then. */
+static void two_numbers(uint64_t i, void *out) {
+    uint64_t bits = hash_mix(1, i);
+    uint16_t two[2];
+    for (int k = 0; k < 2; k++, bits >>= 16)
+        two[k] = (uint16_t)(0x3E80 + (bits & 0xFF) + (bits & 0x8000));
+    memcpy(out, two, sizeof two);
+}
+
 /* Every thread writes the same few sums: 12 vectors at the start, when it is done. */
 static void sums_part(void *cx, int64_t first, int64_t last) {
     const Sweep *s = cx;
-    _Alignas(VECTOR) float sum[12 * 16], in[2 * 16];
-    for (int i = 0; i < 32; i++) in[i] = 0.5f;
+    _Alignas(VECTOR) float sum[12 * 16], in[64 * 16];
+    for (uint64_t i = 0; i < sizeof in / sizeof *in; i++) two_numbers(i, &in[i]);
     float *const buf[] = {sum, in, in};
     for (int64_t part = first; part < last; part++) s->fn(buf, 0, s->n);
 }

@@ -79,6 +79,7 @@ run one.upx --order turns
 run one.upx --order alternat
 run one.upx --dir=
 run one.upx --step 3
+run one.upx --resume
 run one.upx --steps
 run one.upx --steps many
 run one.upx --steps -1
