@@ -195,8 +195,7 @@ typedef struct Pack {
     int cell;     /* numbers in one */
     bool bf16;    /* which are rounded */
     bool by_rows; /* each line's cells side by side */
-    int parts;    /* of a number, of which this one */
-    int part;     /* is packed */
+    int parts;    /* of a number */
 } Pack;
 
 static void begin_pack(Emit *e, const char *name) {
@@ -229,32 +228,38 @@ static Value nearest(Emit *e, Value x) {
     return e_bits(e, i_and(e, bits, high), e->vf32);
 }
 
-/* The part of 16 floats that is packed: what is nearest to them, to what that leaves, and so on. A
- * float has 24 digits, each part 8 and a sign, so three leave nothing, and the last is what is
- * left. */
-static Value part_of_floats(const Pack *p, Value x) {
-    Emit *e = p->e;
-    for (int i = 0; i < p->part; i++) x = v_sub(e, x, nearest(e, x));
-    return p->part + 1 < p->parts ? nearest(e, x) : x;
+static bool has_parts(const Pack *p) {
+    return p->from == DT_f32 && p->parts > 1;
+}
+
+/* The next part of 16 floats: what is nearest to what is left of them. A float has 24 digits, each
+ * part 8 and a sign, so three leave nothing, and the last is what is left. */
+static Value next_part(const Pack *p, int part, Value *left) {
+    if (part + 1 == p->parts) return *left;
+    Value x = nearest(p->e, *left);
+    *left = v_sub(p->e, *left, x);
+    return x;
 }
 
 /* 16 numbers as bits of bf16. */
 static Value as_bf16(const Pack *p, Value x) {
     Emit *e = p->e;
-    if (p->from == DT_bf16) return p->part ? LLVMConstNull(e->vi16) : x;
+    if (p->from == DT_bf16) return x;
     LType half = e_vector(LLVMBFloatTypeInContext(e->cx));
-    x = part_of_floats(p, x);
     return e_bits(e, LLVMBuildFPTrunc(e->b, x, half, ""), e->vi16);
 }
 
-/* Two times 16 of them as 16 cells: `y` goes beside `x`. */
+/* Two times 16 of them as 16 cells. */
+typedef Value Join(const Pack *p, Value x, Value y);
+
+/* `y` goes beside `x`. */
 static Value beside(const Pack *p, Value x, Value y) {
     Emit *e = p->e;
     Value low, high;
-    if (p->parts > 1 && p->from == DT_f32) { /* they are bf16 already, with zeros behind */
+    if (has_parts(p)) { /* they are bf16 already, with zeros behind */
         high = e_splat(e, LLVMConstInt(e->i32, 0xffff0000, 0));
-        high = i_and(e, e_bits(e, part_of_floats(p, y), e->vi32), high);
-        low = i_lshr(e, e_bits(e, part_of_floats(p, x), e->vi32), 16);
+        high = i_and(e, e_bits(e, y, e->vi32), high);
+        low = i_lshr(e, e_bits(e, x, e->vi32), 16);
     } else {
         high = i_shl(e, LLVMBuildZExt(e->b, as_bf16(p, y), e->vi32, ""), 16);
         low = LLVMBuildZExt(e->b, as_bf16(p, x), e->vi32, "");
@@ -266,35 +271,48 @@ static Value beside(const Pack *p, Value x, Value y) {
 static Value in_turn(const Pack *p, Value first, Value second) {
     Emit *e = p->e;
     if (p->from == DT_f32) {
-        Value both[] = {part_of_floats(p, second), part_of_floats(p, first)};
+        Value both[] = {second, first};
         Value x = e_intrinsic(e, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, both, 2);
         return e_bits(e, x, e->vf32);
     }
-    first = as_bf16(p, first), second = as_bf16(p, second);
     Value lane[2 * LANES];
     for (int i = 0; i < 2 * LANES; i++) lane[i] = LLVMConstInt(e->i32, (unsigned)i, 0);
     Value order = LLVMConstVector(lane, 2 * LANES);
     return e_bits(e, LLVMBuildShuffleVector(e->b, first, second, order, ""), e->vf32);
 }
 
-/* Cells from the first part's to this. */
-static Value part_at(const Pack *p) {
-    return i_mul(p->e, param(p->e, PACK_PART), c_i64(p->e, p->part));
-}
-
-static Value cell_at(const Pack *p) {
-    return floats_at(p->e, param(p->e, PACK_CELL), part_at(p));
-}
-
-static void store_cells(const Pack *p, Value cells, Value row) {
+static void store_parts(const Pack *p, const Value cells[MOST_PARTS], Value to) {
     Emit *e = p->e;
-    mem_store(e, cells, floats_at(e, cell_at(p), i_mul(e, row, param(e, PACK_STEP))), NULL);
+    for (int i = 0; i < p->parts; i++) {
+        mem_store(e, cells[i], to, NULL);
+        to = floats_at(e, to, param(e, PACK_PART));
+    }
 }
 
-static Pack part_of(const Pack *p, int part) {
-    Pack of = *p;
-    of.part = part;
-    return of;
+/* Cells of numbers that have but one part: the others are 0. */
+static void store_whole(const Pack *p, Value cells, Value to) {
+    Value part[MOST_PARTS] = {cells};
+    for (int i = 1; i < p->parts; i++) part[i] = LLVMConstNull(p->e->vf32);
+    store_parts(p, part, to);
+}
+
+/* The cells of two times 16 numbers, each part where it belongs. */
+static void store_joined(const Pack *p, Join *join, Value x, Value y, Value to) {
+    if (p->from == DT_bf16) {
+        store_whole(p, join(p, x, y), to);
+        return;
+    }
+    Value cells[MOST_PARTS];
+    for (int i = 0; i < p->parts; i++) {
+        Value of_x = next_part(p, i, &x), of_y = next_part(p, i, &y);
+        cells[i] = join(p, of_x, of_y);
+    }
+    store_parts(p, cells, to);
+}
+
+/* Where row `i` of cells begins. */
+static Value row_at(const Pack *p, Value i) {
+    return floats_at(p->e, param(p->e, PACK_CELL), i_mul(p->e, i, param(p->e, PACK_STEP)));
 }
 
 /* The lines that the next panels are of lie behind these: asked for as these are read. */
@@ -302,35 +320,26 @@ enum { PANELS_AHEAD = 2 };
 static Value load_and_ask(const Pack *p, Value at, Value mask) {
     Emit *e = p->e;
     int numbers = PANELS_AHEAD * TILE_VECTORS * LANES;
-    if (p->part == 0) e_prefetch(e, e_at(e, mem_type(e, p->from), at, c_i64(e, numbers)));
+    e_prefetch(e, e_at(e, mem_type(e, p->from), at, c_i64(e, numbers)));
     return load_numbers(p, at, mask);
-}
-
-/* The cells of all lines at k; `whole`: all numbers of them are there, else the first alone. */
-static Value cells_at(const Pack *p, Value k, Value mask, bool whole) {
-    Emit *e = p->e;
-    Value x = load_and_ask(p, numbers_of(p, k), mask);
-    if (p->cell == 1) return as_cells(p, x);
-    Value y = LLVMConstNull(LLVMTypeOf(x));
-    if (whole) y = load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask);
-    return beside(p, x, y);
 }
 
 static Value cell_number(const Pack *p, Value k) {
     return p->cell > 1 ? i_lshr(p->e, k, 1) : k;
 }
 
-/* All parts are made before the first is stored, so that each number is loaded once. */
+/* The cells of all lines at k; `whole`: all numbers of them are there, else the first alone. */
 static void emit_cells(const Pack *p, Value k, Value mask, bool whole) {
-    Value cells[MOST_PARTS];
-    for (int i = 0; i < p->parts; i++) {
-        Pack of = part_of(p, i);
-        cells[i] = cells_at(&of, k, mask, whole);
+    Emit *e = p->e;
+    Value to = row_at(p, cell_number(p, k));
+    Value x = load_and_ask(p, numbers_of(p, k), mask);
+    if (p->cell == 1) {
+        mem_store(e, as_cells(p, x), to, NULL);
+        return;
     }
-    for (int i = 0; i < p->parts; i++) {
-        Pack of = part_of(p, i);
-        store_cells(&of, cells[i], cell_number(p, k));
-    }
+    Value y = LLVMConstNull(LLVMTypeOf(x));
+    if (whole) y = load_and_ask(p, numbers_of(p, i_add(e, k, c_i64(e, 1))), mask);
+    store_joined(p, beside, x, y, to);
 }
 
 static void emit_pack_along(Emit *e, const char *name, const Pack *p) {
@@ -412,39 +421,51 @@ static void transpose(Emit *e, Value row[LANES]) {
     }
 }
 
-/* 16 cells of the line at `x`, of which `rest` numbers are there; NULL: all. */
-static Value load_cells(const Pack *p, Value x, Value rest) {
-    Emit *e = p->e;
-    LType number = mem_type(e, p->from);
-    Value mask = rest ? lanes_below(e, rest) : NULL;
-    Value first = load_numbers(p, x, mask);
-    if (p->cell == 1) return as_cells(p, first);
-    if (rest) mask = lanes_below(e, i_sub(e, rest, c_i64(e, LANES)));
-    Value second = load_numbers(p, e_at(e, number, x, c_i64(e, LANES)), mask);
-    return in_turn(p, first, second);
+/* 16 numbers of a line, from number k on, of which `rest` are there; NULL: all. */
+static Value line_numbers(const Pack *p, Value line, Value k, Value rest) {
+    Value mask = rest ? lanes_below(p->e, rest) : NULL;
+    return load_numbers(p, e_at(p->e, mem_type(p->e, p->from), line, k), mask);
 }
 
-static void emit_part_of_block(const Pack *p, Value *line, Value k, Value rest) {
-    Emit *e = p->e;
-    Value row[LANES], first = cell_number(p, k);
-    for (int i = 0; i < LANES; i++)
-        row[i] = load_cells(p, e_at(e, mem_type(e, p->from), line[i], k), rest);
-    transpose(e, row);
-    for (int i = 0; i < LANES; i++) store_cells(p, row[i], i_add(e, first, c_i64(e, i)));
+static Value after(const Pack *p, Value k) {
+    return i_add(p->e, k, c_i64(p->e, LANES));
+}
+static Value rest_after(const Pack *p, Value rest) {
+    return rest ? i_sub(p->e, rest, c_i64(p->e, LANES)) : NULL;
+}
+static Value more_numbers(const Pack *p, Value line, Value k, Value rest) {
+    return line_numbers(p, line, after(p, k), rest_after(p, rest));
 }
 
 typedef void EmitBlock(const Pack *p, Value *line, Value k, Value rest);
 
-static void each_part(const Pack *p, Value *line, Value k, Value rest, EmitBlock *emit) {
-    for (int i = 0; i < p->parts; i++) {
-        Pack of = part_of(p, i);
-        emit(&of, line, k, rest);
+/* Floats are turned over before they are taken apart, once and not for each part. */
+static void emit_float_block(const Pack *p, Value *line, Value k, Value rest) {
+    Emit *e = p->e;
+    for (int half = 0; half < 2; half++, k = after(p, k), rest = rest_after(p, rest)) {
+        Value row[LANES], first = cell_number(p, k);
+        for (int i = 0; i < LANES; i++) row[i] = line_numbers(p, line[i], k, rest);
+        transpose(e, row);
+        for (int i = 0; i < LANES; i += 2)
+            store_joined(p, beside, row[i], row[i + 1],
+                         row_at(p, i_add(e, first, c_i64(e, i / 2))));
     }
 }
 
 /* 16 cells of each line from number k on. */
 static void emit_block(const Pack *p, Value *line, Value k, Value rest) {
-    each_part(p, line, k, rest, emit_part_of_block);
+    if (has_parts(p)) {
+        emit_float_block(p, line, k, rest);
+        return;
+    }
+    Emit *e = p->e;
+    Value row[LANES], first = cell_number(p, k);
+    for (int i = 0; i < LANES; i++) {
+        Value x = line_numbers(p, line[i], k, rest);
+        row[i] = p->cell == 1 ? as_cells(p, x) : in_turn(p, x, more_numbers(p, line[i], k, rest));
+    }
+    transpose(e, row);
+    for (int i = 0; i < LANES; i++) store_whole(p, row[i], row_at(p, i_add(e, first, c_i64(e, i))));
 }
 
 /* Blocks of 16 cells, the last one of what is left. */
@@ -473,17 +494,8 @@ static void emit_pack_across(Emit *e, const char *name, const Pack *p) {
 /* ---- packing by rows: the same two the other way about, lines go across as they are */
 
 static void emit_line_block(const Pack *p, Value *line, Value k, Value rest) {
-    Emit *e = p->e;
-    Value from = e_at(e, mem_type(e, p->from), line[0], k), cells[MOST_PARTS];
-    for (int i = 0; i < p->parts; i++) {
-        Pack of = part_of(p, i);
-        cells[i] = load_cells(&of, from, rest);
-    }
-    for (int i = 0; i < p->parts; i++) {
-        Pack of = part_of(p, i);
-        Value to = i_add(e, part_at(&of), cell_number(p, k));
-        mem_store(e, cells[i], floats_at(e, line[1], to), NULL);
-    }
+    Value x = line_numbers(p, line[0], k, rest), y = more_numbers(p, line[0], k, rest);
+    store_joined(p, in_turn, x, y, floats_at(p->e, line[1], cell_number(p, k)));
 }
 
 static void emit_rows_across(Emit *e, const char *name, const Pack *p) {
@@ -508,25 +520,39 @@ static Value numbers_at(const Pack *p, Value k, Value mask, Value end) {
     return load_numbers(p, numbers_of(p, k), mask);
 }
 
-static void emit_part_turned(const Pack *p, Value *line, Value k, Value rest) {
+static Value turned_at(const Pack *p, Value *line, int i, Value k) {
     Emit *e = p->e;
-    Value row[LANES], mask = lanes_below(e, param(e, PACK_WIDTH));
-    Value end = rest ? param(e, PACK_K) : NULL;
+    Value row = i_mul(e, param(e, PACK_STEP), c_i64(e, i));
+    return floats_at(e, line[0], i_add(e, row, cell_number(p, k)));
+}
+
+/* 16 numbers of each line in either. */
+static void emit_turned_floats(const Pack *p, Value *line, Value k, Value mask, Value end) {
+    Value row[2][LANES], from = k;
+    for (int half = 0; half < 2; half++, from = after(p, from)) {
+        for (int i = 0; i < LANES; i++)
+            row[half][i] = numbers_at(p, i_add(p->e, from, c_i64(p->e, i)), mask, end);
+        transpose(p->e, row[half]);
+    }
+    for (int i = 0; i < LANES; i++)
+        store_joined(p, in_turn, row[0][i], row[1][i], turned_at(p, line, i, k));
+}
+
+static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
+    Emit *e = p->e;
+    Value mask = lanes_below(e, param(e, PACK_WIDTH)), end = rest ? param(e, PACK_K) : NULL;
+    if (p->from == DT_f32) {
+        emit_turned_floats(p, line, k, mask, end);
+        return;
+    }
+    Value row[LANES];
     for (int i = 0; i < LANES; i++) {
         Value low = numbers_at(p, i_add(e, k, c_i64(e, 2 * i)), mask, end);
         Value high = numbers_at(p, i_add(e, k, c_i64(e, 2 * i + 1)), mask, end);
         row[i] = beside(p, low, high);
     }
     transpose(e, row);
-    for (int i = 0; i < LANES; i++) {
-        Value to = i_mul(e, param(e, PACK_STEP), c_i64(e, i));
-        to = floats_at(e, line[0], i_add(e, i_add(e, part_at(p), to), cell_number(p, k)));
-        mem_store(e, row[i], to, NULL);
-    }
-}
-
-static void emit_turned_block(const Pack *p, Value *line, Value k, Value rest) {
-    each_part(p, line, k, rest, emit_part_turned);
+    for (int i = 0; i < LANES; i++) store_whole(p, row[i], turned_at(p, line, i, k));
 }
 
 static void emit_rows_along(Emit *e, const char *name, const Pack *p) {
