@@ -143,6 +143,8 @@ struct Trial {
     Live *live;      /* by value; behind those, by value of the copy */
     int *over;       /* as live: the one that it is written over */
     int64_t *change; /* by moment: what more or less is live there than just before */
+    int *when;       /* by node: the moment it is done at */
+    int *above;      /* by moment: of how many until then excess() was above its goal */
 };
 
 static int copy_or_self(const Remat *r, int root, bool late) {
@@ -152,7 +154,7 @@ static int copy_or_self(const Remat *r, int root, bool late) {
 static void do_node(Remat *r, uint32_t at, bool late, bool copy) {
     Trial *t = r->trial;
     int shift = copy ? r->plan->nvalue : 0;
-    t->now++;
+    t->when[at] = ++t->now;
     r->visits++;
     for (uint32_t j = t->reads.first[at]; j < t->reads.first[at + 1]; j++)
         t->live[copy_or_self(r, t->reads.root[j], late)].last = t->now;
@@ -186,6 +188,8 @@ static void trial_new(Remat *r) {
     t->live = NEW_N(r->arena, Live, n);
     t->over = NEW_N(r->arena, int, n);
     t->change = NEW_N(r->arena, int64_t, 2 * r->g->n + 3);
+    t->when = NEW_N(r->arena, int, r->g->n);
+    t->above = NEW_N(r->arena, int, 2 * r->g->n + 3);
     for (; t->late < t->reads.n && t->reads.node[t->late] <= r->cut; t->late++)
         do_node(r, t->reads.node[t->late], false, false);
     memcpy(t->early, t->live, lives_size(r));
@@ -229,11 +233,14 @@ static double excess(Remat *r) {
     if (!r->trial) trial_new(r);
     do_late(r);
     find_changes(r);
+    Trial *t = r->trial;
     int64_t now = 0;
+    int above = 0;
     double sum = 0;
-    for (int i = 0; i <= r->trial->now; i++) {
-        now += r->trial->change[i];
-        if (now > r->goal) sum += (double)(now - r->goal);
+    for (int i = 0; i <= t->now; i++) {
+        now += t->change[i];
+        if (now > r->goal) sum += (double)(now - r->goal), above++;
+        t->above[i] = above;
     }
     return sum;
 }
@@ -242,7 +249,7 @@ static double excess(Remat *r) {
 
 typedef struct Choice { /* a node, with the producers that have to be done again for it */
     NodeList node;
-    double cost, gain; /* gain: excess that it takes away, over cost */
+    double cost;
 } Choice;
 
 static int64_t node_bytes(const Remat *r, uint32_t at) {
@@ -286,37 +293,56 @@ static void set_again(const Remat *r, const NodeList *l, bool on) {
     for (size_t i = 0; i < l->n; i++) r->again[l->at[i]] = on;
 }
 
-static void weigh(Remat *r, Choice *c, double now) {
-    c->cost = 0;
-    for (size_t i = 0; i < c->node.n; i++) c->cost += r->cost[c->node.at[i]];
-    if (c->cost > r->spare) return; /* the next may be cheaper */
-    set_again(r, &c->node, true);
-    c->gain = c->cost > 0 ? (now - excess(r)) / c->cost : 0;
-    set_again(r, &c->node, false);
-}
-
-/* The better of the node alone, its inputs kept for it, and its region. */
-static Choice choice_of(Remat *r, uint32_t at, double now) {
-    Choice alone = {0}, region = {0};
-    if (!add_region(r, at, r->late[at], INT64_MAX, &alone.node)) return alone;
-    weigh(r, &alone, now);
-    add_region(r, at, r->late[at], node_bytes(r, at) / 8, &region.node);
-    if (region.node.n <= 1) return alone;
-    weigh(r, &region, now);
-    return region.gain > alone.gain ? region : alone;
-}
-
 typedef struct Candidate {
     uint32_t node;
-    double gain; /* when it was last looked at */
+    bool alone;  /* its inputs are kept for it; else with its region */
+    double gain; /* when it was last looked at, or the most that it can be */
 } Candidate;
 typedef VEC(Candidate) CandidateList;
 
-static CandidateList candidates(Remat *r, double now) {
+/* Of no node where it has none of its own, or it costs more than is to spare. */
+static Choice choice_of(const Remat *r, const Candidate *c) {
+    Choice choice = {0};
+    int64_t least = c->alone ? INT64_MAX : node_bytes(r, c->node) / 8;
+    if (r->again[c->node] || !add_region(r, c->node, r->late[c->node], least, &choice.node))
+        return choice;
+    for (size_t i = 0; i < choice.node.n; i++) choice.cost += r->cost[choice.node.at[i]];
+    bool is_alone = choice.node.n == 1;
+    return c->alone == is_alone && choice.cost <= r->spare ? choice : (Choice){0};
+}
+
+/* No more than the node's bytes at the moments above the goal where nothing reads it, for what
+ * excess() saw last: the others of its region do not wait. */
+static double most_gain(const Remat *r, uint32_t node, const Choice *c) {
+    if (!c->node.n) return 0;
+    const Trial *t = r->trial;
+    double most = 0;
+    for (int v = r->plan->first[node]; v < r->plan->first[node + 1]; v++)
+        most += (double)align_up(r->plan->buffer[v].bytes) *
+                (t->above[t->when[r->late[node]]] - t->above[t->early[v].last]);
+    return most / c->cost;
+}
+
+static double gain_of(Remat *r, const Choice *c, double now) {
+    if (!c->node.n) return 0;
+    set_again(r, &c->node, true);
+    double gain = (now - excess(r)) / c->cost;
+    set_again(r, &c->node, false);
+    return gain;
+}
+
+static CandidateList candidates(Remat *r) {
     CandidateList list = {0};
-    for (uint32_t i = 0; i < r->cut; i++)
-        if (r->late[i] && r->cost[i] != 0 && !r->again[i] && node_bytes(r, i) > r->little)
-            vec_push(r->arena, &list, (Candidate){i, choice_of(r, i, now).gain});
+    for (uint32_t i = 0; i < r->cut; i++) {
+        if (!r->late[i] || r->cost[i] == 0 || r->again[i] || node_bytes(r, i) <= r->little)
+            continue;
+        for (int alone = 0; alone < 2; alone++) {
+            Candidate c = {i, alone, 0};
+            Choice choice = choice_of(r, &c);
+            c.gain = most_gain(r, i, &choice);
+            vec_push(r->arena, &list, c);
+        }
+    }
     return list;
 }
 
@@ -331,10 +357,10 @@ static Candidate *best_of(const CandidateList *l) {
  * False: none helps. */
 static bool take_best(Remat *r, CandidateList *l, double now) {
     for (Candidate *c; (c = best_of(l));) {
-        Choice choice = choice_of(r, c->node, now);
-        c->gain = choice.gain;
+        Choice choice = choice_of(r, c);
+        c->gain = gain_of(r, &choice, now);
         if (r->visits < VISITS && best_of(l) != c) continue;
-        if (choice.gain <= 0) continue;
+        if (c->gain <= 0) continue;
         r->spare -= choice.cost;
         set_again(r, &choice.node, true);
         c->gain = 0;
@@ -359,13 +385,13 @@ static void drop_needless(Remat *r) {
 
 static void choose(Remat *r) {
     double now = excess(r);
-    CandidateList list = candidates(r, now);
+    CandidateList list = candidates(r);
     for (bool fresh = true; now > 0;) {
         if (take_best(r, &list, now)) {
             now = excess(r), fresh = false;
         } else {
             if (fresh) return;
-            list = candidates(r, now), fresh = true;
+            now = excess(r), list = candidates(r), fresh = true;
         }
     }
     drop_needless(r);
@@ -441,11 +467,14 @@ static Remat remat_new(Arena *a, const Program *p, const Graph *g, const Plan *p
     return r;
 }
 
-static int64_t arena_of(const Program *p, const Graph *g) {
-    Arena *a = arena_new();
-    int64_t bytes = plan_graph(a, p, g)->arena_bytes;
-    arena_free(a);
-    return bytes;
+/* A graph and what it takes. Plans live as long as the search. */
+typedef struct Planned {
+    const Graph *g;
+    const Plan *plan;
+} Planned;
+
+static Planned planned(const Program *p, const Graph *g, Arena *a) {
+    return (Planned){g, plan_graph(a, p, g)};
 }
 
 typedef struct Limits {
@@ -455,38 +484,36 @@ typedef struct Limits {
 
 /* One cut; where packing leaves gaps, with goals so much lower. Takes from `spare` what it costs.
  */
-static const Graph *remat_cut(const Program *p, const Graph *g, int64_t budget, Limits *limits,
-                              Arena *to) {
-    Arena *a = arena_new();
-    Remat r = remat_new(a, p, g, plan_graph(a, p, g));
-    const Graph *best = g;
-    int64_t least = r.plan->arena_bytes;
+static Planned remat_cut(const Program *p, Planned from, int64_t budget, Limits *limits, Arena *a,
+                         Arena *to) {
+    Remat r = remat_new(a, p, from.g, from.plan);
+    Planned best = from;
     double left = limits->spare;
     r.goal = budget;
     r.spare = limits->spare;
-    if (limits->little_of_all) r.little = least / limits->little_of_all;
-    for (int i = 0; i < GOALS && least > budget; i++) {
+    if (limits->little_of_all) r.little = from.plan->arena_bytes / limits->little_of_all;
+    for (int i = 0; i < GOALS && best.plan->arena_bytes > budget; i++) {
         choose(&r);
-        const Graph *now = rebuild(&r, to);
-        int64_t bytes = arena_of(p, now);
-        if (bytes < least) best = now, least = bytes, left = r.spare;
+        Planned now = planned(p, rebuild(&r, to), a);
+        int64_t bytes = now.plan->arena_bytes;
+        if (bytes < best.plan->arena_bytes) best = now, left = r.spare;
         if (excess(&r) > 0) break; /* it is not for the gaps that it does not fit */
         r.goal -= bytes > budget ? bytes - budget : 0;
     }
     limits->spare = left;
-    arena_free(a);
     return best;
 }
 
 const Graph *remat_graph(const Program *p, const Graph *g, int64_t budget, Arena *to) {
-    const Graph *best = g;
+    Arena *a = arena_new();
     Limits limits = {INFINITY, 0};
-    for (int i = 0; i < CUTS && arena_of(p, best) > budget; i++) {
-        const Graph *next = remat_cut(p, best, budget, &limits, to);
-        if (next == best) break;
-        best = next;
+    Planned best = planned(p, g, a), last = {0};
+    for (int i = 0; i < CUTS && best.g != last.g && best.plan->arena_bytes > budget; i++) {
+        last = best;
+        best = remat_cut(p, last, budget, &limits, a, to);
     }
-    return best;
+    arena_free(a);
+    return best.g;
 }
 
 static double cost_of(const Graph *g) {
@@ -510,15 +537,14 @@ static bool may_be_large(const Graph *g) {
 }
 
 const Graph *remat_cheaply(const Program *p, const Graph *g, Arena *to) {
-    const Graph *best = g;
     if (!may_be_large(g)) return g;
+    Arena *a = arena_new();
     Limits limits = {CHEAP * cost_of(g), LITTLE_OF_ALL};
-    for (int i = 0; i < CUTS; i++) {
-        int64_t now = arena_of(p, best);
-        if (now < SMALL) break;
-        const Graph *next = remat_cut(p, best, now / 4 * 3, &limits, to);
-        if (next == best) break;
-        best = next;
+    Planned best = planned(p, g, a), last = {0};
+    for (int i = 0; i < CUTS && best.g != last.g && best.plan->arena_bytes >= SMALL; i++) {
+        last = best;
+        best = remat_cut(p, last, last.plan->arena_bytes / 4 * 3, &limits, a, to);
     }
-    return best;
+    arena_free(a);
+    return best.g;
 }
