@@ -41,7 +41,7 @@ static uint64_t node_hash(const Node *n) {
 
 uint64_t graph_hash(const Graph *g) {
     uint64_t h = hash_mix(g->n, g->nout);
-    for (size_t i = 0; i < g->n; i++) h = hash_mix(h, node_hash(g->node[i]));
+    for (size_t i = 0; i < g->n; i++) h = hash_mix(h, g->node[i]->hash);
     return h;
 }
 
@@ -58,23 +58,29 @@ bool graph_same(const Graph *a, const Graph *b) {
 }
 
 /* The slot of the node's equal, or the empty one where it belongs. */
-static size_t slot_find(const Graph *g, const Node *n) {
-    size_t i = (size_t)node_hash(n) & (g->nslot - 1);
-    while (g->slot[i] && !node_same(g->node[g->slot[i] - 1], n)) i = (i + 1) & (g->nslot - 1);
+static size_t slot_find(const Graph *g, const Node *n, uint64_t hash) {
+    size_t i = (size_t)hash & (g->nslot - 1);
+    for (; g->slot[i]; i = (i + 1) & (g->nslot - 1)) {
+        const Node *there = g->node[g->slot[i] - 1];
+        if (there->hash == hash && node_same(there, n)) break;
+    }
     return i;
 }
 
 static void slots_grow(Graph *g) {
     g->nslot = g->nslot ? g->nslot * 2 : 2 * FIRST(32);
     g->slot = NEW_N(g->arena, uint32_t, g->nslot);
-    for (size_t i = 0; i < g->n; i++) g->slot[slot_find(g, g->node[i])] = (uint32_t)i + 1;
+    for (size_t i = 0; i < g->n; i++)
+        g->slot[slot_find(g, g->node[i], g->node[i]->hash)] = (uint32_t)i + 1;
 }
+
+static uint32_t node_intern(Graph *g, const Node *n);
 
 /* The body of a node, in the arena of the graph that the node is in. */
 static Graph *body_in(Arena *a, Graph *body) {
     if (body->arena == a) return body;
     Graph *to = graph_new(a, body->name);
-    for (size_t i = 0; i < body->n; i++) graph_copy_node(to, body->node[i], body->node[i]->in);
+    for (size_t i = 0; i < body->n; i++) node_intern(to, body->node[i]);
     CHECK(to->n == body->n);
     for (size_t i = 0; i < body->nout; i++) {
         const Output *o = &body->out[i];
@@ -86,10 +92,12 @@ static Graph *body_in(Arena *a, Graph *body) {
 /* `n` lies on the caller's stack; it is copied into the arena if it is new. */
 static uint32_t node_intern(Graph *g, const Node *n) {
     if (g->n * 2 >= g->nslot) slots_grow(g);
-    size_t slot = slot_find(g, n);
+    uint64_t hash = node_hash(n);
+    size_t slot = slot_find(g, n, hash);
     if (g->slot[slot]) return g->slot[slot] - 1;
     CHECK(g->n < MAX_NODES);
     Node *kept = arena_memdup(g->arena, n, sizeof *n);
+    kept->hash = hash;
     kept->in = arena_memdup(g->arena, n->in, (size_t)n->nin * sizeof *n->in);
     kept->type = arena_memdup(g->arena, n->type, (size_t)n->nout * sizeof *n->type);
     if (op_has_body(n->op)) kept->attr.body = body_in(g->arena, n->attr.body);
@@ -182,9 +190,10 @@ static Graph *rebuild(Arena *a, const Graph *g, const char *name, const bool *ke
     for (size_t i = 0; i < g->n; i++) {
         if (!reached[i]) continue;
         const Node *n = g->node[i];
-        Ref *in = NEW_N(scratch, Ref, n->nin);
-        for (int k = 0; k < n->nin; k++) in[k] = (Ref){map[n->in[k].node], n->in[k].out};
-        map[i] = graph_copy_node(to, n, in).node;
+        Node copy = *n; /* its inputs have the types that they had, and so it does */
+        copy.in = NEW_N(scratch, Ref, n->nin);
+        for (int k = 0; k < n->nin; k++) copy.in[k] = (Ref){map[n->in[k].node], n->in[k].out};
+        map[i] = node_intern(to, &copy);
     }
     for (size_t i = 0; i < g->nout; i++) {
         const Output *o = &g->out[i];

@@ -146,6 +146,7 @@ typedef struct Node {
     uint32_t copy;   /* 0, or which recomputation of a value this is: kept apart by consing */
     uint32_t region; /* remat region it belongs to, 0: none. In the key too */
     Span span;       /* not in the key */
+    uint64_t hash;   /* of the key, from when the node was added */
 } Node;
 /* OUT_state: the new value of a persistent tensor. OUT_loss: a minimised value, which must stay
  * finite. OUT_report: a scalar to log. OUT_text: token ids to decode and show. OUT_watch: a bool
@@ -239,7 +240,8 @@ Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at);
 /* ---- programs */
 /* optim: what a rule keeps for a parameter; acc: sums over the batches of a set or the pieces of a
  * batch; cache: what one generation keeps, zero at its start; bank: a value of every record of a
- * set. scale: of the rows of tensor `like`, which is i8. These four are never saved and have no initial value. */
+ * set. scale: of the rows of tensor `like`, which is i8. These four are never saved and have no
+ * initial value. */
 typedef enum TensorKind {
     TENSOR_param,
     TENSOR_state,
