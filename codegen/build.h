@@ -16,6 +16,7 @@ typedef struct Pending { /* a step that waits for its function */
     const RowsForm *rows;
     int times, apart; /* so many steps have it, this far from each other */
     bool borrowed;    /* the kernel is another's, who frees it */
+    int loops;        /* around the step, whose turns are written out */
 } Pending;
 typedef VEC(Pending) PendingList;
 

@@ -70,13 +70,14 @@ static int push_words(Kernel *k, const Node *n) {
     return first;
 }
 
-/* Along the batch an index counts on from piece to piece, and random numbers do where the pieces
- * follow each other. */
-static int64_t piece_shift(const Node *n) {
+/* Along the batch an index counts on from piece to piece; random numbers say how they do. */
+static void count_on(Access *a, const Node *n) {
     int batch = n->type[0].batch_axis;
-    if (n->op == OP_iota) return batch == n->attr.axis ? n->type[0].dim[batch] : 0;
-    bool random = (op_info[n->op].flags & FLAG_RANDOM) && n->op != OP_permutation;
-    return random && batch == 0 ? type_count(&n->type[0]) : 0;
+    if (n->op == OP_iota && batch == n->attr.axis) a->piece = n->type[0].dim[batch];
+    if (!(op_info[n->op].flags & FLAG_RANDOM)) return;
+    a->piece = n->attr.random.piece;
+    a->loops = n->attr.random.loops;
+    for (int i = 0; i < a->loops; i++) a->turn[i] = n->attr.random.turn[i];
 }
 
 /* A leaf as it is seen through the views on it. */
@@ -90,7 +91,7 @@ static int read_leaf(Reader *r, const View *v) {
     widen_domain(r, v->dim, v->rank);
     if (n->op == OP_arg || is_index_space(n->op)) {
         i.access = push_access(r->k, n->op == OP_arg ? (int)n->attr.count : -1, i.dtype, v);
-        r->k->access.at[i.access].piece = piece_shift(n);
+        count_on(&r->k->access.at[i.access], n);
     }
     return push_instr(r->k, &i);
 }
@@ -231,6 +232,7 @@ static void find_walks(Kernel *k) {
         a->walk = a->stride[inner] == 1 ? WALK_one : a->stride[inner] == 0 ? WALK_zero : WALK_any;
         a->aligned = a->buf < 0 && a->walk == WALK_one && a->offset % 64 == 0 && a->piece % 64 == 0;
         for (int j = 0; j < inner; j++) a->aligned &= a->stride[j] % 64 == 0;
+        for (int j = 0; j < a->loops; j++) a->aligned &= a->turn[j] % 64 == 0;
     }
     for (size_t i = 0; i < k->store.n;
          i++) { /* one element: a vector of which one lane is stored */

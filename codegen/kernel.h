@@ -37,7 +37,10 @@ typedef struct Access {
     int64_t offset, stride[RANK];
     Walk walk;
     bool aligned;  /* indices: rows start at multiples of 64 */
-    int64_t piece; /* indices: how far the numbers are on in the next piece of the batch */
+    /* indices: how far the numbers are on in the next piece of the batch, and in the next turn of so
+     * many loops around, from the inner one out */
+    int64_t piece, turn[MAX_NESTING];
+    int loops;
 } Access;
 typedef struct Instr {
     Op op;             /* OP_arg is a load; the rest as in the table */

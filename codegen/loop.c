@@ -141,18 +141,26 @@ static void write_steps(const Turns *l, const RtStep *step, size_t n, int64_t tu
     }
 }
 
-/* Random numbers have a place of their own each turn. */
-static void move_places(const Turns *l, const Pending *p, size_t first) {
+/* Random numbers have a place of their own each turn, or are those of the next part. */
+static void draw_in_turn(const Turns *l, const Pending *p, RtStep *s, int64_t turn) {
+    s->word = arena_memdup(l->b->arena, s->word, (size_t)s->nword * sizeof *s->word);
+    s->size = arena_memdup(l->b->arena, s->size, (size_t)s->nsize * sizeof *s->size);
+    for (size_t k = 0; k < p->kernel->instr.n; k++) {
+        const Instr *in = &p->kernel->instr.at[k];
+        if (!(op_info[in->op].flags & FLAG_RANDOM)) continue;
+        const Access *a = &p->kernel->access.at[in->access];
+        if (p->loops < a->loops)
+            s->size[kernel_size_offset(p->kernel, in->access)] += turn * a->turn[p->loops];
+        else
+            s->word[in->word] = place_in_turn(s->word[in->word], turn);
+    }
+}
+
+static void draw_in_turns(const Turns *l, const Pending *p, size_t first) {
     for (int64_t turn = 0; turn < l->length; turn++)
         for (int i = 0; i < p->times; i++) {
             size_t at = first + (size_t)turn * l->t.step.n + (size_t)(p->step + i * p->apart);
-            RtStep *s = &l->b->step.at[at];
-            s->word = arena_memdup(l->b->arena, s->word, (size_t)s->nword * sizeof *s->word);
-            for (size_t k = 0; k < p->kernel->instr.n; k++) {
-                const Instr *in = &p->kernel->instr.at[k];
-                if (op_info[in->op].flags & FLAG_RANDOM)
-                    s->word[in->word] = place_in_turn(s->word[in->word], place_of(l, turn));
-            }
+            draw_in_turn(l, p, &l->b->step.at[at], place_of(l, turn));
         }
 }
 
@@ -167,6 +175,7 @@ static void push_pending(const Turns *l, const Pending *p, size_t first) {
     int steps = (int)l->t.step.n, turns = (int)l->length;
     Pending q = *p;
     q.step += (int)first;
+    q.loops++;
     if (!l->length) {
         vec_push(l->b->arena, l->b->pending, q);
         return;
@@ -186,7 +195,7 @@ void build_loop(Build *b, uint32_t at, const Node *n) {
     for (int64_t turn = 0; turn < l.length; turn++) write_steps(&l, l.t.step.at, l.t.step.n, turn);
     for (size_t i = 0; i < l.pending.n; i++) {
         if (l.pending.at[i].kernel && is_random(l.pending.at[i].kernel))
-            move_places(&l, &l.pending.at[i], first);
+            draw_in_turns(&l, &l.pending.at[i], first);
         push_pending(&l, &l.pending.at[i], first);
     }
 }

@@ -142,7 +142,8 @@ void build_kernel(Build *b, Kernel *k, const int32_t *buf, Facts facts) {
     RtStep *step = build_step(b, RT_KERNEL, buf, k->nbuf, kernel_reads(k));
     kernel_arguments(k, step, b->arena);
     step->bytes = facts.bytes, step->operations = facts.operations;
-    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, k, NULL, 1, 0, false});
+    vec_push(b->arena, b->pending,
+             (Pending){.plan = b->out, .step = (int)b->step.n - 1, .kernel = k, .times = 1});
 }
 
 void build_rows(Build *b, const RowsForm *f, const RowsShape *s, const int32_t *buf, Facts facts) {
@@ -150,7 +151,8 @@ void build_rows(Build *b, const RowsForm *f, const RowsShape *s, const int32_t *
     rows_arguments(step, f, s, b->arena);
     step->bytes = facts.bytes, step->operations = facts.operations;
     const RowsForm *form = arena_memdup(b->arena, f, sizeof *f);
-    vec_push(b->arena, b->pending, (Pending){b->out, (int)b->step.n - 1, NULL, form, 1, 0, false});
+    vec_push(b->arena, b->pending,
+             (Pending){.plan = b->out, .step = (int)b->step.n - 1, .rows = form, .times = 1});
 }
 
 void build_copy(Build *b, DType t, const View *src, int32_t from, const View *dst, int32_t to) {

@@ -135,8 +135,13 @@ static bool report_no_call(Elab *cx, const Instance *i, Span at) {
 
 bool value_closure(Elab *cx, const Val *fn, Span at, Closure *out) {
     if (fn->kind == VAL_error) return false;
-    if (fn->kind != VAL_fn && fn->kind != VAL_instance)
-        return report_error(cx, at, "%s cannot be called", val_describe(cx, fn));
+    if (fn->kind != VAL_fn && fn->kind != VAL_instance) {
+        DType t;
+        report_error(cx, at, "%s cannot be called", val_describe(cx, fn));
+        if (fn->kind == VAL_str && dtype_from_name(fn->s, &t))
+            diag_hint(cx->diag, "cast(x, %s) converts to a type", fn->s);
+        return false;
+    }
     if (fn->kind == VAL_instance && !fn->inst->call) return report_no_call(cx, fn->inst, at);
     *out = fn->kind == VAL_fn ? *fn->fn : *fn->inst->call;
     return true;

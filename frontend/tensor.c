@@ -246,8 +246,8 @@ bool tensor_takes(Elab *cx, const TVal *t, enum Takes takes, const char *who, Sp
 bool hint_cast(Elab *cx, DType a, DType b) {
     bool keep_a =
         dtype_is_float(a) == dtype_is_float(b) ? a == DT_f32 || b != DT_f32 : dtype_is_float(a);
-    diag_hint(cx->diag, "tensors never convert by themselves: cast %s to %s",
-              dtype_name(keep_a ? b : a), dtype_name(keep_a ? a : b));
+    diag_hint(cx->diag, "tensors never convert by themselves: cast(x, %s) where x is %s",
+              dtype_name(keep_a ? a : b), dtype_name(keep_a ? b : a));
     return false;
 }
 

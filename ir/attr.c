@@ -17,9 +17,8 @@ static bool is_text(const Key *k) {
 static size_t key_bytes(const Key *k, const Attr *a) {
     static const size_t size[] = {
         [KEY_int] = sizeof(int),       [KEY_int64] = sizeof(int64_t), [KEY_hex] = sizeof(uint64_t),
-        [KEY_double] = sizeof(double), [KEY_bool] = sizeof(bool),     [KEY_flag] = sizeof(bool),
-        [KEY_dtype] = sizeof(DType),   [KEY_mask] = sizeof(uint32_t), [KEY_axes] = sizeof(int),
-        [KEY_dims] = sizeof(int64_t),
+        [KEY_double] = sizeof(double), [KEY_bool] = sizeof(bool),     [KEY_dtype] = sizeof(DType),
+        [KEY_mask] = sizeof(uint32_t), [KEY_axes] = sizeof(int),      [KEY_dims] = sizeof(int64_t),
     };
     bool list = k->kind == KEY_axes || k->kind == KEY_dims;
     int n = list ? *(const int *)(const void *)((const char *)a + k->rank_at) : 1;

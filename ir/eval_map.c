@@ -75,10 +75,13 @@ bool eval_iota(Eval *ev) {
 
 /* ---- random: base/base.h defines the functions */
 
-static uint64_t key_of(const Eval *ev) {
-    uint64_t place = ev->n->attr.random.place;
-    for (int i = 0; i < ev->cx->nturn; i++) place = place_in_turn(place, ev->cx->turn[i]);
-    return random_key(ev->cx->seed, place);
+/* The operator as it is in the turns and the piece at hand. */
+static Attr attr_now(const Eval *ev) {
+    Attr a = ev->n->attr;
+    random_part(&a, &ev->n->type[0]);
+    for (int i = 0; i < ev->cx->nturn; i++) random_in_turn(&a, 0, ev->cx->turn[i]);
+    a.random.first += ev->cx->piece * a.random.piece;
+    return a;
 }
 static uint64_t step_of(const Eval *ev) {
     return (uint64_t)int_of(ev->cx->step);
@@ -86,11 +89,15 @@ static uint64_t step_of(const Eval *ev) {
 
 #define RANDOM(name, expr)                                                                         \
     bool eval_##name(Eval *ev) {                                                                   \
-        uint64_t key = key_of(ev), step = step_of(ev),                                             \
+        Attr a = attr_now(ev);                                                                     \
+        uint64_t key = random_key(ev->cx->seed, a.random.place), step = step_of(ev),               \
                  count = (uint64_t)type_count(&ev->n->type[0]);                                    \
-        uint64_t start = (uint64_t)piece_start(ev->cx, &ev->n->type[0], 0) * count;                \
-        for (uint64_t i = start; i < start + count; i++)                                           \
-            ev->out[0].at[i - start] = (double)(expr);                                             \
+        Walk w = walk_new(&ev->n->type[0]);                                                        \
+        walk_add(&w, a.random.stride);                                                             \
+        for (uint64_t k = 0; k < count; k++, walk_next(&w)) {                                      \
+            uint64_t i = (uint64_t)(a.random.first + w.offset[0]);                                 \
+            ev->out[0].at[k] = (double)(expr);                                                     \
+        }                                                                                          \
         return true;                                                                               \
     }
 RANDOM(uniform, random_uniform(key, step, i))

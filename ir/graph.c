@@ -115,8 +115,9 @@ bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type
     return shape_infer(n->op, &n->attr, in, n->nin, given, a, out, nout, e);
 }
 
-/* One form for what means the same: no attribute is zero, one NaN as in the text, and where a
- * single element is left the distance to the next is 1. (So strides times steps stay below 2^40.)
+/* One form for what means the same: no attribute is zero, one NaN as in the text, a part that is
+ * all is no part, and where a single element is left the distance to the next is 1. (So strides
+ * times steps stay below 2^40.)
  */
 static void attr_settle(const Graph *g, Node *n) {
     Attr *a = &n->attr;
@@ -126,6 +127,8 @@ static void attr_settle(const Graph *g, Node *n) {
         if (a->slice.size[i] == 1) a->slice.step[i] = 1;
     for (int i = 0; n->op == OP_pad && i < a->pad.rank; i++)
         if (graph_type(g, n->in[0])->dim[i] == 1) a->pad.gap[i] = 0;
+    if (op_info[n->op].flags & FLAG_RANDOM && a->random.rank && random_is_whole(a, &n->type[0]))
+        a->random.rank = 0;
 }
 
 static Ref node_add(Graph *g, Node *n, const Type *given) {

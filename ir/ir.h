@@ -118,7 +118,11 @@ typedef struct Attr {
         struct { char a[RANK + 1], b[RANK + 1], out[RANK + 1]; bool round, halve; } dot;
         /* WINDOW: of axes axis, axis + 1, ...; dim: what the result has there, windows or elements */
         struct { int axis, rank; int64_t dim[RANK], size[RANK], step[RANK], dilate[RANK]; } window;
-        struct { uint64_t place; int64_t below; } random;             /* PLACE; randint below it */
+        /* PLACE; randint below it. With a rank it is a part of a larger value: `first` is the linear
+         * index of its first element there, which grows by `stride` along its axes, by `turn` with
+         * each turn of so many loops around it, from the inner one out, and by `piece` with each
+         * piece of the batch */
+        struct { uint64_t place; int64_t below, first, piece; int rank, loops; int64_t stride[RANK], turn[RANK]; } random;
         /* SCAN: of the inputs the first are the carries, then come the slices; `body` as above. The
          * first `totals` of the carries are results only as the last turn leaves them */
         struct { Graph *body; int carries, slices; bool reverse; int totals; } scan;
@@ -216,6 +220,12 @@ bool shape_infer(Op op, const Attr *attr, const Type *in, int nin, const Type *g
 static inline uint64_t place_in_turn(uint64_t place, int64_t turn) {
     return hash_mix(place, (uint64_t)turn);
 }
+/* The attributes of a random operator of type `t` as those of a part, which is all of it. */
+void random_part(Attr *a, const Type *t);
+/* Moves the operator into a loop, each turn of which has its elements `by` further. */
+void random_into_loop(Attr *a, int64_t by);
+/* Takes it out of a loop, the one number `loop` from the inner one out, as it is in that turn. */
+void random_in_turn(Attr *a, int loop, int64_t turn);
 enum { MAX_RESULTS = 4096 }; /* of an operator, and inputs of one */
 
 /* Short hands for passes. */

@@ -221,7 +221,6 @@ static bool parse_value(Parser *ps, const Key *k, char *base, bool same_rank) {
     case KEY_hex: return parse_hex(ps, at);
     case KEY_double: return parse_double(ps, at);
     case KEY_bool:
-    case KEY_flag:
         if (!parse_word(ps, bools, 2, "true or false", &word)) return false;
         *(bool *)at = word;
         return true;
@@ -235,17 +234,32 @@ static bool parse_value(Parser *ps, const Key *k, char *base, bool same_rank) {
     BUG("key kind %d", (int)k->kind);
 }
 
+static bool is_list(const Key *k) {
+    return k->kind == KEY_axes || k->kind == KEY_dims;
+}
+
+static bool has_earlier_list(const Record *r, int i) {
+    for (int j = 0; j < i; j++)
+        if (is_list(&r->key[j]) && r->key[j].rank_at == r->key[i].rank_at)
+            return is_list(&r->key[i]);
+    return false;
+}
+
 bool parse_record(Parser *ps, const Record *r, void *base) {
+    bool named = true; /* a name has to come: the record begins, or there was a comma */
     if (!r->key[0].name) return true;
     if (!parse_expect(ps, '{')) return false;
     for (int i = 0; i < RECORD_MAX && r->key[i].name; i++) {
         const Key *k = &r->key[i];
-        if (k->kind == KEY_flag && !parse_is(ps, ',')) continue;
-        if (i && !parse_expect(ps, ',')) return false;
-        if (!parse_accept_word(ps, k->name))
-            return parse_error(ps, ps->tok.span, "expected '%s='", k->name);
-        if (!parse_expect(ps, '=') || !parse_value(ps, k, base, i > 0)) return false;
+        if (!named && k->optional && !parse_is(ps, ',')) continue;
+        if (!named && !parse_expect(ps, ',')) return false;
+        named = !parse_accept_word(ps, k->name);
+        if (named && k->optional) continue;
+        if (named) return parse_error(ps, ps->tok.span, "expected '%s='", k->name);
+        if (!parse_expect(ps, '=') || !parse_value(ps, k, base, has_earlier_list(r, i)))
+            return false;
     }
+    if (named) return parse_error(ps, ps->tok.span, "no value that is known here");
     return parse_expect(ps, '}');
 }
 

@@ -67,8 +67,7 @@ static void print_value(Buf *b, const Key *k, const char *base) {
     case KEY_int64: buf_int(b, *(const int64_t *)at); return;
     case KEY_hex: buf_printf(b, "0x%llx", (unsigned long long)*(const uint64_t *)at); return;
     case KEY_double: print_double(b, *(const double *)at); return;
-    case KEY_bool:
-    case KEY_flag: buf_puts(b, *(const bool *)at ? "true" : "false"); return;
+    case KEY_bool: buf_puts(b, *(const bool *)at ? "true" : "false"); return;
     case KEY_str: print_str(b, *(const char *const *)at); return;
     case KEY_dtype: buf_puts(b, dtype_name(*(const DType *)at)); return;
     case KEY_mask: print_mask(b, *(const uint32_t *)at); return;
@@ -80,13 +79,22 @@ static void print_value(Buf *b, const Key *k, const char *base) {
     }
 }
 
+static bool is_unset(const Key *k, const char *base) {
+    const void *at = base + k->at;
+    switch (k->kind) {
+    case KEY_bool: return !*(const bool *)at;
+    case KEY_int64: return *(const int64_t *)at == 0;
+    case KEY_dims: return *(const int *)(const void *)(base + k->rank_at) == 0;
+    default: return false;
+    }
+}
+
 static void print_record(Buf *b, const Record *r, const void *base) {
     if (!r->key[0].name) return;
     const char *sep = "";
     buf_puts(b, " {");
     for (int i = 0; i < RECORD_MAX && r->key[i].name; i++) {
-        bool set = r->key[i].kind != KEY_flag || *(const bool *)((const char *)base + r->key[i].at);
-        if (!set) continue;
+        if (r->key[i].optional && is_unset(&r->key[i], base)) continue;
         buf_puts(b, sep);
         buf_puts(b, r->key[i].name);
         buf_puts(b, "=");

@@ -87,7 +87,9 @@ static bool given_random(const Infer *cx, const Type *t) {
     int64_t below = cx->attr->random.below;
     if (cx->op == OP_randint ? below < 1 || below > INT32_MAX : below != 0)
         return FAIL(cx, "the bound %lld is not right", (long long)below);
-    return true;
+    if (cx->op == OP_permutation && cx->attr->random.rank)
+        return FAIL(cx, "a part of a permutation is none");
+    return random_part_valid(cx->attr, t, cx->e);
 }
 
 static bool shape_given(Infer *cx) {

@@ -11,7 +11,6 @@ typedef enum KeyKind {
     KEY_hex,    /* uint64_t */
     KEY_double, /* double */
     KEY_bool,   /* bool */
-    KEY_flag,   /* bool, last of a record, which is not written where it is false */
     KEY_str,    /* const char *; `none` is NULL */
     KEY_dtype,  /* DType */
     KEY_mask,   /* uint32_t of axes, as a list */
@@ -23,6 +22,7 @@ typedef struct Key {
     const char *name;
     KeyKind kind;
     size_t at, rank_at; /* offsets in the structure; rank_at of KEY_axes and KEY_dims */
+    bool optional;      /* not written where it is false, 0 or empty */
 } Key;
 enum { RECORD_MAX = 10 };
 typedef struct Record {

@@ -3,6 +3,7 @@
  * without asking is checked here. Types are inferred anew by the shape rules. It reports up to
  * MAX_SENTENCES, one a line. */
 #include "ir/internal.h"
+#include "ir/loop.h"
 #include "ir/text.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ typedef struct Verifier {
     int64_t batch;      /* samples that it computes: of the entry's batch or of a piece of it */
     bool init, body;
     bool kernel; /* a body, of one kernel */
+    int loops;   /* around it, and their turns, from the inner one out */
+    int64_t turns[MAX_NESTING];
 } Verifier;
 
 PRINTF_LIKE(2, 3)
@@ -97,7 +100,7 @@ static bool inputs_come_before(const Graph *g, const Node *n, size_t at) {
     return true;
 }
 
-static void verify_types(Verifier *v, const Graph *g, const Node *n) {
+static bool verify_types(Verifier *v, const Graph *g, const Node *n) {
     Arena *scratch = arena_new();
     Type *out;
     Err e = {0};
@@ -109,6 +112,21 @@ static void verify_types(Verifier *v, const Graph *g, const Node *n) {
             wrong(v, "result %d is %s, the rule says %s", i, type_text(&n->type[i]).s,
                   type_text(&out[i]).s);
     arena_free(scratch);
+    return ok;
+}
+
+/* The index of the last element of a part, in the last turns. */
+static void verify_random(Verifier *v, const Node *n) {
+    const Attr *a = &n->attr;
+    int64_t last = a->random.first;
+    if (a->random.loops > v->loops) {
+        wrong(v, "turns of %d loops in %d", a->random.loops, v->loops);
+        return;
+    }
+    for (int i = 0; i < a->random.rank; i++) last += (n->type[0].dim[i] - 1) * a->random.stride[i];
+    for (int i = 0; i < a->random.loops; i++) last += (v->turns[i] - 1) * a->random.turn[i];
+    if (last >= INT64_C(1) << MAX_DIM_LOG)
+        wrong(v, "a part beyond 2^%d elements", (int)MAX_DIM_LOG);
 }
 
 /* In the body of `fused`: what one kernel computes over one domain. */
@@ -131,11 +149,16 @@ static void verify_stage(Verifier *v, const Node *n) {
 
 static void verify_graph(Verifier *v, const Graph *g, int depth);
 
-static void verify_body(Verifier *v, const Node *n, int depth) {
+static void verify_body(Verifier *v, const Graph *g, const Node *n, int depth) {
     Verifier inner = *v;
     inner.body = true;
     inner.kernel = n->op == OP_fused;
     inner.entry = NULL;
+    if (n->op == OP_scan && depth < MAX_NESTING) {
+        memmove(inner.turns + 1, v->turns, (size_t)v->loops * sizeof *v->turns);
+        inner.turns[0] = scan_turns(g, n);
+        inner.loops++;
+    }
     if (depth >= MAX_NESTING)
         wrong(v, "bodies are nested too deeply");
     else if (n->attr.body)
@@ -155,13 +178,14 @@ static void verify_node(Verifier *v, const Graph *g, size_t at, int depth) {
     else if (n->nin < 0 || !inputs_come_before(g, n, at))
         wrong(v, "an input that is not defined before");
     else {
-        verify_types(v, g, n);
+        bool fits = verify_types(v, g, n);
         if (op_info[n->op].lower == LOWER_LEAF) verify_leaf(v, n);
+        if (op_info[n->op].flags & FLAG_RANDOM) verify_random(v, n);
         if (v->kernel)
             verify_in_kernel(v, n);
         else
             verify_stage(v, n);
-        if (op_has_body(n->op)) verify_body(v, n, depth);
+        if (op_has_body(n->op) && fits) verify_body(v, g, n, depth);
     }
     v->where = outer;
 }

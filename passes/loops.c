@@ -120,14 +120,15 @@ Graph *loops_trim(Graph *g) {
 
 /* ---- turn by turn */
 
-/* The body with the random numbers of a turn. */
-static Graph *body_in_turn(const Graph *body, int64_t turn, Arena *scratch) {
+/* The body with the random numbers of a turn; it lies in so many loops more that are none of it. */
+static Graph *body_in_turn(const Graph *body, int loops, int64_t turn, Arena *scratch) {
     Graph *to = graph_new(scratch, body->name);
     RefMap map = refmap_new(scratch, body);
     for (uint32_t i = 0; i < body->n; i++) {
         Node n = *body->node[i];
-        if (op_info[n.op].flags & FLAG_RANDOM)
-            n.attr.random.place = place_in_turn(n.attr.random.place, turn);
+        if (op_info[n.op].flags & FLAG_RANDOM) random_in_turn(&n.attr, loops, turn);
+        if (n.op == OP_scan)
+            n.attr.scan.body = body_in_turn(n.attr.scan.body, loops + 1, turn, scratch);
         refmap_set_node(&map, body, i, graph_copy_node(to, &n, refmap_inputs(&map, &n, scratch)));
     }
     refmap_outputs(&map, body, to);
@@ -165,11 +166,23 @@ static Ref **all_turns(Graph *to, const Node *n, const Graph *body, const Ref *i
         int at = n->attr.scan.reverse ? length - 1 - turn : turn;
         for (int i = carries; i < carries + n->attr.scan.slices; i++)
             arg[i] = place_of(to, in[i], at, n->span);
-        body_inline(scratch, to, body_in_turn(body, at, scratch), arg, out);
+        body_inline(scratch, to, body_in_turn(body, 0, at, scratch), arg, out);
         for (int o = 0; o < n->nout; o++) all[o][o < totals ? 0 : at] = out[o];
         for (int i = 0; i < carries; i++) arg[i] = out[i];
     }
     return all;
+}
+
+/* Do loops within draw numbers that depend on this loop's turn? Only a loop's own numbers are those
+ * of one turn: places are mixed with turns from the inner one out. */
+static bool mixes_within(const Graph *body, int loops) {
+    for (size_t i = 0; i < body->n; i++) {
+        const Node *n = body->node[i];
+        bool random = op_info[n->op].flags & FLAG_RANDOM;
+        if (loops && random && n->attr.random.loops <= loops) return true;
+        if (n->op == OP_scan && mixes_within(n->attr.scan.body, loops + 1)) return true;
+    }
+    return false;
 }
 
 /* Loops of at most so many turns. */
@@ -181,8 +194,9 @@ static Graph *write_out(Graph *g, int64_t most) {
     for (uint32_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
         Ref *in = refmap_inputs(&map, n, scratch), **all = NULL;
-        if (n->op == OP_scan && scan_turns(g, n) <= most)
-            all = all_turns(to, n, write_out(n->attr.scan.body, most), in, scratch);
+        Graph *body = n->op == OP_scan ? write_out(n->attr.scan.body, most) : NULL;
+        if (body && scan_turns(g, n) <= most && !mixes_within(body, 0))
+            all = all_turns(to, n, body, in, scratch);
         if (!all) refmap_set_node(&map, g, i, graph_copy_node(to, n, in));
         for (uint32_t o = 0; all && o < (uint32_t)n->nout; o++)
             refmap_set(&map, (Ref){i, o},

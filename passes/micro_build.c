@@ -40,18 +40,22 @@ static Ref take_rows(const Builder *b, Ref whole, int axis, Span at) {
 
 static Ref narrowed(Builder *b, Ref r, int axis);
 
-/* A leaf whose elements know their place goes on from piece to piece along its batch axis; random
- * numbers do where the pieces follow each other in memory. */
-static bool counts_on(const Node *n, int axis) {
+/* A leaf whose elements know their place goes on from piece to piece along its batch axis. */
+static bool counts_on(const Node *n) {
     if (n->op == OP_const || n->op == OP_iota || n->op == OP_live || n->op == OP_field) return true;
-    return n->op != OP_permutation && (op_info[n->op].flags & FLAG_RANDOM) && axis == 0;
+    return n->op != OP_permutation && (op_info[n->op].flags & FLAG_RANDOM);
 }
 
 static Ref narrow_leaf(const Builder *b, const Node *n, int axis) {
     Type t = n->type[0];
-    if (counts_on(n, axis)) {
+    if (counts_on(n)) {
+        Attr a = n->attr;
         t = narrow_type(b, &t, axis);
-        return graph_add(b->g, n->op, &n->attr, NULL, 0, &t, n->span);
+        if (op_info[n->op].flags & FLAG_RANDOM) {
+            random_part(&a, &n->type[0]);
+            a.random.piece = a.random.stride[axis] * t.dim[axis];
+        }
+        return graph_add(b->g, n->op, &a, NULL, 0, &t, n->span);
     }
     t.batch_axis = NO_BATCH;
     Ref whole = graph_add(b->g, n->op, &n->attr, NULL, 0, &t, n->span);

@@ -21,7 +21,7 @@ bool rows_lead(const Graph *g, Ref r, int axis);
 /* ---- regions */
 enum { MOST_PHASES = 8, MOST_SEGMENTS = 8 };
 typedef enum Part {
-    PART_outside, /* computed whole */
+    PART_outside, /* computed whole, or random: as much as is asked for */
     PART_large,   /* computed strip by strip, and never whole in memory */
     PART_small,   /* computed strip by strip from those; a loop may return it */
     PART_sum      /* added up over the strips of large values */
@@ -59,6 +59,9 @@ bool region_find(Region *r, uint32_t seed, int axis, int64_t strip);
 int64_t region_moves(const Region *r); /* bytes that have to be moved for strips of what it reads */
 /* Finds the columns that may be left out of a region (strips_causal.c); false: there are none. */
 bool region_columns(Region *r, uint32_t seed);
+
+/* Large random values: a strip draws the numbers of its rows. */
+bool region_draws(const Region *r, uint32_t i);
 
 /* The graph with the region's loops in place of it, in arena `a`. */
 Graph *region_loops(const Region *r, Arena *a);

@@ -118,15 +118,16 @@ static Ref outside(Strip *s, Ref r, Axes of) {
     return from_front(s->loop.body, arg, of.row, at);
 }
 
-/* Indices of the rows themselves. */
-static Ref row_numbers(Strip *s, const Node *n, const Type *t) {
+/* Indices that go on from strip to strip, or from piece to piece of the batch. */
+static Ref numbers(Strip *s, const Node *n, const Type *t, Axes of) {
     Build *b = s->b;
     int axis = n->attr.axis;
-    Type all = type_make(t->dtype, 1, &b->r->rows);
+    Type all = type_make(t->dtype, 1, &n->type[0].dim[axis]);
     all.batch_axis = n->type[0].batch_axis == axis ? 0 : NO_BATCH;
-    Ref numbers = graph_add(b->to, OP_iota, &(Attr){.axis = 0}, NULL, 0, &all, n->span);
-    Ref strips = in_strips(s, numbers, 0, n->span);
-    Ref arg = input(s, LOOP_slice, strips);
+    Ref whole = graph_add(b->to, OP_iota, &(Attr){.axis = 0}, NULL, 0, &all, n->span);
+    Ref arg = axis == of.row
+                  ? input(s, LOOP_slice, in_strips(s, whole, 0, n->span))
+                  : input(s, LOOP_whole, stretch(b->to, whole, 0, 0, t->dim[axis], n->span));
     int64_t dim[RANK];
     for (int i = 0; i < t->rank; i++) dim[i] = i == axis ? t->dim[i] : 1;
     Ref shaped = g_reshape(s->loop.body, arg, t->rank, dim, n->span);
@@ -137,8 +138,23 @@ static Ref strip_leaf(Strip *s, const Node *n, Axes of) {
     Type t = n->type[0];
     t.batch_axis = NO_BATCH;
     cut_dims(s, t.dim, of);
-    if (n->op == OP_iota && n->attr.axis == of.row) return row_numbers(s, n, &t);
+    bool goes_on =
+        n->op == OP_iota && (n->attr.axis == of.row || n->attr.axis == n->type[0].batch_axis);
+    if (goes_on) return numbers(s, n, &t, of);
     return graph_add(s->loop.body, n->op, &n->attr, NULL, 0, &t, n->span);
+}
+
+/* Those of the rows, and columns, of the value that has them all. */
+static Ref strip_draw(Strip *s, const Node *n, Axes of) {
+    Type t = n->type[0];
+    Attr a = n->attr;
+    t.batch_axis = NO_BATCH;
+    cut_dims(s, t.dim, of);
+    random_part(&a, &n->type[0]);
+    int64_t row = of.row < 0 ? 0 : a.random.stride[of.row];
+    a.random.first += s->first * row;
+    random_into_loop(&a, strip_rows(s->b->r) * row);
+    return graph_add(s->loop.body, n->op, &a, NULL, 0, &t, n->span);
 }
 
 static Ref strip_node(Strip *s, const Node *n, Axes of);
@@ -151,6 +167,7 @@ static Ref strip_value(Strip *s, Ref r, Axes of) {
     if (region->inside[s->phase][r.node] && region->part[r.node] != PART_sum)
         return refmap_get(&s->map, r);
     if (n->op == OP_const || n->op == OP_iota) return strip_leaf(s, n, of);
+    if (region_draws(region, r.node)) return strip_draw(s, n, of);
     if (region->index[r.node] || n->op == OP_expand) return strip_node(s, n, of);
     return outside(s, r, of);
 }

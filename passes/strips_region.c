@@ -3,9 +3,8 @@
  * The region grows from a product with far more elements than its operands, over all values of
  * that size that it is linked with, forwards and backwards; small ones between them join where
  * they cost no product. Then every node gets a phase, and from the last phase to the first it is
- * found what each loop has to compute. Limits: a large value that something needs whole, or random
- * numbers among them, and there is no region; rows have one axis, the rest is for the loops within.
- */
+ * found what each loop has to compute. Limits: a large value that something needs whole, or that is
+ * a permutation, and there is no region; rows have one axis, the rest is for the loops within. */
 #include "ir/facts.h"
 #include "passes/strips.h"
 
@@ -225,14 +224,10 @@ static void fill_phases(Region *r) {
 
 /* ---- does it pay? */
 
-static bool reads_much_random(const Region *r, uint32_t i) {
+bool region_draws(const Region *r, uint32_t i) {
     const Node *n = r->g->node[i];
-    for (int k = 0; k < n->nin; k++) {
-        uint32_t in = n->in[k].node;
-        bool random = op_info[r->g->node[in]->op].flags & FLAG_RANDOM;
-        if (random && count_of(r->g, in) >= r->least) return true;
-    }
-    return false;
+    return op_info[n->op].flags & FLAG_RANDOM && n->op != OP_permutation &&
+           count_of(r->g, i) >= r->least;
 }
 
 static bool may_repeat(const Region *r, uint32_t i) {
@@ -247,7 +242,6 @@ static bool pays(const Region *r) {
     for (uint32_t i = 0; i < r->g->n; i++) {
         int times = 0;
         for (int p = 0; p < r->phases; p++) times += r->inside[p][i];
-        if (times && reads_much_random(r, i)) return false;
         if (times > 1 && !may_repeat(r, i)) return false;
     }
     return true;
@@ -350,8 +344,8 @@ int64_t region_moves(const Region *r) {
         for (int k = 0; k < n->nin; k++) {
             uint32_t in = n->in[k].node;
             int axis = rows_of_input(r->g, n, k, r->axis[i]);
-            if (axis >= 0 && !has_rows(r, in) && !r->index[in] && !rows_lead(r->g, n->in[k], axis))
-                bytes += bytes_of(r->g, in);
+            bool made = has_rows(r, in) || r->index[in] || region_draws(r, in);
+            if (axis >= 0 && !made && !rows_lead(r->g, n->in[k], axis)) bytes += bytes_of(r->g, in);
         }
     }
     return bytes;

@@ -23,6 +23,10 @@ static View base_view(const Graph *g, Ref r) {
     View v = view_contiguous(t->rank, t->dim);
     v.base = r;
     for (int i = 0; n->op == OP_iota && i < v.rank; i++) v.stride[i] = i == n->attr.axis;
+    if (op_info[n->op].flags & FLAG_RANDOM && n->attr.random.rank) {
+        v.offset = n->attr.random.first;
+        memcpy(v.stride, n->attr.random.stride, sizeof v.stride);
+    }
     return v;
 }
 
@@ -101,7 +105,8 @@ static void apply_slice(View *v, const Attr *a) {
     }
 }
 
-/* Windows overlap where they lie: the next window is `step` elements on, the next place `dilate`. */
+/* Windows overlap where they lie: the next window is `step` elements on, the next place `dilate`.
+ */
 static void apply_unfold(View *v, const Type *to, const Attr *a) {
     View old = *v;
     int axis = a->window.axis, n = a->window.rank;

@@ -9,7 +9,8 @@
 typedef struct View {
     Ref base; /* what lies in memory or has an index: no view, or one that strides cannot express */
     int rank;
-    int64_t offset, dim[RANK], stride[RANK]; /* in elements of base; for iota, of its axis */
+    /* in elements of base; of iota, along its axis; of a part of a random value, of all of that */
+    int64_t offset, dim[RANK], stride[RANK];
 } View;
 /* Reads `r` through the views above its base; the chain ends early at a view that strides cannot
  * express. */

@@ -147,7 +147,7 @@ static void test_views(void) {
 static void test_pieces(void) {
     Case c = case_new("pieces");
     Type row = type_make(DT_f32, 2, (int64_t[]){5, 17});
-    Attr place = {.random = {77, 0}};
+    Attr place = {.random = {.place = 77}};
     Ref x = input(&c, DT_f32, DIMS(5, 17)),
         drawn = graph_add(c.g, OP_uniform, &place, NULL, 0, &row, (Span){0});
     Ref zero = g_expand(c.g, g_const(c.g, DT_f32, 0, (Span){0}), DIMS(5, 17), (Span){0});

@@ -101,7 +101,7 @@ static void test_leaves(void) {
 static void test_random(void) {
     Err e = {0};
     EvalCx cx = {.seed = 5, .step = 9};
-    Attr attr = {.random = {77, 0}}, below = {.random = {77, 10}};
+    Attr attr = {.random = {.place = 77}}, below = {.random = {.place = 77, .below = 10}};
     Type f = type_make(DT_f32, 2, (int64_t[]){10, 20}), i = type_make(DT_i32, 1, (int64_t[]){200});
     Array *u = evaluate(OP_uniform, attr, 0, NULL, &f, cx, &e),
           *n = evaluate(OP_normal, attr, 0, NULL, &f, cx, &e);

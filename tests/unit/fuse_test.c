@@ -143,7 +143,7 @@ static Ref add_rows(Maker *m, Ref x) {
     const Type *t = graph_type(m->g, x);
     if (t->rank == 0) return x;
     Type it = type_make(DT_i32, 1, (int64_t[]){3});
-    Ref i = graph_add(m->g, OP_randint, &(Attr){.random = {5, t->dim[0]}}, NULL, 0, &it, AT);
+    Ref i = graph_add(m->g, OP_randint, &(Attr){.random = {.place = 5, .below = t->dim[0]}}, NULL, 0, &it, AT);
     return graph_add(m->g, OP_take, &(Attr){.axis = 0}, (Ref[]){x, i}, 2, NULL, AT);
 }
 

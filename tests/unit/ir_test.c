@@ -386,6 +386,24 @@ static void test_broken_text_is_refused(void) {
     refused("step graph \"g\" { %0 = iota {axis=0} : i32[3]\n%1 = transpose %0 "
             "{perm=[0,1,2,3,4,5,6,7,8]} : i32[3] }",
             "more than 8 numbers");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, turn=[1], first=1} : f32[3] }",
+            "no value that is known here");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, } : f32[3] }",
+            "no value that is known here");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, first=1} : f32[3] }",
+            "strides for 0 axes of f32[3]");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, stride=[1,1]} : f32[3] }",
+            "strides for 2 axes of f32[3]");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, stride=[-1]} : f32[3] }",
+            "no part of a value of at most 2^40 elements");
+    refused(
+        "step graph \"g\" { %0 = uniform {place=0x1, below=0, stride=[549755813888]} : f32[3] }",
+        "no part of a value of at most 2^40 elements");
+    refused("step graph \"g\" { %0 = uniform {place=0x1, below=0, stride=[1], turn=[1,1,1,1,1]} : "
+            "f32[3] }",
+            "turns of 5 loops, where there are at most 4");
+    refused("step graph \"g\" { %0 = permutation {place=0x1, below=0, stride=[2]} : i32[3] }",
+            "a part of a permutation is none");
     refused("nonsense", "expected call, run, tokenizer");
     Buf deep = {0};
     buf_puts(&deep, "step ");
@@ -509,6 +527,33 @@ static void rejects(const Program *p, const char *sentence) {
     buf_free(&b);
 }
 
+/* The body of a loop of so many turns draws a part with `turn` for each. */
+static void rejects_part(int loops, int64_t turns, int64_t turn, const char *sentence) {
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "g"), *body = graph_new(a, "body");
+    Type t = type_make(DT_f32, 1, (int64_t[]){4}), all = type_make(DT_f32, 1, &turns);
+    Attr part = {.random = {.place = 1, .rank = 1, .loops = loops, .stride = {2}, .turn = {turn}}};
+    graph_out(body, OUT_value, NULL, 0, graph_add(body, OP_uniform, &part, NULL, 0, &t, nowhere),
+              nowhere);
+    Ref x = g_fill(g, &all, 0, nowhere);
+    Attr loop = {.scan = {.body = body, .slices = 1}};
+    graph_out(g, OUT_value, NULL, 0, graph_add(g, OP_scan, &loop, &x, 1, NULL, nowhere), nowhere);
+    Buf b = {0};
+    bool ok = graph_verify(NULL, g, STAGE_PRIMITIVE, &b);
+    EXPECT(ok == !sentence, "%s", ok ? sentence : b.data);
+    EXPECT(!sentence || (b.data && strstr(b.data, sentence)), "'%s' instead of '%s'", b.data,
+           sentence);
+    buf_free(&b);
+    arena_free(a);
+}
+
+static void test_parts(void) {
+    rejects_part(1, 3, INT64_C(1) << 38, NULL);
+    rejects_part(2, 3, 1, "turns of 2 loops in 1");
+    rejects_part(1, 3, INT64_C(1) << 39, "a part beyond 2^40 elements");
+    rejects_part(1, 4096, INT64_C(1) << 40, "a part beyond 2^40 elements");
+}
+
 static Program *small_program(Arena *a, Graph **g) {
     *g = graph_new(a, "g");
     Program *p = program_of(a, *g);
@@ -613,5 +658,6 @@ int main(void) {
     test_one_form();
     test_prune();
     test_verifier();
+    test_parts();
     return check_done("ir");
 }

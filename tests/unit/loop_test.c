@@ -10,7 +10,7 @@ static const Span nowhere = {0};
 
 static Ref draw(Graph *g, uint64_t place) {
     Type t = type_make(DT_f32, 2, (int64_t[]){ROWS, WIDTH});
-    Attr a = {.random = {place, 0}};
+    Attr a = {.random = {.place = place}};
     return graph_add(g, OP_uniform, &a, NULL, 0, &t, nowhere);
 }
 
@@ -185,6 +185,55 @@ static void test_random(void) {
     for (int i = 0; i < 2; i++) arena_free(both[i].a);
 }
 
+/* A part that counts on from turn to turn of two loops is what the whole has there, and what a
+ * third loop draws anew. The inner loop draws its rows last to first. */
+static void check_parts(int64_t width, bool anew) {
+    Case c = case_new(anew ? "parts, drawn anew" : "parts");
+    Err e = {0};
+    Type whole = type_make(DT_f32, 3, (int64_t[]){TURNS, 2 * ROWS, width}),
+         part = type_make(DT_f32, 2, (int64_t[]){ROWS, width});
+    Attr of = {.random = {.place = 7}}, a = of;
+    random_part(&a, &whole);
+    const int64_t *stride = a.random.stride;
+    Attr b = {.random = {.place = 7,
+                         .rank = 2,
+                         .loops = 2,
+                         .stride = {stride[1], stride[2]},
+                         .turn = {ROWS * stride[1], stride[0]}}};
+    Loop third = loop_new(c.a, "third", false), outer = loop_new(c.a, "outer", false),
+         inner = loop_new(c.a, "inner", true);
+    Graph *g = anew ? third.body : c.g;
+    if (anew) loop_input(&third, c.g, LOOP_slice, input(&c, DT_f32, DIMS(3)), NULL);
+    Type turns = type_make(DT_f32, 1, (int64_t[]){TURNS}),
+         two = type_make(DT_f32, 1, (int64_t[]){2});
+    loop_input(&outer, g, LOOP_slice, g_fill(g, &turns, 0, nowhere), NULL);
+    loop_input(&inner, outer.body, LOOP_slice, g_fill(outer.body, &two, 0, nowhere), NULL);
+    Ref drawn = graph_add(inner.body, OP_uniform, &b, NULL, 0, &part, nowhere);
+    loop_result(&inner, g_binary(inner.body, OP_mul, drawn, one(inner.body, DT_f32), nowhere));
+    loop_result(&outer, loop_finish(&inner, outer.body, nowhere));
+    Ref all = loop_finish(&outer, g, nowhere);
+    all = g_reshape(g, all, 3, whole.dim, nowhere);
+    Ref same =
+        g_binary(g, OP_eq, all, graph_add(g, OP_uniform, &of, NULL, 0, &whole, nowhere), nowhere);
+    if (anew) loop_result(&third, same), loop_result(&third, all);
+    Ref out = anew ? loop_finish(&third, c.g, nowhere) : same;
+    output(&c, out);
+    if (anew) output(&c, (Ref){out.node, 1});
+    Array *x = interpret(&c, &e);
+    EXPECT(x, "%s", e.msg);
+    for (int64_t i = type_count(&x[0].type); x && i-- > 0;)
+        EXPECT(x[0].at[i] == 1, "number %lld of the parts is another", (long long)i);
+    same_unrolled(&c);
+    case_run(&c);
+}
+
+static void test_parts(void) {
+    for (int anew = 0; anew < 2; anew++) {
+        check_parts(WIDTH, anew);
+        check_parts(64, anew);
+    }
+}
+
 /* What nobody reads is neither computed nor handed in. */
 static void test_trim(void) {
     Case c = case_new("trim");
@@ -227,6 +276,7 @@ int main(void) {
     test_packed();
     test_packed_within();
     test_random();
+    test_parts();
     test_trim();
     test_fault();
     for (int i = 0; i < 2; i++) pool_free(pool[i]);
