@@ -96,7 +96,7 @@ static TVal draw(Call *c, Op op, const TVal *shape, DType dtype, int64_t below) 
         report_error(c->cx, c->at, "random numbers are drawn only inside entries: train, eval");
         return t;
     }
-    Attr attr = {.random = {place_next(c->cx, c->b->name), below}};
+    Attr attr = {.random = {.place = place_next(c->cx, c->b->name), .below = below}};
     t = tensor_add(c->cx, op, &attr, NULL, 0, &type, c->at);
     memcpy(t.name, shape->name, sizeof t.name);
     return t;
