@@ -41,6 +41,7 @@ typedef struct Region {
     NodeList *user;     /* by node: those that may be in the region */
     int64_t least;      /* elements of a large value */
     int64_t rows, strips;
+    bool again; /* what a later phase computes again is no value of the earlier one */
     /* Where no row reads a column behind its own, the strips of a segment leave out those behind
      * the segment's end; 1: all have all columns. */
     int64_t segments;

@@ -13,7 +13,9 @@ enum { STRIP = 16 << 20, SMALL = 4 << 20 };
 /* A product packs an operand that is larger than a strip anew for each of them: for so many rows
  * that costs next to nothing (TILE_M in runtime/gemm.c). */
 enum { PACK_ROWS = 1024 };
-enum { GROWTH = 4 }; /* a large value has so many times the elements of its operand's rows */
+/* A large value has so many times the elements of its operands' rows; where it has AGAIN_GROWTH
+ * times as many, a later phase computes it again even if all fits one strip and could be kept. */
+enum { GROWTH = 4, AGAIN_GROWTH = 16 };
 enum { MOST_STRIPS = 1024, SEGMENT_ROWS = 128 /* at least */ };
 enum { AGAIN = 256 }; /* operations an element that cost less than keeping it */
 
@@ -248,11 +250,11 @@ static bool pays(const Region *r) {
 }
 
 /* Of each operand of the product with rows, and of the result. */
-static bool has_growth(const Region *r, uint32_t seed, int axis) {
+static bool has_growth(const Region *r, uint32_t seed, int axis, int64_t growth) {
     const Node *n = r->g->node[seed];
     for (int k = 0; k < n->nin; k++)
         if (rows_of_input(r->g, n, k, axis) >= 0 &&
-            count_of(r->g, seed) < GROWTH * count_of(r->g, n->in[k].node))
+            count_of(r->g, seed) < growth * count_of(r->g, n->in[k].node))
             return false;
     return true;
 }
@@ -322,7 +324,8 @@ bool region_find(Region *r, uint32_t seed, int axis, int64_t strip) {
     const Graph *g = r->g;
     const Node *n = g->node[seed];
     if (bytes_of(g, seed) < (strip ? 2 * strip : SMALL) || n->type[0].dim[axis] == 1) return false;
-    if (!has_growth(r, seed, axis)) return false;
+    if (!has_growth(r, seed, axis, GROWTH)) return false;
+    r->again = has_growth(r, seed, axis, AGAIN_GROWTH);
     r->least = count_of(g, seed) / 2;
     r->rows = n->type[0].dim[axis];
     r->phases = 0;

@@ -41,6 +41,7 @@ static const char *const phase_names[RT_PHASES] = {"other", "forward", "backward
 
 /* ---- places */
 
+/* In tables without the folder, which would leave no room for what is computed there. */
 static const char *place_name(const Table *t, Span at, bool short_name) {
     const char *path = t->cx->sources ? diag_path(t->cx->sources, at.file) : NULL;
     const char *slash = path && short_name ? strrchr(path, '/') : NULL;
@@ -280,7 +281,7 @@ static void put_lines(FILE *f, const Table *t, size_t width) {
     for (size_t i = 0; i < t->line.n && i < LINES_SHOWN && worth(t, t->line.at[i]); i++) {
         const Row *r = t->line.at[i];
         put_line(f, t, r,
-                 arena_printf(t->arena, "%s  %s", place_name(t, r->at, false), line_text(t, r->at)),
+                 arena_printf(t->arena, "%s  %s", place_name(t, r->at, true), line_text(t, r->at)),
                  width);
         for (size_t k = 0; k < r->within.n && k < WITHIN_SHOWN && worth(t, r->within.at[k]); k++) {
             const Row *w = r->within.at[k];
@@ -305,7 +306,7 @@ static void put_kernel(FILE *f, const Table *t, const Row *r, size_t width) {
         a, "%9.2f %5.1f %% %5.0f %7s %6s %-13s %-9s", per_step(t, r->seconds),
         100 * share_of(t, r->seconds), calls, rate_text(t, r->operations / r->seconds / 1e9),
         rate_text(t, r->bytes / r->seconds / 1e9), bound, phase_names[r->of]);
-    put_cut(f, width, left, arena_printf(a, "%s  %s", place_name(t, r->at, false), r->name));
+    put_cut(f, width, left, arena_printf(a, "%s  %s", place_name(t, r->at, true), r->name));
 }
 
 static void put_kernels(FILE *f, const Table *t, size_t width) {
@@ -350,9 +351,9 @@ void profile_print(const Profile *p, const ProfileCx *cx, FILE *f) {
 
 /* ---- for a program */
 
-static json_t *row_json(const Table *t, const Row *r, bool short_name) {
+static json_t *row_json(const Table *t, const Row *r) {
     json_t *j = json_object();
-    json_object_set_new(j, "at", json_string(place_name(t, r->at, short_name)));
+    json_object_set_new(j, "at", json_string(place_name(t, r->at, false)));
     if (*r->name) json_object_set_new(j, "name", json_string(r->name));
     json_object_set_new(j, "ms", json_real(per_step(t, r->seconds)));
     json_object_set_new(j, "share", json_real(share_of(t, r->seconds)));
@@ -366,9 +367,9 @@ static json_t *lines_json(const Table *t) {
     json_t *all = json_array();
     for (size_t i = 0; i < t->line.n; i++) {
         const Row *r = t->line.at[i];
-        json_t *j = row_json(t, r, false), *within = json_array();
+        json_t *j = row_json(t, r), *within = json_array();
         for (size_t k = 0; k < r->within.n; k++)
-            json_array_append_new(within, row_json(t, r->within.at[k], false));
+            json_array_append_new(within, row_json(t, r->within.at[k]));
         json_object_set_new(j, "text", json_string(line_text(t, r->at)));
         json_object_set_new(j, "within", within);
         json_array_append_new(all, j);
@@ -380,7 +381,7 @@ static json_t *kernels_json(const Table *t) {
     json_t *all = json_array();
     for (size_t i = 0; i < t->kernel.n; i++) {
         const Row *r = t->kernel.at[i];
-        json_t *j = row_json(t, r, false);
+        json_t *j = row_json(t, r);
         json_object_set_new(j, "product", json_boolean(r->product));
         if (r->product) json_object_set_new(j, "type", json_string(dtype_name(r->type)));
         json_object_set_new(j, "calls", json_real((double)r->calls / (double)t->p->recorded));
