@@ -242,6 +242,9 @@ Ref g_expand(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
 Ref g_transpose(Graph *g, Ref x, const int *perm, Span at);
 Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at);
 Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at);
+/* Input `i` of a product, now `x`, with its axes in the order of labels and 1 for those it lacks, as
+ * the product takes it: ready to broadcast. */
+Ref g_lined_up(Graph *g, const Node *dot, int i, Ref x, const char *order);
 /* The product `n` of other operands, with other labels. */
 Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *lb, const char *lo);
 /* Undoes broadcasting: sums edges and reshapes. */

@@ -86,6 +86,21 @@ Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *
     return graph_add(g, OP_dot, &attr, (Ref[]){a, b}, 2, NULL, n->span);
 }
 
+Ref g_lined_up(Graph *g, const Node *dot, int i, Ref x, const char *order) {
+    const char *own = i ? dot->attr.dot.b : dot->attr.dot.a;
+    const Type *t = graph_type(g, x);
+    int perm[RANK] = {0}, rank = 0;
+    int64_t dim[RANK];
+    for (int k = 0; order[k]; k++) {
+        const char *at = strchr(own, order[k]);
+        dim[k] = at ? t->dim[at - own] : 1;
+        if (at) perm[rank++] = (int)(at - own);
+    }
+    x = g_reshape(g, g_transpose(g, x, perm, dot->span), (int)strlen(order), dim, dot->span);
+    if (dot->attr.dot.round) x = g_cast(g, x, DT_bf16, dot->span);
+    return g_cast(g, x, dot->type[0].dtype, dot->span);
+}
+
 /* An axis is summed where `shape` lacks it or has 1 in its place. One of size 1 needs no sum,
  * unless it is the batch, whose size the program only happens to have. */
 Ref g_sum_to(Graph *g, Ref x, const Type *shape, Span at) {

@@ -13,8 +13,8 @@
 #include "passes/passes.h"
 
 PassFn pass_narrow, pass_autodiff, pass_records, pass_whole_set, pass_ahead, pass_simplify,
-    pass_convolve, pass_micro, pass_strips, pass_round, pass_accumulate, pass_halve, pass_fuse,
-    pass_order, pass_fit;
+    pass_convolve, pass_micro, pass_strips, pass_round, pass_column, pass_accumulate, pass_halve,
+    pass_fuse, pass_order, pass_fit;
 
 /* ---- rebuilding */
 

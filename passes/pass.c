@@ -33,6 +33,8 @@ const Pass pass_table[] = {
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(round, "make products of training from bf16, if the program says so",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
+    PASS(column, "sum what a product with a single row or column sums",
+         NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(accumulate, "let products start from what is added to them",
          NEEDS(WHOLE_SET), GIVES(WHOLE_SET), KEEPS_MEANING),
     PASS(halve, "keep in bf16 what such products give to kernels and each other",

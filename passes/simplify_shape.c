@@ -204,27 +204,12 @@ static Ref dot_of_expand(const Rewrite *r) {
     return ref_is(to) ? to : drop_repeats(r, 1);
 }
 
-/* The operand with its axes in the order of the result's labels and 1 for those it lacks, in the
- * result's type: ready to broadcast. */
-static Ref line_up(const Rewrite *r, Ref x, const char *label, const char *out) {
-    const Type *t = graph_type(r->g, x);
-    int perm[RANK] = {0}, rank = 0;
-    int64_t dim[RANK];
-    for (int i = 0; out[i]; i++) {
-        const char *at = strchr(label, out[i]);
-        dim[i] = at ? t->dim[at - label] : 1;
-        if (at) perm[rank++] = (int)(at - label);
-    }
-    x = g_reshape(r->g, g_transpose(r->g, x, perm, r->n->span), (int)strlen(out), dim, r->n->span);
-    if (r->n->attr.dot.round) x = g_cast(r->g, x, DT_bf16, r->n->span);
-    return g_cast(r->g, x, r->n->type[0].dtype, r->n->span);
-}
 static Ref
 dot_without_sum(const Rewrite *r) { /* nothing is contracted: a product with broadcasting */
-    const char *la = r->n->attr.dot.a, *lb = r->n->attr.dot.b, *out = r->n->attr.dot.out;
-    for (const char *c = la; *c; c++)
+    const char *out = r->n->attr.dot.out;
+    for (const char *c = r->n->attr.dot.a; *c; c++)
         if (!strchr(out, *c)) return REF_NONE;
-    Ref y = line_up(r, r->in[1], lb, out), x = line_up(r, r->in[0], la, out);
+    Ref y = g_lined_up(r->g, r->n, 1, r->in[1], out), x = g_lined_up(r->g, r->n, 0, r->in[0], out);
     return g_binary(r->g, OP_mul, x, y, r->n->span);
 }
 
