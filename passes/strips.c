@@ -48,7 +48,8 @@ static Find find_new(Arena *a, const Graph *g, const bool *out, bool reports, in
 }
 
 /* Strips of what has fewer bytes take as long or a little longer than the whole, unless columns are
- * left out. */
+ * left out. They pay nevertheless where a later phase would keep far more than what it is made of:
+ * scores of long texts. */
 static const int64_t WORTH = 256 << 20;
 
 static bool is_worth(const Find *f, uint32_t seed) {
@@ -64,7 +65,7 @@ static bool find_around(const Find *f, uint32_t seed, Region *best) {
     for (int axis = 0; axis < f->g->node[seed]->type[0].rank; axis++) {
         Region r = f->from;
         if (!region_find(&r, seed, axis, f->strip)) continue;
-        worth = worth || r.segments > 1;
+        worth = worth || r.segments > 1 || region_spares(&r);
         int64_t now = region_moves(&r);
         bool better = moves < 0 || r.phases < best->phases;
         if (!better && (r.phases > best->phases || now >= moves)) continue;

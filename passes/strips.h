@@ -57,6 +57,8 @@ typedef struct Region {
 /* The region around a large product, with rows along an axis of it; false: there is none, or it
  * would not pay. `strip`: bytes of a strip of a large value, 0: as the machine likes it. */
 bool region_find(Region *r, uint32_t seed, int axis, int64_t strip);
+/* Whether a later phase would keep far more than what it is made of, and computes it again. */
+bool region_spares(const Region *r);
 int64_t region_moves(const Region *r); /* bytes that have to be moved for strips of what it reads */
 /* Finds the columns that may be left out of a region (strips_causal.c); false: there are none. */
 bool region_columns(Region *r, uint32_t seed);

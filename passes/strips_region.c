@@ -13,9 +13,10 @@ enum { STRIP = 16 << 20, SMALL = 4 << 20 };
 /* A product packs an operand that is larger than a strip anew for each of them: for so many rows
  * that costs next to nothing (TILE_M in runtime/gemm.c). */
 enum { PACK_ROWS = 1024 };
-/* A large value has so many times the elements of its operands' rows; where it has AGAIN_GROWTH
- * times as many, a later phase computes it again even if all fits one strip and could be kept. */
+/* A large value has so many times the elements of its operands' rows. Where it has AGAIN_GROWTH
+ * times those of its operands, a later phase computes it again even if it could be kept. */
 enum { GROWTH = 4, AGAIN_GROWTH = 16 };
+enum { FEW_STRIPS = 4 }; /* at least, where they spare keeping what they hold */
 enum { MOST_STRIPS = 1024, SEGMENT_ROWS = 128 /* at least */ };
 enum { AGAIN = 256 }; /* operations an element that cost less than keeping it */
 
@@ -250,12 +251,20 @@ static bool pays(const Region *r) {
 }
 
 /* Of each operand of the product with rows, and of the result. */
-static bool has_growth(const Region *r, uint32_t seed, int axis, int64_t growth) {
+static bool has_growth(const Region *r, uint32_t seed, int axis) {
     const Node *n = r->g->node[seed];
     for (int k = 0; k < n->nin; k++)
         if (rows_of_input(r->g, n, k, axis) >= 0 &&
-            count_of(r->g, seed) < growth * count_of(r->g, n->in[k].node))
+            count_of(r->g, seed) < GROWTH * count_of(r->g, n->in[k].node))
             return false;
+    return true;
+}
+
+/* Of both operands, as scores of a long text have, but no layer's units. */
+static bool is_worth_again(const Region *r, uint32_t seed) {
+    const Node *n = r->g->node[seed];
+    for (int k = 0; k < n->nin; k++)
+        if (count_of(r->g, seed) < AGAIN_GROWTH * count_of(r->g, n->in[k].node)) return false;
     return true;
 }
 
@@ -307,12 +316,17 @@ static int64_t count_segments(const Region *r, int64_t least_rows) {
     return n;
 }
 
+bool region_spares(const Region *r) {
+    return r->again && r->phases > 1;
+}
+
 /* As many strips as it takes, all of one size; false: there are none, or they would be far smaller
  * than they may be. */
 static bool cut(Region *r, uint32_t seed, int64_t strip) {
     int64_t bytes = largest(r), most = strip ? strip : best_strip(r);
     int64_t least = (bytes + most - 1) / most;
     r->segments = region_columns(r, seed) ? count_segments(r, strip ? 1 : SEGMENT_ROWS) : 1;
+    if (!strip && region_spares(r) && most <= STRIP && least < FEW_STRIPS) least = FEW_STRIPS;
     if (least > r->rows) least = r->rows;
     if (least < r->segments) least = r->segments;
     r->strips = least;
@@ -324,8 +338,8 @@ bool region_find(Region *r, uint32_t seed, int axis, int64_t strip) {
     const Graph *g = r->g;
     const Node *n = g->node[seed];
     if (bytes_of(g, seed) < (strip ? 2 * strip : SMALL) || n->type[0].dim[axis] == 1) return false;
-    if (!has_growth(r, seed, axis, GROWTH)) return false;
-    r->again = has_growth(r, seed, axis, AGAIN_GROWTH);
+    if (!has_growth(r, seed, axis)) return false;
+    r->again = is_worth_again(r, seed);
     r->least = count_of(g, seed) / 2;
     r->rows = n->type[0].dim[axis];
     r->phases = 0;

@@ -76,3 +76,11 @@ uptc compile deep.upm --emit=memory | sed -n '/^values/p;/^all/p'
 sed 's/batch 256/batch 16384/' deep.upm >wide.upm
 uptc compile wide.upm --emit=memory | sed -n '/^values/p;/^all/p'
 try uptc compile wide.upm --fit 2G
+
+echo "=== scores of long texts are nowhere whole, with dropout either: twice the text takes about twice the memory"
+yes tick | head -n 8 >bench.txt
+for mask in long padded; do
+    for seq in 1024 2048 4096; do
+        uptc compile "$SOURCE/bench/$mask.upm" -D seq=$seq -D drop=0.1 --emit=memory | sed -n "s/^values *\([0-9.A-Z]*\).*/$mask $seq: \1/p"
+    done
+done
