@@ -66,7 +66,7 @@ static Ref as_sum(const Columns *c, const Node *dot) {
                      dot->span);
 }
 
-static Graph *column_graph(const Program *p, const Graph *g, PassCx *cx) {
+static Graph *with_sums(const Graph *g, PassCx *cx) {
     Arena *scratch = arena_new();
     Columns c = {g, graph_new(cx->arena, g->name), refmap_new(scratch, g)};
     const bool *reached = graph_reached(g, scratch);
@@ -80,7 +80,18 @@ static Graph *column_graph(const Program *p, const Graph *g, PassCx *cx) {
     refmap_outputs(&c.map, g, c.to);
     Graph *out = graph_prune(cx->arena, c.to, g->name, NULL);
     arena_free(scratch);
-    return loops_map(p, out, cx, column_graph);
+    return out;
+}
+
+static bool has_column(const Graph *g) {
+    for (size_t i = 0; i < g->n; i++)
+        if (is_column(g, g->node[i])) return true;
+    return false;
+}
+
+static Graph *column_graph(const Program *p, const Graph *g, PassCx *cx) {
+    Graph *to = has_column(g) ? with_sums(g, cx) : (Graph *)g;
+    return loops_map(p, to, cx, column_graph);
 }
 
 Program *pass_column(const Program *in, PassCx *cx) {

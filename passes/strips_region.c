@@ -3,8 +3,8 @@
  * The region grows from a product with far more elements than its operands, over all values of
  * that size that it is linked with, forwards and backwards; small ones between them join where
  * they cost no product. Then every node gets a phase, and from the last phase to the first it is
- * found what each loop has to compute. Limits: a large value that something needs whole, or that is
- * a permutation, and there is no region; rows have one axis, the rest is for the loops within. */
+ * found what each loop has to compute. Limits: a large value that something needs whole, and there is
+ * no region; rows have one axis, the rest is for the loops within. */
 #include "ir/facts.h"
 #include "passes/strips.h"
 

@@ -528,7 +528,7 @@ static void rejects(const Program *p, const char *sentence) {
 }
 
 /* The body of a loop of so many turns draws a part with `turn` for each. */
-static void rejects_part(int loops, int64_t turns, int64_t turn, const char *sentence) {
+static void verify_part(int loops, int64_t turns, int64_t turn, const char *sentence) {
     Arena *a = arena_new();
     Graph *g = graph_new(a, "g"), *body = graph_new(a, "body");
     Type t = type_make(DT_f32, 1, (int64_t[]){4}), all = type_make(DT_f32, 1, &turns);
@@ -548,10 +548,10 @@ static void rejects_part(int loops, int64_t turns, int64_t turn, const char *sen
 }
 
 static void test_parts(void) {
-    rejects_part(1, 3, INT64_C(1) << 38, NULL);
-    rejects_part(2, 3, 1, "turns of 2 loops in 1");
-    rejects_part(1, 3, INT64_C(1) << 39, "a part beyond 2^40 elements");
-    rejects_part(1, 4096, INT64_C(1) << 40, "a part beyond 2^40 elements");
+    verify_part(1, 3, INT64_C(1) << 38, NULL);
+    verify_part(2, 3, 1, "turns of 2 loops in 1");
+    verify_part(1, 3, INT64_C(1) << 39, "a part beyond 2^40 elements");
+    verify_part(1, 4096, INT64_C(1) << 40, "a part beyond 2^40 elements");
 }
 
 static Program *small_program(Arena *a, Graph **g) {
