@@ -20,8 +20,7 @@ static size_t key_bytes(const Key *k, const Attr *a) {
         [KEY_double] = sizeof(double), [KEY_bool] = sizeof(bool),     [KEY_dtype] = sizeof(DType),
         [KEY_mask] = sizeof(uint32_t), [KEY_axes] = sizeof(int),      [KEY_dims] = sizeof(int64_t),
     };
-    bool list = k->kind == KEY_axes || k->kind == KEY_dims;
-    int n = list ? *(const int *)(const void *)((const char *)a + k->rank_at) : 1;
+    int n = key_is_list(k) ? *(const int *)(const void *)((const char *)a + k->rank_at) : 1;
     return (size_t)n * size[k->kind];
 }
 

@@ -20,11 +20,6 @@ static EvalFn *const eval_table[OP_COUNT] = {
 
 /* ---- walking */
 
-void strides_of(const Type *t, int64_t *stride) {
-    int64_t s = 1;
-    for (int i = t->rank; i-- > 0; s *= t->dim[i]) stride[i] = s;
-}
-
 Walk walk_new(const Type *over) {
     Walk w = {.rank = over->rank};
     memcpy(w.dim, over->dim, sizeof w.dim);

@@ -27,7 +27,6 @@ Walk walk_new(const Type *over);
 void walk_broadcast(Walk *w, const Type *t);
 void walk_add(Walk *w, const int64_t *stride); /* adds an array with a stride for each axis */
 void walk_next(Walk *w);
-void strides_of(const Type *t, int64_t *stride); /* row-major */
 
 int64_t int_of(double v); /* truncated, kept within the range of i64; NaN is 0 */
 double int_wrap(DType t, int64_t v);

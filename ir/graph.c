@@ -117,8 +117,7 @@ bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type
 
 /* One form for what means the same: no attribute is zero, one NaN as in the text, a part that is
  * all is no part, and where a single element is left the distance to the next is 1. (So strides
- * times steps stay below 2^40.)
- */
+ * times steps stay below 2^40.) */
 static void attr_settle(const Graph *g, Node *n) {
     Attr *a = &n->attr;
     if (op_info[n->op].attr == ATTR_NONE) *a = (Attr){.num = 0};
@@ -173,6 +172,12 @@ static void reach_back(const Graph *g, bool *reached) {
     for (size_t i = g->n; i-- > 0;)
         if (reached[i])
             for (int k = 0; k < g->node[i]->nin; k++) reached[g->node[i]->in[k].node] = true;
+}
+
+uint32_t graph_new_copy(const Graph *g) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < g->n; i++) most = g->node[i]->copy > most ? g->node[i]->copy : most;
+    return most + 1;
 }
 
 bool *graph_reached(const Graph *g, Arena *a) {

@@ -20,6 +20,7 @@ bool op_takes_type(Op op); /* its row's shape rule is `given` */
 /* shape_infer for a node of `g`, its inputs' types looked up there. */
 bool node_infer(const Graph *g, const Node *n, const Type *given, Arena *a, Type **out, int *nout,
                 Err *e);
+void strides_of(const Type *t, int64_t *stride); /* row-major */
 bool random_part_valid(const Attr *a, const Type *t, Err *e);
 bool random_is_whole(const Attr *a, const Type *t);
 bool attr_same(AttrKind kind, const Attr *a, const Attr *b); /* bit for bit; bodies by structure */

@@ -205,6 +205,7 @@ static inline const Type *graph_type(const Graph *g, Ref r) {
 bool graph_same(const Graph *a, const Graph *b); /* but for names and places in the source */
 /* Which nodes the outputs reach: g->n of them, in arena `a`. */
 bool *graph_reached(const Graph *g, Arena *a);
+uint32_t graph_new_copy(const Graph *g); /* a number that no copy in it has */
 /* Copies a node of another graph into `to`, where its inputs are `in`; the workhorse of passes. */
 Ref graph_copy_node(Graph *to, const Node *n, const Ref *in);
 /* Rebuilds only what the outputs reach, keeping outputs for which keep(kind) (NULL: all). */
@@ -242,8 +243,8 @@ Ref g_expand(Graph *g, Ref x, int rank, const int64_t *dim, Span at);
 Ref g_transpose(Graph *g, Ref x, const int *perm, Span at);
 Ref g_reduce(Graph *g, Op op, Ref x, uint32_t axes, Span at);
 Ref g_dot(Graph *g, Ref a, Ref b, const char *la, const char *lb, const char *lo, Span at);
-/* Input `i` of a product, now `x`, with its axes in the order of labels and 1 for those it lacks, as
- * the product takes it: ready to broadcast. */
+/* Input `i` of a product, now `x`, with its axes in the order of labels and 1 for those it lacks,
+ * as the product takes it: ready to broadcast. */
 Ref g_lined_up(Graph *g, const Node *dot, int i, Ref x, const char *order);
 /* The product `n` of other operands, with other labels. */
 Ref g_dot_as(Graph *g, const Node *n, Ref a, Ref b, const char *la, const char *lb, const char *lo);

@@ -234,14 +234,9 @@ static bool parse_value(Parser *ps, const Key *k, char *base, bool same_rank) {
     BUG("key kind %d", (int)k->kind);
 }
 
-static bool is_list(const Key *k) {
-    return k->kind == KEY_axes || k->kind == KEY_dims;
-}
-
 static bool has_earlier_list(const Record *r, int i) {
-    for (int j = 0; j < i; j++)
-        if (is_list(&r->key[j]) && r->key[j].rank_at == r->key[i].rank_at)
-            return is_list(&r->key[i]);
+    for (int j = 0; j < i && key_is_list(&r->key[i]); j++)
+        if (key_is_list(&r->key[j]) && r->key[j].rank_at == r->key[i].rank_at) return true;
     return false;
 }
 

@@ -6,9 +6,8 @@
 
 void random_part(Attr *a, const Type *t) {
     if (a->random.rank) return;
-    int64_t stride = 1;
     a->random.rank = t->rank;
-    for (int i = t->rank; i-- > 0; stride *= t->dim[i]) a->random.stride[i] = stride;
+    strides_of(t, a->random.stride);
 }
 
 void random_into_loop(Attr *a, int64_t by) {
@@ -29,10 +28,11 @@ void random_in_turn(Attr *a, int loop, int64_t turn) {
 }
 
 bool random_is_whole(const Attr *a, const Type *t) {
-    int64_t stride = 1;
+    int64_t stride[RANK];
     bool whole = !a->random.first && !a->random.piece && !a->random.loops;
-    for (int i = t->rank; i-- > 0 && whole; stride *= t->dim[i])
-        whole = a->random.stride[i] == stride || t->dim[i] == 1;
+    strides_of(t, stride);
+    for (int i = 0; i < t->rank; i++)
+        whole = whole && (a->random.stride[i] == stride[i] || t->dim[i] == 1);
     return whole;
 }
 

@@ -24,6 +24,9 @@ typedef struct Key {
     size_t at, rank_at; /* offsets in the structure; rank_at of KEY_axes and KEY_dims */
     bool optional;      /* not written where it is false, 0 or empty */
 } Key;
+static inline bool key_is_list(const Key *k) {
+    return k->kind == KEY_axes || k->kind == KEY_dims;
+}
 enum { RECORD_MAX = 10 };
 typedef struct Record {
     Key key[RECORD_MAX]; /* in order; ends with a NULL name */

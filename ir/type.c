@@ -80,3 +80,8 @@ void type_print(Buf *b, const Type *t) {
     if (t->rank) buf_puts(b, "]");
     if (t->batch_axis == MIXED_BATCH) buf_puts(b, "?");
 }
+
+void strides_of(const Type *t, int64_t *stride) {
+    int64_t s = 1;
+    for (int i = t->rank; i-- > 0; s *= t->dim[i]) stride[i] = s;
+}

@@ -128,12 +128,6 @@ static void pull_back(Sweep *s, uint32_t i) {
     rule(&v);
 }
 
-static uint32_t fresh_copy(const Graph *g) {
-    uint32_t most = 0;
-    for (size_t i = 0; i < g->n; i++) most = g->node[i]->copy > most ? g->node[i]->copy : most;
-    return most + 1;
-}
-
 static bool has_cotangent(const Sweep *s, uint32_t i) {
     for (uint32_t o = 0; o < (uint32_t)s->g->node[i]->nout; o++)
         if (ref_is(refmap_get(&s->cot, (Ref){i, o}))) return true;
@@ -154,7 +148,8 @@ bool autodiff_pull(Graph *g, const Pull *p, Diag *d) {
     Arena *scratch = arena_new();
     uint32_t region = g->region, copy = g->copy;
     g->region = g->copy = 0;
-    Sweep s = {.g = g, .diag = d, .scratch = scratch, .n = (uint32_t)g->n, .copy = fresh_copy(g)};
+    Sweep s = {
+        .g = g, .diag = d, .scratch = scratch, .n = (uint32_t)g->n, .copy = graph_new_copy(g)};
     s.active = NEW_N(scratch, bool, g->n);
     s.cot = refmap_new(scratch, g);
     s.again = refmap_new(scratch, g);

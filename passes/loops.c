@@ -194,9 +194,9 @@ static Graph *write_out(Graph *g, int64_t most) {
     for (uint32_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
         Ref *in = refmap_inputs(&map, n, scratch), **all = NULL;
-        Graph *body = n->op == OP_scan ? write_out(n->attr.scan.body, most) : NULL;
-        if (body && scan_turns(g, n) <= most && !mixes_within(body, 0))
-            all = all_turns(to, n, body, in, scratch);
+        bool few = n->op == OP_scan && scan_turns(g, n) <= most;
+        Graph *body = few ? write_out(n->attr.scan.body, most) : NULL;
+        if (body && !mixes_within(body, 0)) all = all_turns(to, n, body, in, scratch);
         if (!all) refmap_set_node(&map, g, i, graph_copy_node(to, n, in));
         for (uint32_t o = 0; all && o < (uint32_t)n->nout; o++)
             refmap_set(&map, (Ref){i, o},

@@ -430,9 +430,7 @@ static const Graph *rebuild(const Remat *r, Arena *a) {
     Rebuild b = {.r = r, .to = graph_new(a, g->name)};
     b.first = refmap_new(r->arena, g);
     b.again = refmap_new(r->arena, g);
-    for (uint32_t i = 0; i < g->n; i++)
-        b.copy = g->node[i]->copy > b.copy ? g->node[i]->copy : b.copy;
-    b.copy++;
+    b.copy = graph_new_copy(g);
     for (uint32_t i = 0; i < g->n; i++) {
         const Node *n = g->node[i];
         bool late = i > r->cut && r->reached[i];

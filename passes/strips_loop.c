@@ -17,7 +17,7 @@ typedef struct Build {
     RefMap whole;          /* large and small ones for reports */
     int last[MOST_PHASES]; /* by phase: its last node */
     bool built[MOST_PHASES];
-    uint32_t copy;    /* the largest number of a copy in g */
+    uint32_t copy;    /* of what the second phase computes again; later phases count on */
     uint32_t *sum_of; /* by node: the sum that it adds to something else, UINT32_MAX: none */
 } Build;
 typedef struct Strip { /* the loop of a phase, for the strips of one segment, being built */
@@ -176,7 +176,7 @@ static Ref strip_value(Strip *s, Ref r, Axes of) {
 /* Loops of one turn are written out, where equal nodes would become one, which all phases kept. */
 static uint32_t copy_of(const Strip *s, const Node *n) {
     bool again = s->b->r->again && s->phase && op_info[n->op].lower != LOWER_VIEW;
-    return again ? s->b->copy + (uint32_t)s->phase : n->copy;
+    return again ? s->b->copy + (uint32_t)s->phase - 1 : n->copy;
 }
 
 static Ref strip_node(Strip *s, const Node *n, Axes of) {
@@ -425,11 +425,10 @@ Graph *region_loops(const Region *r, Arena *a) {
                .g = r->g,
                .to = graph_new(a, r->g->name),
                .reached = graph_reached(r->g, r->arena),
+               .copy = graph_new_copy(r->g),
                .map = refmap_new(r->arena, r->g),
                .whole = refmap_new(r->arena, r->g),
                .sum_of = NEW_N(r->arena, uint32_t, r->g->n + 1)};
-    for (size_t i = 0; i < r->g->n; i++)
-        b.copy = r->g->node[i]->copy > b.copy ? r->g->node[i]->copy : b.copy;
     find_starts(&b);
     build_all(&b);
     build_reports(&b);
